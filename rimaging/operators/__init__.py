@@ -1,0 +1,1 @@
+"""Physics: linear operators with their adjoints, and the likelihoods built on them."""
