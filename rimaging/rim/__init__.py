@@ -1,0 +1,1 @@
+"""The Recurrent Inference Machine: cell, unrolled inference, training and weights."""
