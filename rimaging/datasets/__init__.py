@@ -1,0 +1,1 @@
+"""Files in and out: measurements in, reconstructions out."""
