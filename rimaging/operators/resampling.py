@@ -1,0 +1,137 @@
+"""Downsampling: bicubic as MATLAB's ``imresize`` has it, and the mean over blocks of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rimaging.errors import OptionError, ShapeError
+from rimaging.operators.linear_operator import LinearOperator
+from rimaging.operators.space import Space
+
+
+class Resampling(LinearOperator):
+    """``A x = R x C^T``: separable, one matrix for the rows and one for the columns.
+
+    Args:
+        shape: of the image that is resampled, ``(y, x)`` or ``(channel, y, x)``.
+        rows: real ``(y_out, y)``.
+        columns: real ``(x_out, x)``.
+        radius: how many pixels of the domain lie between a coarse pixel and the farthest it sees.
+    """
+
+    def __init__(self, shape: Sequence[int], rows: Tensor, columns: Tensor, radius: int) -> None:
+        shape = tuple(shape)
+        coarse = (*shape[:-2], rows.shape[0], columns.shape[0])
+        super().__init__(Space(shape, rows.dtype), Space(coarse, rows.dtype))
+        self.radius = radius
+        self.rows: Tensor
+        self.columns: Tensor
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.rows.to(x.dtype) @ x @ self.columns.mT.to(x.dtype)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.rows.mT.to(y.dtype) @ y @ self.columns.to(y.dtype)
+
+    @property
+    def locality(self) -> int:
+        """The radius in pixels of the fine image."""
+        return self.radius
+
+    def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
+        """``R^2^T w C^2`` with the matrices squared element by element."""
+        if weight is None:
+            weight = torch.ones((), dtype=self.rows.dtype, device=self.rows.device)
+        squares = self.rows.square().to(weight.dtype), self.columns.square().to(weight.dtype)
+        return squares[0].mT @ self.range.expand(weight) @ squares[1]
+
+
+class Bicubic(Resampling):
+    """Downsample by ``scale`` as MATLAB's ``imresize(x, 1 / scale, 'bicubic')`` does.
+
+    Keys' cubic kernel (a = -1/2), widened by ``scale`` against aliasing, weights normalised to one
+    for each coarse pixel, edges mirrored with the edge pixel repeated; ``ceil(n / scale)`` pixels.
+
+    Args:
+        shape: of the fine image, ``(y, x)`` or ``(channel, y, x)``.
+        scale: a whole number, 1 or more.
+        dtype: of the domain, float32 or float64.
+
+    Raises:
+        ShapeError: fewer than two axes. OptionError: a scale below 1 or not whole.
+
+    Source: Keys, IEEE Trans. ASSP 29 (1981).
+    """
+
+    def __init__(
+        self, shape: Sequence[int], scale: int, dtype: torch.dtype = torch.float32
+    ) -> None:
+        height, width = _checked(shape, scale)
+        radius = 0 if scale == 1 else 2 * scale - (scale + 1) % 2
+        rows, columns = _bicubic(height, scale), _bicubic(width, scale)
+        super().__init__(shape, rows.to(dtype), columns.to(dtype), radius)
+        self.scale = scale
+
+
+class BlockMean(Resampling):
+    """Mean over blocks of ``scale x scale`` pixels: what a detector of larger pixels sees.
+
+    Args:
+        shape: of the fine image, ``(y, x)`` or ``(channel, y, x)``. A last block that is cut by the
+            edge is the mean of what it has.
+        scale: a whole number, 1 or more.
+        dtype: of the domain, float32 or float64.
+
+    Raises:
+        ShapeError: fewer than two axes. OptionError: a scale below 1 or not whole.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], scale: int, dtype: torch.dtype = torch.float32
+    ) -> None:
+        height, width = _checked(shape, scale)
+        rows, columns = _blocks(height, scale), _blocks(width, scale)
+        super().__init__(shape, rows.to(dtype), columns.to(dtype), scale // 2)
+        self.scale = scale
+
+
+def _checked(shape: Sequence[int], scale: int) -> tuple[int, int]:
+    if len(shape) < 2:
+        raise ShapeError(
+            f"resampling expects a shape (..., y, x), got {tuple(shape)}: give both spatial axes"
+        )
+    if not isinstance(scale, int) or scale < 1:
+        raise OptionError(f"scale {scale!r} is not a whole number from 1 on: choose 2, 3 or 4")
+    return shape[-2], shape[-1]
+
+
+def _bicubic(size: int, scale: int) -> Tensor:
+    """The matrix ``(ceil(size / scale), size)`` of one axis, in double precision."""
+    coarse = -(-size // scale)
+    # Positions of coarse pixel centres on the fine grid, whose pixel centres are whole numbers.
+    centre = (torch.arange(coarse, dtype=torch.float64) + 0.5) * scale - 0.5
+    taps = torch.floor(centre - 2 * scale)[:, None] + torch.arange(4 * scale + 2)
+    weight = _cubic((centre[:, None] - taps) / scale)
+    weight = weight / weight.sum(dim=1, keepdim=True)
+    index = taps.long() % (2 * size)
+    index = torch.minimum(index, 2 * size - 1 - index)
+    return torch.zeros(coarse, size, dtype=torch.float64).scatter_add(1, index, weight)
+
+
+def _cubic(t: Tensor) -> Tensor:
+    """Keys' kernel: 1 at zero, 0 at other whole numbers, 0 from 2 on."""
+    t = t.abs()
+    near = (1.5 * t - 2.5) * t * t + 1
+    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
+    return torch.where(t <= 1, near, torch.where(t < 2, far, torch.zeros_like(t)))
+
+
+def _blocks(size: int, scale: int) -> Tensor:
+    block = torch.arange(size) // scale
+    matrix = torch.nn.functional.one_hot(block).T.double()
+    return matrix / matrix.sum(dim=1, keepdim=True)
