@@ -14,7 +14,7 @@ from rimaging.operators.space import Space
 
 
 class CartesianMRI(LinearOperator):
-    """``(A x)_c = m F S_c x``: from an image ``(*batch, y, x)`` to k-space ``(*batch, coil, y, x)``.
+    """``(A x)_c = m F S_c x``: an image ``(*batch, y, x)`` to k-space ``(*batch, coil, y, x)``.
 
     Args:
         maps: complex sensitivities, ``(*batch, coil, *spatial)``; with sets
@@ -89,7 +89,7 @@ class CartesianMRI(LinearOperator):
         return (-self.ndim - 1, *self.axes) if self.sets else self.axes
 
     def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
-        """``sum_c |S_c|^2 mean_k(m^2 w_c)``: the share of k-space measured times the coils' power."""
+        """``sum_c |S_c|^2 mean_k(m^2 w_c)``: share of k-space measured times the coils' power."""
         weight = self.mask.square() if weight is None else self.mask.square() * weight
         share = weight.mean(dim=self.axes, keepdim=True)
         return weighted_power(self.maps, share, self.sets, self.ndim)

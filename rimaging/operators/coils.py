@@ -50,6 +50,7 @@ class CoilSensitivities(LinearOperator):
 
     def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
         """``sum_c |S_c|^2 w_c``."""
+        weight = None if weight is None else self.range.expand(weight)
         return weighted_power(self.maps, weight, self.sets, self.ndim)
 
 
@@ -67,12 +68,10 @@ def combine_coils(maps: Tensor, z: Tensor, sets: bool, ndim: int) -> Tensor:
 
 
 def weighted_power(maps: Tensor, weight: Tensor | None, sets: bool, ndim: int) -> Tensor:
-    """``sum_c w_c |S_c|^2`` for each set, with ``w`` broadcastable to ``(*batch, coil, *spatial)``."""
+    """``sum_c w_c |S_c|^2`` for each set, with ``w`` of shape ``(*batch, coil, *spatial)``."""
     power = maps.real.square() + maps.imag.square()
     if weight is None:
         return power.sum(dim=-ndim - 1)
-    while weight.ndim < ndim + 1:
-        weight = weight.unsqueeze(0)
     if sets:
         weight = weight.unsqueeze(-ndim - 2)
     return (weight * power).sum(dim=-ndim - 1)

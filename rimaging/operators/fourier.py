@@ -13,17 +13,19 @@ from rimaging.operators.space import Space
 
 
 def centred_fft(x: Tensor, axes: Sequence[int] = (-2, -1)) -> Tensor:
-    """``k = fftshift(fft(ifftshift(x)))``, orthonormal, over ``axes``; the origin is at ``n // 2``."""
+    """``k = fftshift(fft(ifftshift(x)))``, orthonormal over ``axes``, origin at ``n // 2``."""
     axes = tuple(axes)
-    k = torch.fft.fftn(torch.fft.ifftshift(x, axes), dim=axes, norm="ortho")
-    return torch.fft.fftshift(k, axes)
+    k: Tensor = torch.fft.fftn(torch.fft.ifftshift(x, axes), dim=axes, norm="ortho")
+    centred: Tensor = torch.fft.fftshift(k, axes)
+    return centred
 
 
 def centred_ifft(k: Tensor, axes: Sequence[int] = (-2, -1)) -> Tensor:
-    """``x = fftshift(ifft(ifftshift(k)))``, orthonormal: the inverse and adjoint of `centred_fft`."""
+    """``x = fftshift(ifft(ifftshift(k)))``, orthonormal: the inverse of `centred_fft`."""
     axes = tuple(axes)
     x = torch.fft.ifftn(torch.fft.ifftshift(k, axes), dim=axes, norm="ortho")
-    return torch.fft.fftshift(x, axes)
+    centred: Tensor = torch.fft.fftshift(x, axes)
+    return centred
 
 
 class Fourier(LinearOperator):
@@ -68,7 +70,7 @@ class Fourier(LinearOperator):
         """The mean of the weight over the axes transformed, since ``|F_kx|^2 = 1/n``."""
         if weight is None:
             return torch.ones(self.domain.shape, dtype=self.domain.real_dtype)
-        return mean_weight(weight, self.domain.shape, len(self.axes))
+        return self.range.expand(weight).mean(dim=self.axes, keepdim=True)
 
 
 def spatial_axes(ndim: int) -> tuple[int, ...]:
@@ -76,10 +78,3 @@ def spatial_axes(ndim: int) -> tuple[int, ...]:
     if ndim not in (2, 3):
         raise OptionError(f"ndim={ndim} spatial axes do not exist here: choose 2 or 3")
     return tuple(range(-ndim, 0))
-
-
-def mean_weight(weight: Tensor, shape: Sequence[int], ndim: int) -> Tensor:
-    """Mean over the last ``ndim`` axes (kept as 1) of a weight that broadcasts to ``shape``."""
-    while weight.ndim < len(shape):
-        weight = weight.unsqueeze(0)
-    return weight.mean(dim=spatial_axes(ndim), keepdim=True)

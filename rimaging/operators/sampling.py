@@ -20,7 +20,8 @@ class Sampling(LinearOperator):
         dtype: real for images (in-painting), complex for k-space.
 
     Raises:
-        ShapeError: fewer axes than ``ndim``. DataError: a mask that is complex, not finite, or empty.
+        ShapeError: fewer axes than ``ndim``.
+        DataError: a mask that is complex, not finite, or zero everywhere.
     """
 
     def __init__(self, mask: Tensor, ndim: int = 2, dtype: torch.dtype = torch.float32) -> None:
