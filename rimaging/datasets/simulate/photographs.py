@@ -1,0 +1,101 @@
+"""Photographs in gray with white noise: the training data of the denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from rimaging.datasets.simulate.distributions import Parameter, draw
+from rimaging.errors import DataError, FormatError, OptionError
+from rimaging.operators.identity import Identity
+from rimaging.operators.likelihood import Gaussian
+
+Split: TypeAlias = Literal["train", "validation", "test"]
+
+FOLDERS = {"train": "bsds300_train", "validation": "bsds500_extra200", "test": "bsds300_test"}
+LEAKING = {"12003", "302003"}
+"""Training images of which Set12 (starfish) and Set5 (woman) hold a copy."""
+
+GRAY = (0.298936, 0.587043, 0.114021)
+"""Weights of R, G, B with which the gray BSD68 test set was made."""
+
+
+def load_gray(folder: Path, exclude: frozenset[str] | set[str] = frozenset()) -> list[Tensor]:
+    """Read every JPEG or PNG of a folder as gray uint8, round(0.298936 R + 0.587043 G + 0.114021 B).
+
+    Files whose stem is in ``exclude`` are skipped. Raises FormatError if none is left.
+    """
+    import numpy as np
+    from PIL import Image
+
+    images = []
+    for path in sorted(folder.glob("*")):
+        if path.suffix.lower() not in {".jpg", ".jpeg", ".png"} or path.stem in exclude:
+            continue
+        with Image.open(path) as file:
+            rgb = np.asarray(file.convert("RGB"), dtype=np.float64)
+        images.append(torch.from_numpy(np.rint(rgb @ np.array(GRAY)).astype(np.uint8)))
+    if not images:
+        raise FormatError(f"no photographs in {folder}: expected JPEG or PNG files there.")
+    return images
+
+
+def dihedral(image: Tensor, element: int) -> Tensor:
+    """Apply one of the eight symmetries of the square (0..7) to the last two axes."""
+    if element >= 4:
+        image = image.transpose(-2, -1)
+    return torch.rot90(image, element % 4, (-2, -1))
+
+
+class Photographs:
+    """Draw noisy gray patches, y = x + sigma n with x in 0..1, and their truth.
+
+    Training patches come from the BSDS300 training images without the two that leak into
+    Set5 and Set12; validation from the 200 test images of BSDS500, test from those of
+    BSDS300. ``parameters["sigma"]`` is in 8-bit counts, drawn for each item.
+
+    Source: Martin et al., ICCV 2001; Putzky and Welling, arXiv:1706.04008.
+    """
+
+    def __init__(
+        self, parameters: Mapping[str, Parameter], root: Path, split: Split = "train"
+    ) -> None:
+        """Read the photographs of a split below ``root``/natural into memory as uint8."""
+        if split not in FOLDERS:
+            raise OptionError(f"split {split!r} is unknown: use one of {', '.join(FOLDERS)}.")
+        self.sigma = parameters.get("sigma", {"uniform": [3, 65]})
+        self.images = load_gray(Path(root) / "natural" / FOLDERS[split], LEAKING)
+
+    def patches(self, generator: torch.Generator, batch: int, size: int) -> Tensor:
+        """Draw crops (batch, size, size) in 0..1, each flipped and turned at random.
+
+        Raises DataError where ``size`` exceeds the shorter side of the photographs.
+        """
+        smallest = min(min(image.shape) for image in self.images)
+        if size > smallest:
+            raise DataError(
+                f"patches of {size} pixels asked, the photographs have {smallest}: "
+                f"choose size <= {smallest}."
+            )
+        crops = torch.empty(batch, size, size)
+        numbers = torch.rand(batch, 4, generator=generator).tolist()
+        for crop, (which, top, left, symmetry) in zip(crops, numbers, strict=True):
+            image = self.images[int(which * len(self.images))]
+            y = int(top * (image.shape[0] - size + 1))
+            x = int(left * (image.shape[1] - size + 1))
+            crop.copy_(dihedral(image[y : y + size, x : x + size], int(8 * symmetry)))
+        return crops / 255
+
+    def __call__(
+        self, generator: torch.Generator, batch: int, size: int
+    ) -> tuple[Gaussian, Tensor]:
+        """Draw a batch: the likelihood of the noisy patches and the truth (batch, size, size)."""
+        truth = self.patches(generator, batch, size)
+        sigma = draw(self.sigma, generator, batch)[:, None, None] / 255
+        noise = torch.randn(truth.shape, generator=generator)
+        identity = Identity((size, size), torch.float32)
+        return Gaussian(identity, truth + sigma * noise, sigma), truth
