@@ -1,0 +1,339 @@
+"""Cards: data sets and instruments declared in TOML, without code.
+
+A data card names files, their sha256, how to read them, how they are split and what leaks. An
+operator card names an operator, its parameters or their distributions, and the noise.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from rimaging.catalogue import card_folder
+from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.guard import identity
+from rimaging.datasets.measurement import Measurement
+from rimaging.errors import CardError, DataError, FormatError
+
+__all__ = [
+    "DataCard",
+    "Item",
+    "Leak",
+    "OperatorCard",
+    "data_root",
+    "load_data_card",
+    "load_operator_card",
+]
+
+Split = Literal["train", "validation", "test"]
+SPLITS = ("train", "validation", "test")
+DISTRIBUTIONS = ("uniform", "loguniform", "choice")
+READERS = ("measurement", "stamps", "kernels", "none")
+
+
+def data_root() -> Path:
+    """Find the folder of real data: $RIMAGING_DATA, or shared/data beside the checkout.
+
+    Raises FormatError where neither is a folder.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    root = Path(os.environ.get("RIMAGING_DATA", checkout.parent / "shared" / "data")).expanduser()
+    if not root.is_dir():
+        raise FormatError(
+            "no folder of data was found: set RIMAGING_DATA to the one that holds it."
+        )
+    return root
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file of a split, or the entries ``start`` to ``stop`` of what it holds."""
+
+    path: str
+    sha256: str
+    start: int | None = None
+    stop: int | None = None
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Files of which others hold a copy: leave ``files`` out where ``against`` is the test."""
+
+    files: tuple[str, ...]
+    against: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """A set of data: where it comes from, under which terms, and how to use it honestly.
+
+    files: sha256 by path below the root of the data. splits: patterns over these paths, with an
+    optional range of entries, "mri/magnitude/chest100.npz[0:80]". reader: "measurement" (whatever
+    `open` reads), "stamps" (every image of a FITS file), "kernels" (every array of a
+    .npz) or "none".
+    """
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    reader: str
+    files: Mapping[str, str]
+    splits: Mapping[str, tuple[str, ...]]
+    leaks: tuple[Leak, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def items(self, split: Split, *, leaking: bool = False) -> list[Item]:
+        """List the files of a split, sorted; leaking training files only on request.
+
+        Raises CardError for a split that the card lacks.
+        """
+        if split not in self.splits:
+            has = ", ".join(self.splits)
+            raise CardError(f"card '{self.name}' has no split '{split}', it has {has}.")
+        left_out = set() if leaking else {path for leak in self.leaks for path in leak.files}
+        found = {}
+        for pattern in self.splits[split]:
+            bare, start, stop = _entries(pattern)
+            for path, sha256 in self.files.items():
+                if fnmatchcase(path, bare) and (split == "test" or path not in left_out):
+                    found[path, start] = Item(path, sha256, start, stop)
+        return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1] or 0))]
+
+    def verify(self, root: Path | None = None, *, split: Split | None = None) -> None:
+        """Compare the files with their sha256.
+
+        Raises DataError that counts and names the missing and the changed ones.
+        """
+        root = data_root() if root is None else root
+        wanted = self.files if split is None else {i.path: i.sha256 for i in self.items(split)}
+        missing = [path for path in wanted if not (root / path).is_file()]
+        changed = [
+            path
+            for path, sha256 in wanted.items()
+            if path not in missing and identity(root / path) != sha256
+        ]
+        if missing or changed:
+            first = (missing + changed)[0]
+            raise DataError(
+                f"of {len(wanted)} files of '{self.name}' {len(missing)} are missing and "
+                f"{len(changed)} changed (first: {first}): fetch them from {self.source}."
+            )
+
+    def measurements(
+        self, split: Split, root: Path | None = None, *, leaking: bool = False
+    ) -> Iterator[Measurement]:
+        """Read the files of a split one by one; entries are taken along the leading axis.
+
+        Raises CardError where the card's files are no measurements.
+        """
+        from rimaging.datasets.open import open
+
+        if self.reader != "measurement":
+            raise CardError(
+                f"card '{self.name}' holds {self.reader}, no measurements: use tensors()."
+            )
+        root = data_root() if root is None else root
+        for item in self.items(split, leaking=leaking):
+            measurement = open(root / item.path)
+            yield measurement if item.stop is None else _part(measurement, item)
+
+    def tensors(
+        self, split: Split, root: Path | None = None, *, leaking: bool = False
+    ) -> list[Tensor]:
+        """Read the data alone: one tensor per image file, stamp or kernel.
+
+        Raises CardError where nothing reads the card's files.
+        """
+        from rimaging.datasets.fits import read_psfs
+        from rimaging.datasets.npz import load_arrays
+
+        if self.reader == "measurement":
+            return [m.data for m in self.measurements(split, root, leaking=leaking)]
+        if self.reader == "none":
+            raise CardError(f"nothing reads the files of card '{self.name}' yet: {self.title}.")
+        root = data_root() if root is None else root
+        found = []
+        for item in self.items(split, leaking=leaking):
+            if self.reader == "stamps":
+                tensors = read_psfs(root / item.path)
+            else:
+                arrays = load_arrays(root / item.path)
+                stacks = (to_tensor(array, name) for name, array in arrays.items())
+                tensors = [k for s in stacks for k in s.reshape(-1, *s.shape[-2:])]
+            found += tensors[item.start : item.stop]
+        return found
+
+
+@dataclass(frozen=True)
+class OperatorCard:
+    """An instrument: an operator, its parameters and its noise.
+
+    A parameter is a number, a text, a list, or a distribution to draw it from: {uniform=[a,b]},
+    {loguniform=[a,b]}, {choice=[...]}. ``sampler`` names the simulation that trains with it.
+    """
+
+    name: str
+    operator: str
+    title: str = ""
+    sampler: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    noise: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def check_parameters(self, allowed: tuple[str, ...]) -> None:
+        """Raise CardError for a parameter that is not among those allowed, naming the nearest."""
+        _check_keys(self.parameters, allowed, f"[parameters] of card '{self.name}'")
+
+
+def load_data_card(card: str | Path) -> DataCard:
+    """Load a data card by path, or by name from the catalogue `datasets`.
+
+    Raises CardError for missing cards, unknown keys and splits that name no file.
+    """
+    path, table = _load(card, "datasets")
+    allowed = ("title", "source", "licence", "reader", "split", "leaks", "notes", "files")
+    _check_keys(table, allowed, f"card '{path.stem}'")
+    _require(table, ("title", "source", "licence", "reader", "split", "files"), path.stem)
+    if table["reader"] not in READERS:
+        _unknown(table["reader"], READERS, f"reader of card '{path.stem}'")
+    _check_keys(table["split"], SPLITS, f"[split] of card '{path.stem}'")
+    leaks = []
+    for leak in table.get("leaks", []):
+        _check_keys(leak, ("files", "against", "reason"), f"[[leaks]] of card '{path.stem}'")
+        _require(leak, ("files", "reason"), path.stem)
+        leaks.append(Leak(tuple(leak["files"]), tuple(leak.get("against", [])), leak["reason"]))
+    result = DataCard(
+        name=path.stem,
+        title=table["title"],
+        source=table["source"],
+        licence=table["licence"],
+        reader=table["reader"],
+        files=table["files"],
+        splits={name: tuple(patterns) for name, patterns in table["split"].items()},
+        leaks=tuple(leaks),
+        notes=tuple(table.get("notes", ())),
+    )
+    _check_files(result)
+    return result
+
+
+def load_operator_card(card: str | Path) -> OperatorCard:
+    """Load an operator card by path, or by name from the catalogue `operators`.
+
+    Raises CardError for missing cards, unknown keys (naming the nearest valid one) and
+    distributions that cannot be drawn from.
+    """
+    path, table = _load(card, "operators")
+    tables = ("parameters", "noise", "provenance")
+    allowed = ("name", "title", "operator", "sampler", *tables)
+    _check_keys(table, allowed, f"card '{path.stem}'")
+    _require(table, ("operator",), path.stem)
+    for key in tables:
+        if not isinstance(table.get(key, {}), dict):
+            raise CardError(f"'{key}' of card '{path.stem}' is no table: write [{key}].")
+    for group in ("parameters", "noise"):
+        for name, value in table.get(group, {}).items():
+            _check_parameter(value, f"'{name}' of card '{path.stem}'")
+    return OperatorCard(
+        name=table.get("name", path.stem),
+        operator=table["operator"],
+        title=table.get("title", ""),
+        sampler=table.get("sampler"),
+        **{key: table.get(key, {}) for key in tables},
+    )
+
+
+def _load(card: str | Path, kind: str) -> tuple[Path, dict[str, Any]]:
+    path = Path(card)
+    if not path.is_file():
+        folder = card_folder(kind)
+        path = folder / f"{path.stem if path.suffix == '.toml' else card}.toml"
+        if not path.is_file():
+            names = tuple(sorted(p.stem for p in folder.glob("*.toml")))
+            _unknown(str(card), names, f"the catalogue {kind}/")
+    try:
+        with path.open("rb") as file:
+            return path, tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CardError(f"card '{path.name}' is no TOML ({error}): repair that line.") from error
+
+
+def _check_keys(table: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in allowed:
+            _unknown(key, allowed, where)
+
+
+def _unknown(key: Any, allowed: tuple[str, ...], where: str) -> None:
+    nearest = difflib.get_close_matches(str(key), allowed, n=1, cutoff=0.5)
+    repair = f"did you mean '{nearest[0]}'?" if nearest else f"use one of {', '.join(allowed)}."
+    raise CardError(f"{where} does not know '{key}': {repair}")
+
+
+def _require(table: Mapping[str, Any], keys: tuple[str, ...], name: str) -> None:
+    missing = [key for key in keys if key not in table]
+    if missing:
+        raise CardError(f"card '{name}' lacks {', '.join(missing)}: add them.")
+
+
+def _check_parameter(value: Any, where: str) -> None:
+    if not isinstance(value, dict):
+        return
+    if len(value) != 1:
+        raise CardError(f"{where} names {len(value)} distributions, expected one.")
+    ((name, numbers),) = value.items()
+    if name not in DISTRIBUTIONS:
+        _unknown(name, DISTRIBUTIONS, where)
+    if not isinstance(numbers, list) or not numbers:
+        raise CardError(f"{where}: {name} takes a list, got {numbers!r}.")
+    if name == "choice":
+        return
+    if len(numbers) != 2 or not all(isinstance(n, int | float) for n in numbers):
+        raise CardError(f"{where}: {name} takes [low, high], got {numbers!r}.")
+    low, high = numbers
+    if low > high or (name == "loguniform" and low <= 0):
+        raise CardError(
+            f"{where}: {name} needs {'0 < ' * (name != 'uniform')}low <= high, got {numbers}."
+        )
+
+
+def _entries(pattern: str) -> tuple[str, int | None, int | None]:
+    match = re.fullmatch(r"(.*)\[(\d+):(\d+)\]", pattern)
+    return (pattern, None, None) if match is None else (match[1], int(match[2]), int(match[3]))
+
+
+def _check_files(card: DataCard) -> None:
+    for split, patterns in card.splits.items():
+        for pattern in patterns:
+            if not any(fnmatchcase(path, _entries(pattern)[0]) for path in card.files):
+                raise CardError(
+                    f"split '{split}' of card '{card.name}' matches no file: {pattern}."
+                )
+    for path, sha256 in card.files.items():
+        if not re.fullmatch(r"[0-9a-f]{64}", sha256) or Path(path).is_absolute() or ".." in path:
+            raise CardError(f"card '{card.name}': {path!r} needs a relative path and a sha256.")
+
+
+def _part(measurement: Measurement, item: Item) -> Measurement:
+    """Take entries of the leading axis from whatever has it."""
+    from dataclasses import replace
+
+    count = measurement.data.shape[0]
+
+    def part(value: Any) -> Any:
+        leading = isinstance(value, Tensor) and value.ndim == measurement.data.ndim
+        return value[item.start : item.stop] if leading and value.shape[0] == count else value
+
+    names = ("data", "noise", "mask", "maps", "psf", "reference")
+    return replace(measurement, **{name: part(getattr(measurement, name)) for name in names})

@@ -1,0 +1,116 @@
+"""Say what a file holds and what would be done with it, before anything is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rimaging.datasets.fits import open_fits, split_extension
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.npz import load_arrays
+from rimaging.datasets.open import open, sniff
+from rimaging.errors import DataError, FormatError
+
+__all__ = ["inspect"]
+
+DOORS = {
+    "kspace": "rimaging recon",
+    "sky": "rimaging deconvolve",
+    "image": "rimaging denoise",
+}
+
+
+def inspect(path: str | Path) -> dict[str, str]:
+    """Describe a file in a few named lines, without anything that names a person.
+
+    Of a file that is no measurement (kernels, tables) the arrays are listed, and `why` says
+    what is missing. Raises FormatError for files that cannot be read at all.
+    """
+    bare, _ = split_extension(path)
+    form = sniff(bare)
+    lines = {"format": form, "size": f"{bare.stat().st_size / 2**20:.2f} MiB"}
+    try:
+        measurement = open(path)
+    except (FormatError, DataError) as error:
+        lines["holds"] = _listing(bare, form)
+        lines["why"] = f"no measurement: {error}"
+        return lines
+    if form == "fits":
+        lines["extensions"] = _listing(bare, form)
+    return {**lines, **_described(measurement)}
+
+
+def _described(measurement: Measurement) -> dict[str, str]:
+    data = measurement.data
+    lines = {
+        "kind": measurement.kind,
+        "data": f"{tuple(data.shape)} {str(data.dtype).removeprefix('torch.')}",
+        "range": f"{float(data.abs().min()):.4g} to {float(data.abs().max()):.4g}"
+        if data.is_complex()
+        else f"{float(data.min()):.4g} to {float(data.max()):.4g}",
+    }
+    if measurement.units:
+        lines["units"] = measurement.units
+    for name in ("mask", "maps", "psf", "reference"):
+        tensor = getattr(measurement, name)
+        if tensor is not None:
+            lines[name] = str(tuple(tensor.shape))
+    if measurement.header is not None:
+        lines["sky coordinates"] = "yes" if "CTYPE1" in measurement.header else "none"
+    if "voxel_mm" in measurement.provenance:
+        lines["voxel"] = (
+            " x ".join(f"{size:.4g}" for size in measurement.provenance["voxel_mm"]) + " mm"
+        )
+    if "geometry" in measurement.provenance:
+        lines["geometry"] = str(measurement.provenance["geometry"])
+    try:
+        whole = measurement.completed()
+    except DataError as error:
+        lines["noise"] = f"unknown: {error}"
+        assumed = measurement.provenance.get("assumed", [])
+    else:
+        noise = whole.noise
+        lines["noise"] = _noise(noise)
+        assumed = whole.provenance.get("assumed", [])
+    if assumed:
+        lines["assumed"] = "; ".join(assumed)
+    lines["would"] = _plan(measurement)
+    return lines
+
+
+def _noise(noise: Tensor | float | None) -> str:
+    values = torch.as_tensor(noise).flatten()
+    if values.numel() > 8:
+        return f"per value, {float(values.min()):.4g} to {float(values.max()):.4g}"
+    return ", ".join(f"{float(value):.4g}" for value in values)
+
+
+def _plan(measurement: Measurement) -> str:
+    door = DOORS[measurement.kind]
+    if measurement.kind == "kspace":
+        if measurement.maps is None and measurement.data.shape[-3] > 1:
+            return f"{door}: estimate coil maps (ESPIRiT), then reconstruct"
+        return f"{door}: reconstruct"
+    if measurement.kind == "sky":
+        if measurement.psf is None:
+            return f"{door}: give a PSF (--psf); without one, rimaging denoise"
+        return f"{door}: deconvolve"
+    return f"{door}: remove noise"
+
+
+def _listing(path: Path, form: str) -> str:
+    if form == "npz":
+        return ", ".join(
+            f"{name} {array.shape} {array.dtype}" for name, array in load_arrays(path).items()
+        )
+    if form == "fits":
+        with open_fits(path) as hdus:
+            parts = [
+                f"[{i}] {hdu.name or 'unnamed'} {hdu.shape if hdu.is_image else 'table'}"
+                for i, hdu in enumerate(hdus)
+            ]
+        rest = f", and {len(parts) - 6} more" if len(parts) > 6 else ""
+        return ", ".join(parts[:6]) + rest
+    return "nothing that is read"

@@ -1,0 +1,297 @@
+"""A measurement: what an instrument saw, and where it came from."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rimaging.datasets.noise import estimate_image_noise, estimate_kspace_noise
+from rimaging.datasets.psf import prepare_psf
+from rimaging.errors import DataError, OptionError, ShapeError
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+    from rimaging.operators.likelihood import Gaussian
+
+__all__ = ["Kind", "Measurement"]
+
+Kind = Literal["kspace", "sky", "image"]
+KINDS = ("kspace", "sky", "image")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measurement:
+    """Data ``y`` of one of three kinds, with noise, geometry, units and provenance.
+
+    kind: "kspace" ``y = M F S x + n``, "sky" ``y = psf * x + n``, "image" ``y = x + n``.
+    data: k-space (..., coil, y, x) complex, or images (..., y, x); leading axes are batch.
+    noise: standard deviation per real component, a number or broadcastable to ``data``; None:
+        unknown, `completed` estimates it.
+    mask: 1 where measured, 0 where not, broadcastable to (..., y, x); columns (x,) do for k-space.
+    maps: coil sensitivities (..., coil, y, x). psf: point spread function (..., y, x).
+    units: of ``data``, as its file writes them. header: the whole FITS header.
+    affine: (4, 4) from indices (x, y, slice), that is the axes of an image backwards, to
+        millimetres to the right, front and top (RAS+), as NIfTI stores volumes.
+    reference: a better image of the same thing, for comparison only.
+    provenance: what was read and what was assumed; never a name of a patient.
+
+    Raises ShapeError for shapes that disagree, DataError for values that cannot be: NaN, noise
+    that is not positive, samples where the mask says that there are none.
+    """
+
+    kind: Kind
+    data: Tensor
+    noise: Tensor | float | None = None
+    mask: Tensor | None = None
+    maps: Tensor | None = None
+    psf: Tensor | None = None
+    units: str | None = None
+    header: Header | None = None
+    affine: np.ndarray | None = None
+    reference: Tensor | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise OptionError(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}.")
+        self._check_data()
+        if self.mask is not None:
+            object.__setattr__(self, "mask", self._checked_mask(self.mask))
+        self._check_maps_and_psf()
+        self._check_noise()
+        if self.affine is not None and self.affine.shape != (4, 4):
+            raise ShapeError(f"the affine has shape {self.affine.shape}, expected (4, 4).")
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape (..., y, x) of the images behind the data, on the grid of the data."""
+        shape = tuple(self.data.shape)
+        return (*shape[:-3], *shape[-2:]) if self.kind == "kspace" else shape
+
+    def completed(self) -> Measurement:
+        """Fill in what nobody stated, and write each assumption to ``provenance["assumed"]``.
+
+        k-space: the mask is where any coil is not zero, and whole rows or columns of zeros
+        (padding) were not measured; a single coil has sensitivity 1. The PSF is normalised and
+        made odd. The noise is estimated robustly, for each band of a sky. Idempotent.
+        """
+        notes: list[str] = []
+        mask, maps, psf, noise = self.mask, self.maps, self.psf, self.noise
+        if self.kind == "kspace":
+            mask, note = _sampled(self.data, mask)
+            notes += note
+            if maps is None and self.data.shape[-3] == 1:
+                maps = torch.ones(
+                    self.data.shape[-3:], dtype=self.data.dtype, device=self.data.device
+                )
+                notes.append("single coil, sensitivity taken as 1")
+        if psf is not None:
+            psf, changes = prepare_psf(psf)
+            notes += changes
+            for change in changes:
+                if "padded" in change:
+                    warnings.warn(change, stacklevel=2)
+        if noise is None:
+            if self.kind == "kspace":
+                assert mask is not None
+                noise = estimate_kspace_noise(self.data, mask)
+                notes.append(f"noise {noise:.4g} estimated from the outer samples of k-space")
+            elif self.kind == "sky" and self.data.ndim > 2:
+                noise = _noise_of_planes(self.data, mask)
+                notes.append("noise of each band estimated from differences of neighbouring pixels")
+            else:
+                noise = estimate_image_noise(self.data, mask)
+                notes.append(f"noise {noise:.4g} estimated from differences of neighbouring pixels")
+        if not notes and mask is self.mask and maps is self.maps:
+            return self
+        provenance = {**self.provenance, "assumed": [*self.provenance.get("assumed", []), *notes]}
+        return replace(self, mask=mask, maps=maps, psf=psf, noise=noise, provenance=provenance)
+
+    def scaled(self, factor: float) -> Measurement:
+        """Give the same measurement in other units: data, noise and reference times ``factor``."""
+        noise = None if self.noise is None else self.noise * factor
+        reference = None if self.reference is None else self.reference * factor
+        return replace(self, data=self.data * factor, noise=noise, reference=reference)
+
+    def likelihood(
+        self, *, boundary: Literal["valid", "reflect"] = "reflect", sets: bool = False
+    ) -> Gaussian:
+        """Build the Gaussian likelihood of the measurement, after `completed`.
+
+        boundary: what a convolved sky does at its edge: "reflect" keeps the grid of the data,
+        "valid" asks for an image larger than the data by the PSF less one pixel.
+        sets: the maps are (..., set, coil, y, x).
+
+        Raises DataError for k-space of several coils without maps, and for a sky without PSF.
+        """
+        whole = self.completed()
+        if self.kind == "kspace":
+            return _kspace_likelihood(whole, sets)
+        if self.kind == "sky":
+            return _sky_likelihood(whole, boundary)
+        return _image_likelihood(whole)
+
+    def _check_data(self) -> None:
+        axes = 3 if self.kind == "kspace" else 2
+        wanted = "(..., coil, y, x)" if self.kind == "kspace" else "(..., y, x)"
+        if self.data.ndim < axes or 0 in self.data.shape:
+            raise ShapeError(
+                f"{self.kind} data has shape {tuple(self.data.shape)}, expected {wanted}."
+            )
+        if self.kind == "kspace" and not self.data.is_complex():
+            raise DataError(
+                f"k-space has dtype {self.data.dtype}, expected complex64: join real and "
+                "imaginary parts with torch.view_as_complex."
+            )
+        if not (self.data.is_complex() or self.data.is_floating_point()):
+            raise DataError(f"data has dtype {self.data.dtype}, expected float32: use to_tensor.")
+        bad = int(self.data.numel() - torch.isfinite(self.data).sum())
+        if bad:
+            raise DataError(
+                f"{bad} of {self.data.numel()} values are NaN or infinite, expected none: "
+                "repair them, or fill and mask them with fill_invalid."
+            )
+
+    def _checked_mask(self, mask: Tensor) -> Tensor:
+        rows, columns = self.data.shape[-2:]
+        mask = mask.to(torch.float32)
+        if not bool(((mask == 0) | (mask == 1)).all()):
+            raise DataError("the mask has values other than 0 and 1: threshold it, e.g. mask > 0.")
+        if not bool(mask.any()):
+            raise DataError("the mask is zero everywhere: expected 1 where something was measured.")
+        if mask.ndim == 1:
+            if mask.shape[0] == rows != columns:
+                raise ShapeError(
+                    f"the mask has {rows} entries, the length of y, but a mask of one axis goes "
+                    f"along x ({columns} columns): give mask[:, None], or transpose the k-space."
+                )
+            mask = mask[None, :]
+        try:
+            spatial = np.broadcast_shapes(mask.shape, self.image_shape)
+        except ValueError:
+            spatial = ()
+        if spatial != self.image_shape:
+            raise ShapeError(
+                f"the mask has shape {tuple(mask.shape)}, the images {self.image_shape}: "
+                f"give a mask ({rows}, {columns}) or ({columns},), or crop the data to it."
+            )
+        mask = mask.expand(*mask.shape[:-2], rows, columns)
+        if self.kind == "kspace":
+            outside = (self.data != 0) & (mask == 0).unsqueeze(-3)
+            count = int(outside.sum())
+            if count:
+                raise DataError(
+                    f"k-space has {count} samples ({count / self.data.numel():.1%}) where the "
+                    "mask is 0: multiply k-space by the mask, or give the mask it was taken with."
+                )
+        return mask
+
+    def _check_maps_and_psf(self) -> None:
+        if self.maps is not None:
+            if self.kind != "kspace":
+                raise OptionError(f"maps given to {self.kind} data: only k-space has coils.")
+            wanted = tuple(self.data.shape[-3:])
+            if tuple(self.maps.shape[-3:]) != wanted:
+                raise ShapeError(
+                    f"the maps have shape {tuple(self.maps.shape)}, expected (..., "
+                    f"{', '.join(map(str, wanted))}) as k-space: estimate them for this scan."
+                )
+            if not bool(torch.isfinite(self.maps).all()):
+                raise DataError("the maps have NaN or infinite values: set them to zero there.")
+        if self.psf is not None and self.kind != "sky":
+            raise OptionError(f"a PSF given to {self.kind} data: only kind='sky' is convolved.")
+
+    def _check_noise(self) -> None:
+        if self.noise is None:
+            return
+        noise = torch.as_tensor(self.noise)
+        try:
+            fits = np.broadcast_shapes(noise.shape, self.data.shape) == self.data.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ShapeError(
+                f"the noise has shape {tuple(noise.shape)}, the data {tuple(self.data.shape)}: "
+                "give one number, or sigma per pixel or per coil."
+            )
+        bad = ~(torch.isfinite(noise) & (noise > 0))
+        if self.mask is not None and noise.ndim > 0:
+            mask = self.mask.unsqueeze(-3) if self.kind == "kspace" else self.mask
+            bad = bad & (mask > 0)
+        if bool(bad.any()):
+            raise DataError(
+                f"the noise is zero, negative or not finite at {int(bad.sum())} values, expected "
+                "sigma > 0: mask those pixels, or give noise=None to have it estimated."
+            )
+
+
+def _sampled(kspace: Tensor, mask: Tensor | None) -> tuple[Tensor, list[str]]:
+    """Find the mask (..., y, x) of k-space, or take padding out of the one that was given."""
+    zero = (kspace == 0).all(dim=-3)
+    padding = zero.all(dim=-1, keepdim=True) | zero.all(dim=-2, keepdim=True)
+    if mask is not None:
+        padded = (mask > 0) & padding
+        if not bool(padded.any()):
+            return mask, []
+        share = float(padded.to(torch.float32).mean())
+        note = f"{share:.1%} of k-space are lines of zeros in every coil: taken as not measured"
+        return mask * ~padding, [note]
+    scattered = zero & ~padding
+    # few and scattered zeros are values of a coarse converter; patterns leave out far more
+    if float(scattered.to(torch.float32).mean()) < 0.02:
+        zero = padding.expand(zero.shape)
+    mask = (~zero).to(torch.float32)
+    return mask, [f"mask found from the zeros of k-space ({float(mask.mean()):.1%} sampled)"]
+
+
+def _noise_of_planes(data: Tensor, mask: Tensor | None) -> Tensor:
+    """Sigma of each band, (*leading, 1, 1)."""
+    planes = data.reshape(-1, *data.shape[-2:])
+    if mask is None:
+        masks: list[Tensor | None] = [None] * len(planes)
+    else:
+        masks = list(mask.expand(data.shape).reshape(planes.shape))
+    sigmas = [estimate_image_noise(plane, m) for plane, m in zip(planes, masks, strict=True)]
+    return torch.tensor(sigmas, dtype=data.dtype, device=data.device).reshape(
+        *data.shape[:-2], 1, 1
+    )
+
+
+def _kspace_likelihood(m: Measurement, sets: bool) -> Gaussian:
+    from rimaging.operators.cartesian import CartesianMRI
+    from rimaging.operators.likelihood import Gaussian
+
+    if m.maps is None:
+        raise DataError(
+            f"k-space of {m.data.shape[-3]} coils came without maps: estimate them with espirit."
+        )
+    assert m.mask is not None and m.noise is not None
+    mask = m.mask.to(m.data.real.dtype)
+    operator = CartesianMRI(m.maps.to(m.data.dtype), mask, sets=sets)
+    return Gaussian(operator, m.data, m.noise, weight=mask.unsqueeze(-3))
+
+
+def _sky_likelihood(m: Measurement, boundary: Literal["valid", "reflect"]) -> Gaussian:
+    from rimaging.operators.convolution import Convolution
+    from rimaging.operators.likelihood import Gaussian
+
+    if m.psf is None:
+        raise DataError("the sky came without a PSF: give psf=, an array or a file.")
+    assert m.noise is not None
+    operator = Convolution(m.psf.to(m.data.dtype), m.data.shape[-2:], boundary=boundary)
+    return Gaussian(operator, m.data, m.noise, weight=m.mask)
+
+
+def _image_likelihood(m: Measurement) -> Gaussian:
+    from rimaging.operators.identity import Identity
+    from rimaging.operators.likelihood import Gaussian
+
+    assert m.noise is not None
+    operator = Identity(tuple(m.data.shape[-2:]), m.data.dtype)
+    return Gaussian(operator, m.data, m.noise, weight=m.mask)

@@ -1,0 +1,95 @@
+"""NIfTI volumes, written with their geometry, and read."""
+
+# mypy: disable-error-code="no-untyped-call"
+# (nibabel has no types)
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.guard import check_declared, existing_file, expanded, identity
+from rimaging.datasets.measurement import Measurement
+from rimaging.errors import FormatError
+
+__all__ = ["centre_cropped", "read_nifti", "write_nifti"]
+
+
+def read_nifti(path: str | Path) -> Measurement:
+    """Read a volume as images (slice, y, x) with its affine and nothing else of its header.
+
+    The array of the file is (x, y, slice, ...); its axes are turned round.
+    Raises FormatError for damaged files and for shapes beyond what is stored.
+    """
+    import nibabel
+
+    path = existing_file(path)
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    raw = expanded(path).getvalue() if packed else path.read_bytes()
+    try:
+        header = nibabel.Nifti1Header(raw[:348], check=True)
+        shape = header.get_data_shape()
+        declared = int(np.prod(shape, dtype=object)) * header.get_data_dtype().itemsize
+        check_declared(declared, len(raw), "the NIfTI file")
+        if declared > len(raw) - int(header["vox_offset"]):
+            raise FormatError(
+                f"the NIfTI file declares {declared} bytes and {len(raw)} are there: truncated."
+            )
+        image = nibabel.Nifti1Image.from_bytes(raw)
+        array = np.asarray(image.dataobj)
+        affine = np.asarray(image.affine, dtype=np.float64)
+    except FormatError:
+        raise
+    except Exception as error:  # nibabel raises many kinds
+        raise FormatError("the NIfTI file is damaged or not NIfTI-1: export it again.") from error
+    if array.ndim < 2:
+        raise FormatError(f"the NIfTI file has shape {array.shape}, expected (x, y, ...).")
+    data = to_tensor(np.transpose(array), "volume")
+    provenance: dict[str, Any] = {"format": "NIfTI", "sha256": identity(path)}
+    return Measurement(kind="image", data=data, affine=affine, provenance=provenance)
+
+
+def centre_cropped(
+    affine: np.ndarray, original: tuple[int, ...], cropped: tuple[int, ...]
+) -> np.ndarray:
+    """Move an affine to the centre crop of the last two axes, which begins at (n - m) // 2."""
+    moved = affine.copy()
+    # the affine counts (x, y), arrays (y, x)
+    skipped = [(original[axis] - cropped[axis]) // 2 for axis in (-1, -2)]
+    moved[:3, 3] += affine[:3, :2] @ np.array(skipped, dtype=np.float64)
+    return moved
+
+
+def write_nifti(
+    path: Path, array: np.ndarray, affine: np.ndarray | None, *, scanner: bool, description: str
+) -> None:
+    """Write images (..., y, x) as a NIfTI volume (x, y, ...) in millimetres.
+
+    The affine goes into sform and qform: code 1 (scanner) where positions are known, 2 (aligned)
+    where only voxel sizes are. Without an affine both have code 0 and the units stay unknown.
+    """
+    import nibabel
+
+    volume = np.transpose(array)
+    if volume.ndim == 2:
+        volume = volume[:, :, None]
+    image = nibabel.Nifti1Image(volume, np.eye(4) if affine is None else affine)
+    if affine is None:
+        image.set_sform(None, code=0)
+        image.set_qform(None, code=0)
+    else:
+        code = 1 if scanner else 2
+        image.set_sform(affine, code=code)
+        image.set_qform(affine, code=code)
+        image.header.set_xyzt_units(xyz="mm")
+    image.header["descrip"] = description.encode()[:79]
+    raw = image.to_bytes()
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(raw, mtime=0))
+    else:
+        path.write_bytes(raw)

@@ -1,0 +1,98 @@
+"""Open a file as a measurement; its content says the format, not its name."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+from dataclasses import replace
+from pathlib import Path
+
+from rimaging.datasets.fits import read_fits, split_extension
+from rimaging.datasets.guard import existing_file
+from rimaging.datasets.hdf5 import read_hdf5
+from rimaging.datasets.measurement import KINDS, Kind, Measurement
+from rimaging.datasets.nifti import read_nifti
+from rimaging.datasets.npz import read_npz
+from rimaging.datasets.picture import TIFF, read_picture
+from rimaging.errors import FormatError, OptionError
+
+__all__ = ["open", "sniff"]
+
+KNOWN = "HDF5 (fastMRI), .npz, .npy, FITS, NIfTI, PNG, JPEG, TIFF"
+builtin_open = open
+
+
+def open(path: str | Path, *, kind: Kind | None = None) -> Measurement:
+    """Read a measurement from a file of any format that is known.
+
+    "file.fits[SCI]" chooses an extension. ``kind`` overrules the guess: a FITS image or picture may
+    be a "sky" (then give it a PSF) or an "image" (nothing but noise), a .npy array "kspace".
+
+    Raises FormatError for missing, damaged and unknown files, OptionError for a kind that
+    the file cannot be.
+    """
+    if kind is not None and kind not in KINDS:
+        raise OptionError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}.")
+    bare, extension = split_extension(path)
+    form = sniff(bare)
+    if extension is not None and form != "fits":
+        raise FormatError(f"[{extension}] given for a {form} file: only FITS has extensions.")
+    if form == "npz":
+        measurement = read_npz(bare, kind=kind)
+    elif form == "fits":
+        measurement = read_fits(bare, extension)
+    elif form == "hdf5":
+        measurement = read_hdf5(bare)
+    elif form == "nifti":
+        measurement = read_nifti(bare)
+    else:
+        measurement = read_picture(bare)
+    if kind is None or kind == measurement.kind:
+        return measurement
+    if "kspace" in (kind, measurement.kind):
+        raise OptionError(
+            f"this {form} file holds {measurement.kind} data, not {kind}: drop kind=."
+        )
+    return replace(measurement, kind=kind, psf=measurement.psf if kind == "sky" else None)
+
+
+def sniff(path: str | Path) -> str:
+    """Tell hdf5, npz, fits, nifti or picture from the first bytes of a file.
+
+    Raises FormatError, with a way on, for everything else.
+    """
+    path = existing_file(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(352)
+        if head[:2] == b"\x1f\x8b":
+            with gzip.open(path) as packed:
+                head = packed.read(352)
+        elif head[:3] == b"BZh":
+            with bz2.open(path) as packed:
+                head = packed.read(352)
+    except (OSError, EOFError) as error:
+        raise FormatError(f"{path.name!r} is damaged or cannot be read: fetch it again.") from error
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
+    if head.startswith((b"PK\x03\x04", b"\x93NUMPY")):
+        return "npz"
+    if head.startswith(b"SIMPLE  ="):
+        return "fits"
+    if head[344:348] in (b"n+1\x00", b"ni1\x00"):
+        return "nifti"
+    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", *TIFF)):
+        return "picture"
+    if head[128:132] == b"DICM":
+        hint = "DICOM holds no k-space; convert it to NIfTI (dcm2niix) to denoise it"
+    elif head.startswith(b"\x80"):
+        hint = "it is a pickle, which can run code; save arrays as .npz"
+    elif head.startswith(b"MATLAB 5.0"):
+        hint = "save the arrays of MATLAB as .npz (scipy.io.loadmat, numpy.savez)"
+    elif path.suffix in (".cfl", ".hdr"):
+        hint = "save BART's array as .npz, axes (coil, y, x)"
+    elif not head:
+        hint = "it is empty"
+    else:
+        hint = "convert it to one of these"
+    raise FormatError(f"{path.name!r} is none of {KNOWN}: {hint}.")

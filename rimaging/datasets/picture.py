@@ -1,0 +1,134 @@
+"""Pictures: PNG, JPEG and TIFF of 8 or 16 bit, gray or colour."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.guard import check_declared, existing_file, identity
+from rimaging.datasets.measurement import Measurement
+from rimaging.errors import FormatError, OptionError, RimagingError
+
+__all__ = ["read_picture", "write_picture"]
+
+TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def read_picture(path: str | Path) -> Measurement:
+    """Read a picture as (y, x), or (3, y, x) in colour, with white at 1.
+
+    The depth is kept in ``provenance["bit_depth"]`` (32: floating TIFF, as it is), so that saving
+    gives it back. The EXIF orientation is applied; transparency is left out and said.
+
+    Raises FormatError for damaged pictures, and for 16-bit colour PNG, which Pillow would
+    silently cut to 8.
+    """
+    path = existing_file(path)
+    with path.open("rb") as file:
+        head = file.read(26)
+    notes: list[str] = []
+    try:
+        array = _tiff(path) if head.startswith(TIFF) else _pillow(path, head, notes)
+    except RimagingError:
+        raise
+    except Exception as error:  # decoders raise whatever they like on damaged input
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise FormatError(f"{path.name!r} cannot be decoded ({reason}): save it again.") from error
+    if array.ndim == 3 and array.shape[-1] in (2, 4) and array.dtype.kind == "u":
+        array = array[..., :-1]
+        notes.append("transparency left out")
+    if array.ndim == 3 and array.shape[-1] == 3:
+        array = np.moveaxis(array, -1, 0)
+    elif array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    depth, white = {"b": (1, 1.0), "u1": (8, 255.0), "u2": (16, 65535.0)}.get(
+        array.dtype.kind if array.dtype.kind == "b" else array.dtype.str[1:], (32, 1.0)
+    )
+    data, mask, filled = fill_invalid(to_tensor(array / white, "picture"))
+    if filled:
+        notes.append(f"{filled} NaN pixels masked and filled with the median")
+    provenance: dict[str, Any] = {
+        "format": "TIFF" if head.startswith(TIFF) else path.suffix.lstrip(".").upper(),
+        "file": path.name,
+        "sha256": identity(path),
+        "bit_depth": depth,
+    }
+    if notes:
+        provenance["assumed"] = notes
+    units = "relative to white" if depth <= 16 else None
+    return Measurement(kind="image", data=data, mask=mask, units=units, provenance=provenance)
+
+
+def _pillow(path: Path, head: bytes, notes: list[str]) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    if head.startswith(b"\x89PNG") and head[24] == 16 and head[25] in (2, 6):
+        raise FormatError(
+            f"{path.name!r} is a 16-bit colour PNG, which Pillow cuts to 8 bits: save it as TIFF."
+        )
+    with Image.open(path, formats=("PNG", "JPEG")) as file:
+        picture: Image.Image = file
+        bands = len(picture.getbands())
+        check_declared(math.prod(picture.size) * bands, path.stat().st_size, repr(path.name))
+        if picture.getexif().get(0x0112, 1) != 1:
+            picture = ImageOps.exif_transpose(picture)
+            notes.append("turned as its EXIF orientation says")
+        if picture.mode in ("P", "CMYK", "YCbCr", "PA"):
+            notes.append(f"converted from {picture.mode} to RGB")
+            picture = picture.convert("RGB")
+        array = np.asarray(picture)
+    # Pillow opens 16-bit gray as 32-bit integers in some versions
+    return array.astype(np.uint16) if array.dtype == np.int32 else array
+
+
+def _tiff(path: Path) -> np.ndarray:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        declared = math.prod(series.shape) * series.dtype.itemsize
+        check_declared(declared, path.stat().st_size, repr(path.name))
+        array = np.asarray(series.asarray())
+        planar = series.axes.endswith("YX") and series.axes.startswith("S")
+    return np.moveaxis(array, 0, -1) if planar else array
+
+
+def write_picture(
+    path: Path, image: torch.Tensor, *, bits: int, window: tuple[float, float]
+) -> None:
+    """Write (y, x) or (3, y, x) as PNG or TIFF of 8 or 16 bits, ``window`` from black to white.
+
+    Values beyond the window are clipped. Raises OptionError for another depth and for 16-bit colour
+    PNG, FormatError for another shape.
+    """
+    if bits not in (8, 16):
+        raise OptionError(f"bits is {bits}, expected 8 or 16.")
+    if image.ndim != 2 and not (image.ndim == 3 and image.shape[0] == 3):
+        raise FormatError(
+            f"a picture is (y, x) or (3, y, x), got {tuple(image.shape)}: save one slice, or use "
+            ".nii.gz, .fits or .h5 for volumes."
+        )
+    low, high = window
+    width = max(high - low, float(np.finfo(np.float32).tiny))
+    scaled = ((image.double() - low) / width).clamp(0, 1)
+    dtype = np.uint8 if bits == 8 else np.uint16
+    array = (scaled * (2**bits - 1)).round().cpu().numpy().astype(dtype)
+    if array.ndim == 3:
+        array = np.moveaxis(array, 0, -1)
+    if path.suffix.lower() == ".png":
+        if array.ndim == 3 and bits == 16:
+            raise OptionError("PNG of 16-bit colour cannot be written: save as .tif, or bits=8.")
+        from PIL import Image
+
+        Image.fromarray(np.ascontiguousarray(array)).save(path, format="PNG")
+        return
+    import tifffile
+
+    tifffile.imwrite(
+        path, np.ascontiguousarray(array), photometric="rgb" if array.ndim == 3 else "minisblack"
+    )

@@ -1,0 +1,65 @@
+"""Point spread functions made ready for convolution: odd, centred as they came, of sum 1."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rimaging.errors import DataError, ShapeError
+
+__all__ = ["prepare_psf"]
+
+
+def prepare_psf(psf: Tensor) -> tuple[Tensor, list[str]]:
+    """Normalise PSFs (..., y, x) to sum 1 and pad even sides to odd: ``(psf, what was done)``.
+
+    An even side has no middle pixel. Where its centroid lies on a pixel (the FFT convention) a row
+    of zeros is added; where it lies between two, the PSF is moved by half a pixel with
+    the Fourier shift theorem. A PSF is never recentred otherwise: that would move the sky.
+
+    Raises ShapeError below two axes, DataError for NaN and for a sum that is not positive.
+    """
+    if psf.ndim < 2:
+        raise ShapeError(f"the PSF has shape {tuple(psf.shape)}, expected (..., y, x).")
+    if not bool(torch.isfinite(psf).all()):
+        raise DataError("the PSF has NaN or infinite pixels: replace them by zero or crop it.")
+    sums = psf.sum(dim=(-2, -1), keepdim=True)
+    if not bool((sums > 0).all()):
+        raise DataError(
+            f"the PSF sums to {float(sums.min()):.4g}, expected a positive sum: give the point "
+            "spread function, not a dirty beam, whose sum means nothing."
+        )
+    notes = []
+    low, high = float(sums.min()), float(sums.max())
+    if max(abs(low - 1), abs(high - 1)) > 1e-4:
+        came = f"{low:.6g}" if math.isclose(low, high) else f"{low:.6g} to {high:.6g}"
+        notes.append(f"PSF normalised to sum 1 (came with {came})")
+    psf = psf / sums
+    for axis, name in ((-2, "y"), (-1, "x")):
+        if psf.shape[axis] % 2 == 0:
+            psf, how = _to_odd(psf, axis)
+            notes.append(
+                f"PSF padded from {psf.shape[axis] - 1} to {psf.shape[axis]} in {name}, {how}"
+            )
+    return psf, notes
+
+
+def _to_odd(psf: Tensor, axis: int) -> tuple[Tensor, str]:
+    """Pad one even axis to odd so that its middle is the PSF's own."""
+    length = psf.shape[axis]
+    profile = psf.clamp_min(0).sum(dim=-1 if axis == -2 else -2).reshape(-1, length).mean(dim=0)
+    position = torch.arange(length, dtype=profile.dtype, device=profile.device)
+    offset = float((profile * position).sum() / profile.sum()) - (length - 1) / 2
+    zeros = torch.zeros_like(psf.narrow(axis, 0, 1))
+    if offset > 0.25:
+        return torch.cat((psf, zeros), dim=axis), "its centre was on a pixel"
+    if offset < -0.25:
+        return torch.cat((zeros, psf), dim=axis), "its centre was on a pixel"
+    frequency = torch.fft.fftfreq(length + 1, dtype=profile.dtype, device=profile.device)
+    shift = torch.exp(-1j * math.pi * frequency)
+    if axis == -2:
+        shift = shift[:, None]
+    spectrum = torch.fft.fft(torch.cat((psf, zeros), dim=axis), dim=axis)
+    return torch.fft.ifft(spectrum * shift, dim=axis).real, "moved by half a pixel"

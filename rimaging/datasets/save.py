@@ -1,0 +1,175 @@
+"""Save a reconstruction: the suffix says the format, the measurement the geometry."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rimaging import __version__
+from rimaging.datasets.fits_writer import write_fits
+from rimaging.datasets.hdf5 import write_hdf5
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.nifti import centre_cropped, write_nifti
+from rimaging.datasets.npz import write_npy, write_npz
+from rimaging.datasets.picture import write_picture
+from rimaging.errors import FormatError
+
+__all__ = ["SUFFIXES", "save"]
+
+SUFFIXES = (".nii.gz", ".nii", ".h5", ".fits", ".png", ".tiff", ".tif", ".npz", ".npy")
+
+
+def save(
+    path: str | Path,
+    image: Tensor | np.ndarray,
+    measurement: Measurement | None = None,
+    *,
+    residual: Tensor | np.ndarray | None = None,
+    uncertainty: Tensor | np.ndarray | None = None,
+    provenance: dict[str, Any] | None = None,
+    history: str = "",
+    keep_complex: bool = False,
+    bits: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write an image (..., y, x) in the format of the suffix and give the path.
+
+    .nii, .nii.gz: volume with the measurement's affine, in mm. .fits: SCI, ERR, RES, DQ under the
+    input's header. .h5, .npz: image, uncertainty, residual, provenance. .npy: the image. .png,
+    .tif: of ``bits`` 8 or 16 (as the input had), pictures from 0 to 1, others from their 0.5th to
+    99.5th percentile. Complex images become magnitudes in .nii, .fits and pictures, unless
+    ``keep_complex`` (FITS: an extension PHASE). The file appears whole or not at all: it
+    is written under another name in the same folder, then renamed.
+
+    Raises FormatError for an unknown suffix, an existing file without ``overwrite``, a missing
+    folder, a full disk.
+    """
+    path = Path(path).expanduser()
+    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
+    if suffix is None:
+        raise FormatError(f"{path.name!r} has no suffix of {', '.join(SUFFIXES)}: choose one.")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise FormatError(f"{path.name!r} exists: choose another name, or overwrite=True.")
+    if not path.parent.is_dir():
+        raise FormatError(f"the folder of {path.name!r} does not exist: create it first.")
+    named = {"image": image, "uncertainty": uncertainty, "residual": residual}
+    arrays = {name: _array(value) for name, value in named.items() if value is not None}
+    try:
+        handle, temporary = tempfile.mkstemp(suffix=suffix, prefix=".writing-", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise FormatError(f"cannot write beside {path.name!r}: {error.strerror}.") from error
+    part = Path(temporary)
+    try:
+        _write(part, suffix, arrays, measurement, provenance or {}, history, keep_complex, bits)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.chmod(0o666 & ~_umask())  # mkstemp gives 0600
+        part.replace(path)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise FormatError(f"{path.name!r} was not written: {reason}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _write(
+    path: Path,
+    suffix: str,
+    arrays: dict[str, np.ndarray],
+    measurement: Measurement | None,
+    provenance: dict[str, Any],
+    history: str,
+    keep_complex: bool,
+    bits: int | None,
+) -> None:
+    if suffix == ".npz":
+        write_npz(path, arrays, provenance)
+    elif suffix == ".npy":
+        write_npy(path, arrays)
+    elif suffix == ".h5":
+        write_hdf5(path, arrays, provenance)
+    elif suffix == ".fits":
+        _fits(path, arrays, measurement, history, keep_complex)
+    elif suffix in (".nii", ".nii.gz"):
+        _nifti(path, arrays["image"], measurement, keep_complex)
+    else:
+        _picture(path, _magnitude(arrays["image"]), measurement, bits)
+
+
+def _fits(
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    measurement: Measurement | None,
+    history: str,
+    keep_complex: bool,
+) -> None:
+    image = arrays["image"]
+    planes = {**arrays, "image": _magnitude(image)}
+    if keep_complex and np.iscomplexobj(image):
+        planes["phase"] = np.angle(image)
+    shape = None if measurement is None else measurement.image_shape
+    if "residual" in planes and shape is not None and planes["residual"].shape != shape:
+        del planes["residual"]  # of k-space: no picture
+    elif "residual" in planes:
+        planes["residual"] = _magnitude(planes["residual"])
+    header = None
+    if measurement is not None and measurement.kind != "kspace":
+        header = measurement.header
+        if measurement.mask is not None:
+            planes["mask"] = _array(measurement.mask.expand(measurement.image_shape))
+    line = history or f"rimaging {__version__}"
+    write_fits(path, planes, header, data_shape=shape, history=line, version=__version__)
+
+
+def _nifti(
+    path: Path, image: np.ndarray, measurement: Measurement | None, keep_complex: bool
+) -> None:
+    affine, scanner = None, False
+    if measurement is not None and measurement.affine is not None:
+        affine = centre_cropped(measurement.affine, measurement.image_shape, image.shape)
+        scanner = "geometry" not in measurement.provenance
+    if keep_complex and np.iscomplexobj(image):
+        volume = image.astype(np.complex64)
+    else:
+        volume = _magnitude(image).astype(np.float32)
+    if affine is None:
+        description = "rimaging; no geometry known"
+    else:
+        description = "rimaging" if scanner else "rimaging; voxel sizes only, no slice positions"
+    write_nifti(path, volume, affine, scanner=scanner, description=description)
+
+
+def _picture(
+    path: Path, image: np.ndarray, measurement: Measurement | None, bits: int | None
+) -> None:
+    depth = 8 if measurement is None else int(measurement.provenance.get("bit_depth", 32))
+    if bits is None:
+        bits = 16 if depth == 16 else 8
+    white_is_one = measurement is None or (measurement.kind == "image" and depth <= 16)
+    window = (0.0, 1.0)
+    if not white_is_one:
+        low, high = np.quantile(image, [0.005, 0.995])
+        window = (float(low), float(high))
+    write_picture(path, torch.from_numpy(np.array(image)), bits=bits, window=window)
+
+
+def _magnitude(array: np.ndarray) -> np.ndarray:
+    return np.abs(array) if np.iscomplexobj(array) else array
+
+
+def _array(value: Tensor | np.ndarray) -> np.ndarray:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
