@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
-from rimaging.operators.fourier import spatial_axes
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.space import Space
 
@@ -15,8 +14,9 @@ class Sampling(LinearOperator):
     """``A x = m x``: zero where the mask is zero.
 
     Args:
-        mask: ``(*batch, *spatial)``, boolean or real (a real mask weighs its samples).
-        ndim: how many trailing axes are spatial, 2 or 3; all before them are batch.
+        mask: ``(*batch, *shape)``, boolean or real (a real mask weighs its samples).
+        ndim: how many trailing axes make up one item; all before them are batch. A mask of k-space
+            with its coil axis has 3 in two dimensions.
         dtype: real for images (in-painting), complex for k-space.
 
     Raises:
@@ -25,15 +25,13 @@ class Sampling(LinearOperator):
     """
 
     def __init__(self, mask: Tensor, ndim: int = 2, dtype: torch.dtype = torch.float32) -> None:
-        axes = spatial_axes(ndim)
-        if mask.ndim < ndim:
+        if not 1 <= ndim <= mask.ndim:
             raise ShapeError(
-                f"Sampling expects a mask with {ndim} spatial axes, got {tuple(mask.shape)}: "
+                f"Sampling expects a mask of {ndim} axes or more, got {tuple(mask.shape)}: "
                 "give one value for each sample"
             )
         space = Space(tuple(mask.shape[-ndim:]), dtype)
         super().__init__(space, space)
-        self.axes = axes
         self.mask: Tensor
         self.register_buffer("mask", checked_mask(mask, space.real_dtype, "Sampling"))
 
