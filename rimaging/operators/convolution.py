@@ -25,7 +25,7 @@ class Convolution(LinearOperator):
         shape: the shape of the blurred image, ``(y, x)`` or ``(channel, y, x)``.
         boundary: what the sky looks like outside the image:
             ``"zero"``: black;
-            ``"reflect"``: mirrored, edge pixel repeated (``c b a | a b c``); conserves flux;
+            ``"reflect"``: mirrored, edge pixel repeated (``c b a | a b c``);
             ``"valid"``: unknown: the scene is larger than the image by the radius of the PSF,
             ``(y + 2 ry, x + 2 rx)``, as for a cut-out of a telescope image;
             ``"circular"``: the image repeats itself.
