@@ -20,9 +20,7 @@ def coil_profiles(generator: torch.Generator, coils: int, size: int) -> Tensor:
     """
     u = torch.rand(6, coils, generator=generator)
     common = torch.rand(4, generator=generator)
-    angle = 2 * torch.pi * (
-        common[0] + (torch.arange(coils) + 0.5 * (u[0] - 0.5)) / coils
-    )
+    angle = 2 * torch.pi * (common[0] + (torch.arange(coils) + 0.5 * (u[0] - 0.5)) / coils)
     distance = 1.1 + 0.6 * common[1] + 0.2 * u[1]
     squeeze = 0.8 + 0.2 * common[2]
     px, py = distance * angle.cos(), squeeze * distance * angle.sin()
@@ -47,7 +45,9 @@ def coil_profiles(generator: torch.Generator, coils: int, size: int) -> Tensor:
 
 def normalise(profiles: Tensor) -> tuple[Tensor, Tensor]:
     """Split profiles C (..., coil, y, x) into S = C / R with sum |S|^2 = 1, and R (..., y, x)."""
-    root = torch.linalg.vector_norm(profiles, dim=-3, keepdim=True).clamp_min(1e-12)
+    # Much faster than vector_norm, which is slow along a strided axis of complex numbers.
+    power = profiles.real.square() + profiles.imag.square()
+    root = power.sum(dim=-3, keepdim=True).sqrt().clamp_min(1e-12)
     return profiles / root, root.squeeze(-3)
 
 

@@ -38,9 +38,7 @@ def draw(parameter: Parameter, generator: torch.Generator, count: int) -> Tensor
     if name == "loguniform":
         low, high = (math.log(float(value)) for value in values)
         return torch.exp(low + (high - low) * u)
-    raise CardError(
-        f"distribution {name!r} is unknown: use uniform, loguniform or choice."
-    )
+    raise CardError(f"distribution {name!r} is unknown: use uniform, loguniform or choice.")
 
 
 def draw_one(parameter: Parameter, generator: torch.Generator) -> float:

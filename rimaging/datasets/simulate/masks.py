@@ -138,7 +138,7 @@ def _throw_darts(order: np.ndarray, radii: np.ndarray) -> np.ndarray:
     stride = free.shape[1]
     steps = np.arange(-reach, reach + 1)
     distance = np.hypot(steps[:, None], steps[None, :])
-    offsets = (steps[:, None] * stride + steps[None, :])
+    offsets = steps[:, None] * stride + steps[None, :]
     # Radii in steps of 0.1 pixels share one list of covered neighbours.
     level = np.rint(radii * 10).astype(int)
     covered = {k: offsets[distance < k / 10] for k in np.unique(level).tolist()}

@@ -13,9 +13,7 @@ def grid(size: int) -> tuple[Tensor, Tensor]:
     return line[:, None], line[None, :]
 
 
-def gaussian_field(
-    generator: torch.Generator, count: int, size: int, coarseness: int
-) -> Tensor:
+def gaussian_field(generator: torch.Generator, count: int, size: int, coarseness: int) -> Tensor:
     """Smooth Gaussian fields (count, size, size) of zero mean and standard deviation near one.
 
     White noise on ``coarseness`` x ``coarseness`` knots, interpolated by cubics.
