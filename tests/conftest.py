@@ -9,6 +9,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from rimaging.datasets import cards
+from rimaging.errors import FormatError
+
 # Every run tries the same few examples, so that a failure is repeatable;
 # `pytest --hypothesis-profile=search` looks further.
 settings.register_profile("few", max_examples=15, deadline=None, derandomize=True)
@@ -22,9 +25,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder of real data: $RIMAGING_DATA, or ../shared/data beside the checkout."""
-    checkout = Path(__file__).resolve().parents[1]
-    root = Path(os.environ.get("RIMAGING_DATA", checkout.parent / "shared" / "data"))
-    if not root.is_dir():
-        pytest.skip(f"no real data at {root}; set RIMAGING_DATA to their folder")
-    return root
+    """The folder of real data: $RIMAGING_DATA, or shared/data beside the checkout."""
+    try:
+        return cards.data_root()
+    except FormatError as absent:
+        pytest.skip(str(absent))
