@@ -84,6 +84,11 @@ class CartesianMRI(LinearOperator):
         return combine_coils(self.maps, z, self.sets, self.ndim)
 
     @property
+    def measured(self) -> Tensor:
+        """Where the mask is not zero, the same for all coils."""
+        return (self.mask != 0).to(self.mask.dtype)
+
+    @property
     def locality(self) -> tuple[int, ...]:
         """The spatial axes, and that of the sets."""
         return (-self.ndim - 1, *self.axes) if self.sets else self.axes

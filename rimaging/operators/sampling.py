@@ -45,6 +45,11 @@ class Sampling(LinearOperator):
         return self.mask**2 * x
 
     @property
+    def measured(self) -> Tensor:
+        """Where the mask is not zero."""
+        return (self.mask != 0).to(self.mask.dtype)
+
+    @property
     def locality(self) -> int:
         """Zero: no pixel sees another."""
         return 0

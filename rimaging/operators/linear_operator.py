@@ -1,0 +1,299 @@
+"""Linear operators: forward, adjoint, normal, and the algebra that composes them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rimaging.errors import OptionError, ShapeError
+from rimaging.operators.space import Space
+
+Locality = int | tuple[int, ...]
+"""A radius in pixels, or the (negative) axes of the domain that the operator couples entirely."""
+
+
+class LinearOperator(nn.Module, ABC):
+    """A linear map ``A: domain -> range`` with its adjoint ``A*`` and normal operator ``A* A``.
+
+    Tensors are ``(*batch, *space.shape)``. Constant tensors are buffers, so ``.to(device)`` moves
+    them; a buffer may have leading batch axes of its own and is broadcast against ``x``.
+
+    A subclass writes ``_forward`` and ``_adjoint``, and ``_normal``, ``normal_diagonal`` and
+    ``locality`` where it knows better than the defaults; `rimaging.testing` holds the laws to keep.
+    """
+
+    def __init__(self, domain: Space, range: Space) -> None:
+        super().__init__()
+        self.domain = domain
+        self.range = range
+
+    @abstractmethod
+    def _forward(self, x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def _adjoint(self, y: Tensor) -> Tensor: ...
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return self._adjoint(self._forward(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``A x``, from ``(*batch, *domain.shape)`` to ``(*batch, *range.shape)``."""
+        self.domain.check(x, f"{type(self).__name__}.forward")
+        return self._forward(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """``A* y``, from ``(*batch, *range.shape)`` to ``(*batch, *domain.shape)``."""
+        self.range.check(y, f"{type(self).__name__}.adjoint")
+        return self._adjoint(y)
+
+    def normal(self, x: Tensor) -> Tensor:
+        """``A* A x``, often cheaper than forward and adjoint after each other."""
+        self.domain.check(x, f"{type(self).__name__}.normal")
+        return self._normal(x)
+
+    @property
+    def locality(self) -> Locality:
+        """How far ``A* A`` carries a pixel: a radius, or the axes it couples entirely."""
+        return tuple(builtin_range(-len(self.domain.shape), 0))
+
+    @property
+    def measured(self) -> Tensor | None:
+        """Ones where the operator measures, zeros where its output is always zero; None: all ones.
+
+        Broadcastable to ``(*batch, *range.shape)``.
+        """
+        return None
+
+    def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
+        """Estimate ``diag(A* W A)``, the weighted squared norms of the columns.
+
+        ``E[conj(z) * (A* W A z)]`` over 32 random sign vectors ``z`` (Hutchinson), from a fixed
+        seed. Subclasses give it exactly. ``weight`` is real, broadcastable to ``(*batch, *range)``.
+        """
+        generator = torch.Generator().manual_seed(0)
+        real = torch.empty(0, dtype=self.domain.dtype).real.dtype
+        signs = torch.randint(0, 2, (32, *self.domain.shape), generator=generator) * 2 - 1
+        device = weight.device if weight is not None else next(self.buffers(), signs).device
+        total: Tensor | None = None
+        for sign in signs.to(device=device, dtype=self.domain.dtype):
+            y = self._forward(sign)
+            x = self._adjoint(y if weight is None else weight * y)
+            probe = (x * sign).real if x.is_complex() else x * sign
+            total = probe if total is None else total + probe
+        assert total is not None
+        return (total / len(signs)).clamp_min(0).to(real)
+
+    def norm(self, iterations: int = 30) -> Tensor:
+        """The largest singular value of each batch item, by power iteration on ``A* A``."""
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(self.domain.shape, generator=generator, dtype=self.domain.dtype)
+        x = x.to(next(self.buffers(), x).device)
+        axes = tuple(builtin_range(-len(self.domain.shape), 0))
+        value = torch.ones(())
+        for _ in builtin_range(iterations):
+            x = self._normal(x)
+            value = torch.linalg.vector_norm(x, dim=axes, keepdim=True)
+            x = x / value.clamp_min(torch.finfo(value.dtype).tiny)
+        return value.sqrt().reshape(value.shape[: value.ndim - len(axes)])
+
+    @property
+    def H(self) -> LinearOperator:
+        """The adjoint as an operator."""
+        return Adjoint(self)
+
+    def __matmul__(self, other: LinearOperator) -> LinearOperator:
+        return Composition(self, other)
+
+    def __add__(self, other: LinearOperator) -> LinearOperator:
+        return Sum(self, other)
+
+    def __rmul__(self, factor: complex) -> LinearOperator:
+        return Scaled(self, factor)
+
+    def __mul__(self, factor: complex) -> LinearOperator:
+        return Scaled(self, factor)
+
+    def extra_repr(self) -> str:
+        """Say what is mapped to what."""
+        return f"{self.domain} -> {self.range}"
+
+
+builtin_range = range  # `range` is the field's name for where an operator maps to
+
+
+class Adjoint(LinearOperator):
+    """``A*``."""
+
+    def __init__(self, operator: LinearOperator) -> None:
+        super().__init__(operator.range, operator.domain)
+        self.operator = operator
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.operator._adjoint(x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.operator._forward(y)
+
+    @property
+    def H(self) -> LinearOperator:
+        """The operator itself."""
+        return self.operator
+
+
+class Composition(LinearOperator):
+    """``(A B) x = A (B x)``; its adjoint is ``B* A*``."""
+
+    def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
+        if outer.domain.shape != inner.range.shape or (
+            outer.domain.is_complex != inner.range.is_complex
+        ):
+            raise ShapeError(
+                f"A @ B needs B to map into the domain of A, got A: {outer.domain} -> "
+                f"{outer.range} and B: {inner.domain} -> {inner.range}: build both for one size"
+            )
+        super().__init__(inner.domain, outer.range)
+        self.outer = outer
+        self.inner = inner
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.outer._forward(self.inner._forward(x))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.inner._adjoint(self.outer._adjoint(y))
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return self.inner._adjoint(self.outer._normal(self.inner._forward(x)))
+
+    @property
+    def measured(self) -> Tensor | None:
+        """That of the outer operator."""
+        return self.outer.measured
+
+    @property
+    def locality(self) -> Locality:
+        """The radii add; an axis that either couples stays coupled."""
+        return join_localities(self.outer.locality, self.inner.locality, add=True)
+
+
+class Sum(LinearOperator):
+    """``(A + B) x = A x + B x``."""
+
+    def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
+        same = (first.domain.shape, first.range.shape) == (second.domain.shape, second.range.shape)
+        if not same or first.range.is_complex != second.range.is_complex:
+            raise ShapeError(
+                f"A + B needs equal spaces, got A: {first.domain} -> {first.range} and "
+                f"B: {second.domain} -> {second.range}: build both for one size"
+            )
+        super().__init__(first.domain, first.range)
+        self.first = first
+        self.second = second
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.first._forward(x) + self.second._forward(x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.first._adjoint(y) + self.second._adjoint(y)
+
+    @property
+    def locality(self) -> Locality:
+        """The cross terms ``A* B`` reach as far as the wider of the two."""
+        return join_localities(self.first.locality, self.second.locality, add=False)
+
+
+class Scaled(LinearOperator):
+    """``(c A) x = c (A x)``; its adjoint is ``conj(c) A*``."""
+
+    def __init__(self, operator: LinearOperator, factor: complex) -> None:
+        if isinstance(factor, complex) and not operator.domain.is_complex:
+            raise OptionError(
+                f"a complex factor {factor} makes a real operator complex: give a real factor"
+            )
+        super().__init__(operator.domain, operator.range)
+        self.operator = operator
+        self.factor = factor
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.factor * self.operator._forward(x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.factor.conjugate() * self.operator._adjoint(y)
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return abs(self.factor) ** 2 * self.operator._normal(x)
+
+    @property
+    def measured(self) -> Tensor | None:
+        """That of the operator."""
+        return self.operator.measured
+
+    def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
+        """``|c|^2 diag(A* W A)``."""
+        return abs(self.factor) ** 2 * self.operator.normal_diagonal(weight)
+
+    @property
+    def locality(self) -> Locality:
+        """That of the operator."""
+        return self.operator.locality
+
+
+class Stack(LinearOperator):
+    """``x -> (A_1 x, ..., A_n x)`` along a new leading axis; ``A* y = sum A_i* y_i``."""
+
+    def __init__(self, operators: Sequence[LinearOperator]) -> None:
+        if not operators:
+            raise ShapeError("stack() got no operators: give at least one")
+        first = operators[0]
+        for other in operators[1:]:
+            if (other.domain.shape, other.range.shape) != (first.domain.shape, first.range.shape):
+                raise ShapeError(
+                    f"stack() needs equal spaces, got {first.domain} -> {first.range} and "
+                    f"{other.domain} -> {other.range}: build all for one size"
+                )
+        stacked = Space((len(operators), *first.range.shape), first.range.dtype)
+        super().__init__(first.domain, stacked)
+        self.operators = nn.ModuleList(operators)
+
+    def _items(self) -> list[LinearOperator]:
+        return [op for op in self.operators if isinstance(op, LinearOperator)]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        axis = -len(self.range.shape)
+        return torch.stack([op._forward(x) for op in self._items()], dim=axis)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        parts = y.unbind(dim=-len(self.range.shape))
+        total = self._items()[0]._adjoint(parts[0])
+        for op, part in zip(self._items()[1:], parts[1:], strict=True):
+            total = total + op._adjoint(part)
+        return total
+
+    def _normal(self, x: Tensor) -> Tensor:
+        total = self._items()[0]._normal(x)
+        for op in self._items()[1:]:
+            total = total + op._normal(x)
+        return total
+
+    @property
+    def locality(self) -> Locality:
+        """The widest of the parts."""
+        locality = self._items()[0].locality
+        for op in self._items()[1:]:
+            locality = join_localities(locality, op.locality, add=False)
+        return locality
+
+
+def stack(operators: Sequence[LinearOperator]) -> LinearOperator:
+    """Stack operators of equal spaces along a new leading axis of the range."""
+    return Stack(operators)
+
+
+def join_localities(a: Locality, b: Locality, *, add: bool) -> Locality:
+    """Join two localities: radii add (composition) or the wider holds (sum); axes unite."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a + b if add else max(a, b)
+    axes = set(a if isinstance(a, tuple) else ()) | set(b if isinstance(b, tuple) else ())
+    return tuple(sorted(axes))
