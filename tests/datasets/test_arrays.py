@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.errors import DataError
+
+
+@given(
+    st.sampled_from([">f4", "<f8", ">f8", ">i2", "<u2", "u1", "?", ">c8", "<c16"]),
+    st.sampled_from([slice(None), slice(None, None, -1), slice(None, None, 2)]),
+)
+def test_every_numeric_array_becomes_a_tensor_of_the_same_values(dtype: str, step: slice) -> None:
+    array = (np.arange(24).reshape(4, 6) % 7).astype(dtype)[step]
+    tensor = to_tensor(array)
+    assert tensor.dtype == (torch.complex64 if array.dtype.kind == "c" else torch.float32)
+    assert np.array_equal(tensor.numpy(), array)
+
+
+def test_torch_keeps_its_precision_and_memory() -> None:
+    tensor = torch.zeros(3, dtype=torch.complex128)
+    assert to_tensor(tensor) is tensor
+
+
+@pytest.mark.parametrize("array", [np.array(["a"]), np.array([None]), np.zeros((0, 3))])
+def test_what_is_no_number_is_refused(array: np.ndarray) -> None:
+    with pytest.raises(DataError, match="image"):
+        to_tensor(array, "image")
+
+
+def test_filled_pixels_have_weight_zero_and_the_rest_stays() -> None:
+    data = torch.arange(12.0).reshape(3, 4)
+    data[1, 2] = torch.nan
+    data[0, 0] = torch.inf
+    filled, mask, count = fill_invalid(data)
+    assert count == 2
+    assert torch.isfinite(filled).all()
+    assert mask is not None
+    assert torch.equal(mask == 0, ~torch.isfinite(data))
+    assert torch.equal(filled[mask > 0], data[mask > 0])
+
+
+def test_an_image_of_nothing_is_refused() -> None:
+    with pytest.raises(DataError, match="nothing was measured"):
+        fill_invalid(torch.full((4, 4), torch.nan))

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from rimaging.datasets.hdf5 import read_hdf5
+from rimaging.errors import FormatError
+
+HEADER = """<?xml version="1.0"?>
+<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
+  <subjectInformation><patientName>Jane Doe</patientName></subjectInformation>
+  <encoding>
+    <encodedSpace>
+      <matrixSize><x>64</x><y>30</y><z>1</z></matrixSize>
+      <fieldOfView_mm><x>320</x><y>150</y><z>7.5</z></fieldOfView_mm>
+    </encodedSpace>
+    <reconSpace>
+      <matrixSize><x>32</x><y>30</y><z>1</z></matrixSize>
+      <fieldOfView_mm><x>160</x><y>150</y><z>5</z></fieldOfView_mm>
+    </reconSpace>
+  </encoding>
+</ismrmrdHeader>"""
+
+
+def kspace(*shape: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+
+
+def write(path: Path, **datasets: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, value in datasets.items():
+            file[name] = value
+        file.attrs["patient_id"] = "0123-SECRET"
+        file.attrs["acquisition"] = "AXT2"
+    return path
+
+
+def test_a_multicoil_volume_comes_with_mask_reference_and_voxels(tmp_path: Path) -> None:
+    mask = (np.arange(30) % 2 == 0).astype(np.float32)
+    data = kspace(3, 4, 64, 30) * mask
+    rss = np.ones((3, 32, 30), np.float32)
+    path = write(
+        tmp_path / "f.h5", kspace=data, mask=mask, reconstruction_rss=rss, ismrmrd_header=HEADER
+    )
+    m = read_hdf5(path)
+    assert np.array_equal(m.data.numpy(), data)
+    assert m.mask is not None
+    assert np.array_equal(m.mask.numpy(), np.broadcast_to(mask, (64, 30)))
+    assert m.reference is not None
+    assert m.reference.shape == (3, 32, 30)
+    assert m.provenance["recon_size"] == [32, 30]
+    assert m.provenance["acquisition"] == "AXT2"
+    assert "no slice positions" in m.provenance["geometry"]
+    # 5 mm in both axes of the encoded grid, slices of 5 mm; the middle of the volume at 0
+    assert m.affine is not None
+    assert np.allclose(np.abs(np.diag(m.affine)), [5, 5, 5, 1])
+    middle = np.array([(30 - 1) / 2, (64 - 1) / 2, 1, 1])
+    assert np.allclose(m.affine @ middle, [0, 0, 0, 1])
+
+
+def test_a_single_coil_volume_gets_its_coil_axis(tmp_path: Path) -> None:
+    data = kspace(3, 16, 12)
+    m = read_hdf5(write(tmp_path / "f.h5", kspace=data))
+    assert m.data.shape == (3, 1, 16, 12)
+    assert m.likelihood().operator.domain.shape == (16, 12)
+
+
+def test_nobody_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "doe_jane.h5", kspace=kspace(1, 2, 8, 8), ismrmrd_header=HEADER)
+    text = repr(read_hdf5(path).provenance).lower()
+    assert not any(word in text for word in ("jane", "doe", "secret"))
+
+
+@pytest.mark.parametrize("header", ["<a>", "no xml", "<a/>", '<!DOCTYPE a [<!ENTITY b "c">]><a/>'])
+def test_a_useless_header_costs_only_the_geometry(tmp_path: Path, header: str) -> None:
+    m = read_hdf5(write(tmp_path / "f.h5", kspace=kspace(1, 2, 8, 8), ismrmrd_header=header))
+    assert m.affine is None
+
+
+def test_other_files_are_never_read(tmp_path: Path) -> None:
+    secret = write(tmp_path / "secret.h5", kspace=kspace(1, 2, 8, 8))
+    raw = tmp_path / "secret.bin"
+    raw.write_bytes(kspace(1, 2, 8, 8).tobytes())
+    link, external, virtual = (tmp_path / name for name in ("link.h5", "ext.h5", "virtual.h5"))
+    with h5py.File(link, "w") as file:
+        file["kspace"] = h5py.ExternalLink(str(secret), "kspace")
+    with h5py.File(external, "w") as file:
+        file.create_dataset("kspace", (1, 2, 8, 8), "c8", external=[(str(raw), 0, 1024)])
+    with h5py.File(virtual, "w") as file:
+        layout = h5py.VirtualLayout((1, 2, 8, 8), "c8")
+        layout[:] = h5py.VirtualSource(str(secret), "kspace", (1, 2, 8, 8))
+        file.create_virtual_dataset("kspace", layout)
+    for path in (link, external, virtual):
+        with pytest.raises(FormatError, match="refused"):
+            read_hdf5(path)
+
+
+def test_soft_links_do_not_lead_out(tmp_path: Path) -> None:
+    secret = write(tmp_path / "secret.h5", kspace=kspace(1, 2, 8, 8))
+    path = tmp_path / "soft.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("deep")["out"] = h5py.ExternalLink(str(secret), "kspace")
+        file["kspace"] = h5py.SoftLink("/deep/out")
+    with pytest.raises(FormatError, match="expected 'kspace'"):
+        read_hdf5(path)
+
+
+def test_a_shape_bomb_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("kspace", (10**4, 16, 640, 640), "c8", chunks=(1, 1, 640, 640))
+    with pytest.raises(FormatError, match="declares"):
+        read_hdf5(path)
+
+
+def test_a_file_without_kspace_lists_what_it_has(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="images"):
+        read_hdf5(write(tmp_path / "f.h5", images=np.ones((2, 2))))
+
+
+def test_every_truncation_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.h5", kspace=kspace(2, 2, 32, 32))
+    whole = path.read_bytes()
+    for length in (0, 20, 1000, len(whole) - 500):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FormatError, match="damaged"):
+            read_hdf5(path)

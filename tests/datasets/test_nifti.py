@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rimaging.datasets.nifti import centre_cropped, read_nifti, write_nifti
+from rimaging.errors import FormatError
+
+OBLIQUE = np.array(
+    [[-0.9, 0.2, 0.1, 10.0], [-0.2, -1.1, 0.4, -20.0], [0.05, 0.3, 4.8, 30.0], [0, 0, 0, 1]]
+)
+VOLUME = np.random.default_rng(0).normal(size=(3, 8, 6)).astype(np.float32)
+
+
+def orthogonal(affine: np.ndarray) -> np.ndarray:
+    """The nearest affine that a qform can hold: rotation times voxel sizes."""
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    u, _, v = np.linalg.svd(affine[:3, :3] / sizes)
+    result = affine.copy()
+    result[:3, :3] = u @ v * sizes
+    return result
+
+
+@pytest.mark.parametrize("name", ["f.nii", "f.nii.gz"])
+def test_affine_units_and_values_are_those_that_nibabel_reads(tmp_path: Path, name: str) -> None:
+    affine = orthogonal(OBLIQUE)
+    path = tmp_path / name
+    write_nifti(path, VOLUME, affine, scanner=True, description="x")
+    image = nibabel.load(path)
+    assert np.allclose(image.get_sform(), affine, atol=1e-4)
+    assert np.allclose(image.get_qform(), affine, atol=1e-4)
+    assert (int(image.header["sform_code"]), int(image.header["qform_code"])) == (1, 1)
+    assert image.header.get_xyzt_units()[0] == "mm"
+    assert np.allclose(image.header.get_zooms(), np.linalg.norm(affine[:3, :3], axis=0), rtol=1e-5)
+    # voxel (x, y, slice) of the file is pixel [slice, y, x] of the array
+    assert image.dataobj[5, 2, 1] == VOLUME[1, 2, 5]
+
+
+def test_reading_gives_back_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "f.nii.gz"
+    write_nifti(path, VOLUME, orthogonal(OBLIQUE), scanner=True, description="x")
+    m = read_nifti(path)
+    assert np.array_equal(m.data.numpy(), VOLUME)
+    assert m.affine is not None
+    assert np.allclose(m.affine, orthogonal(OBLIQUE), atol=1e-4)
+
+
+def test_unknown_geometry_is_not_invented(tmp_path: Path) -> None:
+    path = tmp_path / "f.nii"
+    write_nifti(path, VOLUME, None, scanner=False, description="x")
+    header = nibabel.load(path).header
+    assert (int(header["sform_code"]), int(header["qform_code"])) == (0, 0)
+    assert header.get_xyzt_units()[0] == "unknown"
+    write_nifti(path, VOLUME, np.eye(4), scanner=False, description="x")
+    assert int(nibabel.load(path).header["sform_code"]) == 2
+
+
+@given(st.integers(4, 9), st.integers(4, 9), st.data())
+def test_a_centre_crop_stays_where_it_was(rows: int, columns: int, data: st.DataObject) -> None:
+    h, w = data.draw(st.integers(1, rows)), data.draw(st.integers(1, columns))
+    top, left = (rows - h) // 2, (columns - w) // 2
+    affine = centre_cropped(OBLIQUE, (3, rows, columns), (3, h, w))
+    before = OBLIQUE @ np.array([left, top, 1, 1])
+    assert np.allclose(affine @ np.array([0, 0, 1, 1]), before)
+
+
+def test_the_same_volume_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_nifti(tmp_path / name, VOLUME, np.eye(4), scanner=True, description="x")
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_lies_and_truncations_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.nii"
+    write_nifti(path, VOLUME, np.eye(4), scanner=True, description="x")
+    whole = path.read_bytes()
+    for length in (100, 350, len(whole) - 100):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FormatError):
+            read_nifti(path)
+    lie = bytearray(whole)
+    lie[42:48] = np.array([30000, 30000, 30000], "<i2").tobytes()
+    packed = tmp_path / "f.nii.gz"
+    path.write_bytes(lie)
+    packed.write_bytes(gzip.compress(bytes(lie)))
+    for liar in (path, packed):
+        with pytest.raises(FormatError, match="declares"):
+            read_nifti(liar)

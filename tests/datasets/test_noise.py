@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rimaging.datasets.noise import estimate_image_noise, estimate_kspace_noise
+from rimaging.errors import DataError
+
+
+def noise(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("sigma", [1e-12, 0.03, 700.0])
+def test_white_noise_on_a_plane_is_found_at_any_scale(sigma: float) -> None:
+    y, x = torch.meshgrid(torch.arange(128.0), torch.arange(96.0), indexing="ij")
+    image = sigma * (noise((2, 128, 96)) + 3 * y - x)
+    assert estimate_image_noise(image) == pytest.approx(sigma, rel=0.03)
+
+
+def test_complex_noise_is_per_real_component() -> None:
+    image = torch.complex(noise((128, 128)), noise((128, 128), 1))
+    assert estimate_image_noise(image) == pytest.approx(1, rel=0.03)
+
+
+def test_masked_pixels_do_not_count() -> None:
+    image, mask = noise((128, 128)), torch.ones(128, 128)
+    image[:, 60:] *= 1000
+    mask[:, 60:] = 0
+    assert estimate_image_noise(image, mask) == pytest.approx(1, rel=0.03)
+
+
+@pytest.mark.parametrize("sigma", [15, 25, 50])
+def test_noise_on_real_photographs(data_root: Path, sigma: float) -> None:
+    from PIL import Image
+
+    folder = data_root / "natural" / "bsd68_gray"
+    ratios = []
+    for path in sorted(folder.glob("*.png"))[:8]:
+        clean = torch.from_numpy(np.asarray(Image.open(path), dtype=np.float32))
+        ratios.append(estimate_image_noise(clean + sigma * noise(tuple(clean.shape))) / sigma)
+    assert np.median(ratios) == pytest.approx(1, abs=0.08)
+
+
+@pytest.mark.parametrize("sampling", ["full", "random", "cropped"])
+def test_kspace_noise_is_that_of_the_outer_samples(sampling: str) -> None:
+    shape = (4, 96, 80)
+    kspace = torch.complex(noise(shape), noise(shape, 1))
+    y, x = torch.meshgrid(torch.arange(96.0) - 48, torch.arange(80.0) - 40, indexing="ij")
+    kspace = kspace + 1000 * torch.exp(-(y**2 + x**2) / 200)
+    mask = torch.ones(96, 80)
+    if sampling == "random":
+        mask = (torch.rand((96, 80), generator=torch.Generator().manual_seed(2)) < 0.3).float()
+    elif sampling == "cropped":
+        mask[:, :16] = mask[:, -16:] = 0
+    assert estimate_kspace_noise(kspace * mask, mask) == pytest.approx(1, rel=0.06)
+
+
+def test_noise_free_data_say_so() -> None:
+    with pytest.raises(DataError, match="give noise="):
+        estimate_image_noise(torch.ones(16, 16))
+    with pytest.raises(DataError, match="zero everywhere"):
+        estimate_kspace_noise(torch.zeros(1, 8, 8, dtype=torch.complex64), torch.zeros(8, 8))

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import rimaging
+from rimaging.datasets.open import open, sniff
+from rimaging.datasets.save import save
+from rimaging.errors import FormatError, OptionError
+
+IMAGE = torch.rand(24, 20)
+FORMS = {".fits": "fits", ".npz": "npz", ".npy": "npz", ".nii": "nifti", ".nii.gz": "nifti"}
+FORMS |= {".png": "picture", ".tif": "picture", ".h5": "hdf5"}
+
+
+@pytest.mark.parametrize("suffix", FORMS)
+def test_the_content_says_the_format_not_the_name(tmp_path: Path, suffix: str) -> None:
+    path = save(tmp_path / f"f{suffix}", IMAGE)
+    unnamed = path.rename(tmp_path / "unnamed.dat")
+    assert sniff(unnamed) == FORMS[suffix]
+
+
+def test_the_package_opens_too(tmp_path: Path) -> None:
+    assert rimaging.open(save(tmp_path / "f.npy", IMAGE)).kind == "image"
+
+
+def test_kind_overrules_the_guess_where_it_can(tmp_path: Path) -> None:
+    path = save(tmp_path / "f.fits", IMAGE)
+    assert open(path).kind == "sky"
+    assert open(path, kind="image").kind == "image"
+    assert open(save(tmp_path / "f.png", IMAGE), kind="sky").kind == "sky"
+    with pytest.raises(OptionError, match="sky data, not kspace"):
+        open(path, kind="kspace")
+    with pytest.raises(OptionError, match="expected one of"):
+        open(path, kind="movie")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b"\x80\x04\x95" + bytes(100), "pickle"),
+        (bytes(128) + b"DICM" + bytes(300), "no k-space"),
+        (b"MATLAB 5.0 MAT-file" + bytes(500), "npz"),
+        (b"some text", "convert"),
+        (gzip.compress(b"u,v,amplitude"), "convert"),
+        (b"\x1f\x8b\x08broken", "damaged"),
+    ],
+)
+def test_unknown_content_gets_a_way_on(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "f.bin"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=words) as caught:
+        open(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_needless_extensions(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="does not exist"):
+        open(tmp_path / "absent.h5")
+    path = save(tmp_path / "f.npy", IMAGE)
+    with pytest.raises(FormatError, match="only FITS"):
+        open(f"{path}[SCI]")
+
+
+def test_a_file_name_may_have_brackets(tmp_path: Path) -> None:
+    path = save(tmp_path / "f[1].npy", IMAGE)
+    assert np.array_equal(open(path).data.numpy(), IMAGE.numpy())

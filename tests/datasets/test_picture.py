@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from rimaging.datasets.picture import read_picture, write_picture
+from rimaging.errors import FormatError, OptionError
+
+RAMP = {8: np.arange(256, dtype=np.uint8), 16: np.arange(0, 65536, 16, dtype=np.uint16)}
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_every_value_survives_a_round_trip(
+    tmp_path: Path, bits: int, colour: bool, suffix: str
+) -> None:
+    values = RAMP[bits].reshape(-1, 16)
+    image = torch.from_numpy(values.astype(np.float64) / (2**bits - 1)).float()
+    image = torch.stack([image, image.flip(0), image.flip(1)]) if colour else image
+    path = tmp_path / f"picture{suffix}"
+    if bits == 16 and colour and suffix == ".png":
+        with pytest.raises(OptionError, match="tif"):
+            write_picture(path, image, bits=bits, window=(0, 1))
+        return
+    write_picture(path, image, bits=bits, window=(0, 1))
+    again = read_picture(path)
+    assert again.provenance["bit_depth"] == bits
+    assert torch.equal(again.data, image)
+
+
+def test_a_window_goes_from_black_to_white(tmp_path: Path) -> None:
+    path = tmp_path / "f.png"
+    write_picture(path, torch.tensor([[-1.0, 10.0, 15.0, 20.0, 99.0]]), bits=8, window=(10, 20))
+    assert np.asarray(Image.open(path)).tolist() == [[0, 0, 128, 255, 255]]
+
+
+def test_orientation_transparency_and_palettes_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((8, 16, 3), np.uint8)).save(path, exif=exif)
+    turned = read_picture(path)
+    assert turned.data.shape == (3, 16, 8)
+    assert "EXIF" in turned.provenance["assumed"][0]
+    path = tmp_path / "alpha.png"
+    Image.fromarray(np.zeros((8, 16, 4), np.uint8)).save(path)
+    assert read_picture(path).data.shape == (3, 8, 16)
+    assert "transparency" in read_picture(path).provenance["assumed"][0]
+    Image.fromarray(np.zeros((8, 16), np.uint8)).convert("P").save(path)
+    assert read_picture(path).data.shape == (3, 8, 16)
+
+
+def test_floating_tiff_stays_as_it_is(tmp_path: Path) -> None:
+    values = np.array([[1.5, -2.0], [np.nan, 1e6]], np.float32)
+    path = tmp_path / "f.tif"
+    tifffile.imwrite(path, values)
+    m = read_picture(path)
+    assert m.provenance["bit_depth"] == 32
+    assert m.mask is not None
+    assert m.mask.tolist() == [[1, 1], [0, 1]]
+    assert m.data[0].tolist() == [1.5, -2.0]
+
+
+def test_a_stack_of_pages_is_a_batch(tmp_path: Path) -> None:
+    path = tmp_path / "f.tif"
+    tifffile.imwrite(path, np.zeros((5, 8, 9), np.uint16), photometric="minisblack")
+    assert read_picture(path).data.shape == (5, 8, 9)
+
+
+def test_colour_png_of_16_bits_is_not_cut_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + bytes([0, 0, 0, 4, 0, 0, 0, 4, 16, 2])
+    path.write_bytes(header + bytes(50))
+    with pytest.raises(FormatError, match="TIFF"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_truncations_are_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"half{suffix}"
+    values = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    if suffix == ".tif":
+        tifffile.imwrite(path, values, photometric="rgb")
+    else:
+        Image.fromarray(values).save(path)
+    whole = path.read_bytes()
+    for length in (30, len(whole) // 2):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FormatError, match="half"):
+            read_picture(path)
+
+
+def test_a_volume_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="nii"):
+        write_picture(tmp_path / "f.png", torch.zeros(5, 4, 4), bits=8, window=(0, 1))
+    with pytest.raises(OptionError, match="8 or 16"):
+        write_picture(tmp_path / "f.png", torch.zeros(4, 4), bits=12, window=(0, 1))
+
+
+def test_real_pictures_are_pillows(data_root: Path) -> None:
+    for name in ("bsds300_train/100075.jpg", "set12/01.png", "set5_hr/img_001.png"):
+        path = data_root / "natural" / name
+        m = read_picture(path)
+        expected = np.asarray(Image.open(path))
+        expected = np.moveaxis(expected, -1, 0) if expected.ndim == 3 else expected
+        assert np.array_equal((m.data * 255).round().numpy(), expected)
+        assert m.provenance["bit_depth"] == 8

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rimaging.datasets.psf import prepare_psf
+from rimaging.errors import DataError, ShapeError
+
+
+def gaussian(length: int, centre: float, width: float = 2.0) -> torch.Tensor:
+    profile = torch.exp(-((torch.arange(float(length)) - centre) ** 2) / (2 * width**2))
+    return profile[:, None] * profile[None, :]
+
+
+@given(st.integers(16, 31), st.floats(0.01, 1e4), st.sampled_from([-0.5, 0.0, 0.5]))
+def test_a_psf_becomes_odd_of_sum_one_and_centred(length: int, flux: float, shift: float) -> None:
+    shift = shift if length % 2 == 0 else 0.0
+    psf, notes = prepare_psf(flux * gaussian(length, (length - 1) / 2 + shift))
+    assert psf.shape == (length + 1 - length % 2,) * 2
+    assert float(psf.sum()) == pytest.approx(1, abs=1e-5)
+    position = torch.arange(float(psf.shape[0])) - psf.shape[0] // 2
+    assert abs(float((psf * position).sum())) < 1e-3
+    assert abs(float((psf * position[:, None]).sum())) < 1e-3
+    assert len([note for note in notes if "padded" in note]) == (2 if length % 2 == 0 else 0)
+
+
+def test_the_sum_that_came_is_reported_and_a_good_psf_stays() -> None:
+    psf = gaussian(15, 7.0)
+    good, notes = prepare_psf(psf / psf.sum())
+    assert notes == []
+    torch.testing.assert_close(good, psf / psf.sum())
+    _, notes = prepare_psf(2.5 * psf / psf.sum())
+    assert "2.5" in notes[0]
+
+
+def test_an_off_centre_psf_is_not_recentred() -> None:
+    psf = gaussian(21, 12.0)
+    same, _ = prepare_psf(psf)
+    torch.testing.assert_close(same * psf.sum(), psf)
+
+
+def test_each_band_is_normalised() -> None:
+    psf, _ = prepare_psf(torch.stack([gaussian(9, 4.0), 3 * gaussian(9, 4.0)]))
+    torch.testing.assert_close(psf[0], psf[1])
+
+
+def test_what_is_no_psf_is_refused() -> None:
+    with pytest.raises(ShapeError):
+        prepare_psf(torch.ones(5))
+    with pytest.raises(DataError, match="dirty beam"):
+        prepare_psf(torch.full((5, 5), -1.0))
+    with pytest.raises(DataError, match="NaN"):
+        prepare_psf(torch.full((5, 5), torch.nan))
