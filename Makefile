@@ -22,7 +22,9 @@ test: $(STAMP)
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 bench: $(STAMP)
-	@set -e; for table in benchmarks/*.py; do echo "== $$table"; $(BIN)/python $$table; done
+	@status=0; \
+	for table in benchmarks/*.py; do echo "== $$table"; $(BIN)/python $$table || status=1; done; \
+	exit $$status
 
 clean:
 	rm -rf build dist demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
