@@ -180,7 +180,8 @@ class OperatorCard:
     """An instrument: an operator, its parameters and its noise.
 
     A parameter is a number, a text, a list, or a distribution to draw it from: {uniform=[a,b]},
-    {loguniform=[a,b]}, {choice=[...]}. ``sampler`` names the simulation that trains with it.
+    {loguniform=[a,b]}, {choice=[...]}. ``sampler`` names the simulation that trains with it,
+    ``model`` and ``training`` the network and the schedule that suit it.
     """
 
     name: str
@@ -189,11 +190,18 @@ class OperatorCard:
     sampler: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     noise: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def check_parameters(self, allowed: tuple[str, ...]) -> None:
         """Raise CardError for a parameter that is not among those allowed, naming the nearest."""
         _check_keys(self.parameters, allowed, f"[parameters] of card '{self.name}'")
+
+    def check_settings(self, model: tuple[str, ...], training: tuple[str, ...]) -> None:
+        """Raise CardError for a setting of network or schedule that is not among those allowed."""
+        _check_keys(self.model, model, f"[model] of card '{self.name}'")
+        _check_keys(self.training, training, f"[training] of card '{self.name}'")
 
 
 def load_data_card(card: str | Path) -> DataCard:
@@ -235,7 +243,7 @@ def load_operator_card(card: str | Path) -> OperatorCard:
     distributions that cannot be drawn from.
     """
     path, table = _load(card, "operators")
-    tables = ("parameters", "noise", "provenance")
+    tables = ("parameters", "noise", "model", "training", "provenance")
     allowed = ("name", "title", "operator", "sampler", *tables)
     _check_keys(table, allowed, f"card '{path.stem}'")
     _require(table, ("operator",), path.stem)

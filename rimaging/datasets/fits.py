@@ -33,6 +33,16 @@ __all__ = ["open_fits", "read_fits", "read_psfs", "split_extension"]
 BAD_PLANES = ("BAD", "SAT", "CR", "NO_DATA")
 """LSST mask planes that spoil a pixel; the others (DETECTED, EDGE, ...) do not."""
 
+UNCERTAINTIES = {
+    "StdDevUncertainty": 1.0,
+    "std": 1.0,
+    "VarianceUncertainty": 0.5,
+    "var": 0.5,
+    "InverseVariance": -0.5,
+    "ivar": -0.5,
+}
+"""Power that makes sigma of what UTYPE (of astropy's CCDData) says."""
+
 
 def split_extension(path: str | Path) -> tuple[Path, str | int | tuple[str, int] | None]:
     """Split "file.fits[SCI,2]" into the path and the extension: name, number, or both."""
@@ -91,10 +101,8 @@ def _check_sizes(hdus: HDUList, stored: int, name: str) -> None:
         if any(not isinstance(length, int) or length < 0 for length in axes):
             raise FormatError(f"{name!r}[{index}] has axes {axes}, expected lengths >= 0: damaged.")
         declared = math.prod(axes) * abs(int(header.get("BITPIX", 8))) // 8 if axes else 0
-        if not _is_compressed(hdu) and not header.get("GROUPS", False):
-            there = max(stored - hdu.fileinfo()["datLoc"], 0)
-        else:
-            there = declared
+        plain = hdu.is_image and not _is_compressed(hdu)
+        there = max(stored - hdu.fileinfo()["datLoc"], 0) if plain else declared
         if declared > there:
             raise FormatError(
                 f"{name!r}[{index}] declares {declared} bytes of data and {there} are there: the "
@@ -289,8 +297,13 @@ def _noise(
             sigma = np.sqrt(companions["VAR"][0].astype(np.float64))
         elif "UNCERT" in companions:
             values, header = companions["UNCERT"]
-            power = {"var": 0.5, "ivar": -0.5}.get(str(header.get("UTYPE", "std")).lower(), 1.0)
-            sigma = values.astype(np.float64) ** power
+            stated = str(header.get("UTYPE", "StdDevUncertainty"))
+            if stated not in UNCERTAINTIES:
+                raise DataError(
+                    f"the UNCERT extension has UTYPE {stated!r}, expected one of "
+                    f"{', '.join(UNCERTAINTIES)}: set it, or name the extension ERR."
+                )
+            sigma = values.astype(np.float64) ** UNCERTAINTIES[stated]
         elif "WHT" in companions:
             weight = companions["WHT"][0].astype(np.float64)
             sigma = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.arrays import fill_invalid, to_tensor
 from rimaging.datasets.guard import check_declared, existing_file, expanded, identity
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import FormatError
@@ -49,9 +49,11 @@ def read_nifti(path: str | Path) -> Measurement:
         raise FormatError("the NIfTI file is damaged or not NIfTI-1: export it again.") from error
     if array.ndim < 2:
         raise FormatError(f"the NIfTI file has shape {array.shape}, expected (x, y, ...).")
-    data = to_tensor(np.transpose(array), "volume")
+    data, mask, filled = fill_invalid(to_tensor(np.transpose(array), "volume"))
     provenance: dict[str, Any] = {"format": "NIfTI", "sha256": identity(path)}
-    return Measurement(kind="image", data=data, affine=affine, provenance=provenance)
+    if filled:
+        provenance["assumed"] = [f"{filled} NaN voxels masked and filled with the median"]
+    return Measurement(kind="image", data=data, mask=mask, affine=affine, provenance=provenance)
 
 
 def centre_cropped(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import max_pool2d
 
 from rimaging.errors import DataError
 
@@ -26,17 +26,20 @@ def estimate_image_noise(image: Tensor, mask: Tensor | None = None) -> float:
     Source: Immerkaer, CVIU 1996, with the median of Donoho and Johnstone, Biometrika 1994.
     """
     parts = torch.view_as_real(image).movedim(-1, 0) if image.is_complex() else image
-    planes = parts.reshape(-1, 1, *image.shape[-2:])
-    kernel = torch.tensor([1.0, -2.0, 1.0], dtype=planes.dtype, device=planes.device)
-    difference = conv2d(planes, (torch.outer(kernel, kernel) / 6)[None, None]).abs()
+    if min(image.shape[-2:]) < 3:
+        raise DataError(
+            f"the noise of {tuple(image.shape[-2:])} pixels cannot be estimated, expected at least "
+            "(3, 3): give noise=sigma."
+        )
+    difference = parts[..., 2:, :] - 2 * parts[..., 1:-1, :] + parts[..., :-2, :]
+    difference = difference[..., 2:] - 2 * difference[..., 1:-1] + difference[..., :-2]
+    difference = difference.abs() / 6
     if mask is not None:
         weight = mask.expand(image.shape)
         weight = torch.stack((weight, weight)) if image.is_complex() else weight
-        whole = -torch.nn.functional.max_pool2d(
-            -weight.reshape(-1, 1, *image.shape[-2:]).to(planes.dtype), 3, stride=1
-        )
-        difference = difference[whole > 0]
-    return _sigma(difference.flatten(), "no 3 x 3 block of pixels is unmasked", planes)
+        whole = -max_pool2d(-weight.reshape(-1, 1, *image.shape[-2:]).to(parts.dtype), 3, stride=1)
+        difference = difference[whole.reshape(difference.shape) > 0]
+    return _sigma(difference.flatten(), "no 3 x 3 block of pixels is unmasked", parts)
 
 
 def estimate_kspace_noise(kspace: Tensor, mask: Tensor) -> float:

@@ -93,17 +93,17 @@ def read_npz(path: str | Path, *, kind: str | None = None) -> Measurement:
 
     k-space under ksp, kspace or k; images under image or images (divided by `scale` when integers
     come with one); further mask, maps (mps, smaps, csm), noise (sigma), psf and reference. With a
-    psf, images are a sky. k-space of two axes is one coil; of a .npy, complex arrays of three or
-    more axes are k-space unless ``kind`` says otherwise.
+    psf, images are a sky. k-space of two axes is one coil; a lone array without a name is
+    k-space when complex with three or more axes, unless ``kind`` says otherwise.
 
     Raises FormatError that lists the names found when none of these is there.
     """
     path = existing_file(path)
     arrays = load_arrays(path)
-    if set(arrays) == {"array"}:
-        kspace = np.iscomplexobj(arrays["array"]) and arrays["array"].ndim >= 3
-        guess = kind or ("kspace" if kspace else "image")
-        arrays = {"kspace" if guess == "kspace" else "image": arrays["array"]}
+    if set(arrays) in ({"array"}, {"arr_0"}):  # a .npy, or np.savez without a name
+        (array,) = arrays.values()
+        kspace = kind == "kspace" or (kind is None and np.iscomplexobj(array) and array.ndim >= 3)
+        arrays = {"kspace" if kspace else "image": array}
     found = {role: _find(arrays, names) for role, names in NAMES.items()}
     if kind == "kspace" or (kind is None and found["kspace"] is not None):
         return _kspace(path, arrays, found)

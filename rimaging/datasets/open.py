@@ -6,20 +6,25 @@ import bz2
 import gzip
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from rimaging.datasets.fits import read_fits, split_extension
+from torch import Tensor
+
+from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.fits import read_fits, read_psfs, split_extension
 from rimaging.datasets.guard import existing_file
 from rimaging.datasets.hdf5 import read_hdf5
 from rimaging.datasets.measurement import KINDS, Kind, Measurement
 from rimaging.datasets.nifti import read_nifti
-from rimaging.datasets.npz import read_npz
+from rimaging.datasets.npz import NAMES, load_arrays, read_npz
 from rimaging.datasets.picture import TIFF, read_picture
 from rimaging.errors import FormatError, OptionError
 
-__all__ = ["open", "sniff"]
+__all__ = ["open", "open_array", "sniff"]
 
 KNOWN = "HDF5 (fastMRI), .npz, .npy, FITS, NIfTI, PNG, JPEG, TIFF"
-builtin_open = open
+
+Role = Literal["psf", "mask", "maps", "noise", "reference"]
 
 
 def open(path: str | Path, *, kind: Kind | None = None) -> Measurement:
@@ -56,6 +61,31 @@ def open(path: str | Path, *, kind: Kind | None = None) -> Measurement:
     return replace(measurement, kind=kind, psf=measurement.psf if kind == "sky" else None)
 
 
+def open_array(path: str | Path, role: Role) -> Tensor:
+    """Read one companion of a measurement: its "psf", "mask", "maps", "noise" or "reference".
+
+    A .npy, a .npz with an array of one of the names of that role or a lone array, a FITS image
+    (``file.fits[ERR]``) or a picture.
+
+    Raises FormatError where the array is not found.
+    """
+    bare, extension = split_extension(path)
+    form = sniff(bare)
+    if form == "npz":
+        arrays = load_arrays(bare)
+        names = NAMES[role] if len(arrays) > 1 else tuple(arrays)
+        found = next((name for name in names if name in arrays), None)
+        if found is None:
+            raise FormatError(
+                f"{bare.name!r} has {', '.join(arrays)}, expected one of {', '.join(names)}."
+            )
+        return to_tensor(arrays[found], role)
+    if form == "fits":
+        # the first image, as `open` chooses it, but as it is: without mask or filling
+        return read_psfs(bare if extension is None else path)[0]
+    return open(path).data
+
+
 def sniff(path: str | Path) -> str:
     """Tell hdf5, npz, fits, nifti or picture from the first bytes of a file.
 
@@ -89,7 +119,7 @@ def sniff(path: str | Path) -> str:
         hint = "it is a pickle, which can run code; save arrays as .npz"
     elif head.startswith(b"MATLAB 5.0"):
         hint = "save the arrays of MATLAB as .npz (scipy.io.loadmat, numpy.savez)"
-    elif path.suffix in (".cfl", ".hdr"):
+    elif path.suffix == ".cfl":
         hint = "save BART's array as .npz, axes (coil, y, x)"
     elif not head:
         hint = "it is empty"

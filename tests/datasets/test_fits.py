@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.io import fits
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 
 from rimaging.datasets.fits import read_fits, read_psfs, split_extension
 from rimaging.errors import FormatError
@@ -109,6 +110,21 @@ def test_variance_and_mask_planes_of_lsst(tmp_path: Path) -> None:
     assert m.mask[1, 1] == 0
     assert m.mask[2, 2] == 1
     assert float(torch.as_tensor(m.noise).max()) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(StdDevUncertainty, 2), (VarianceUncertainty, 4), (InverseVariance, 0.25)]
+)
+def test_uncertainties_of_ccddata(tmp_path: Path, kind: type, value: float) -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[4, 4] = True
+    uncertainty = kind(np.full((20, 30), value))
+    path = tmp_path / "f.fits"
+    CCDData(image(20, 30), unit="adu", uncertainty=uncertainty, mask=mask).write(path)
+    m = read_fits(path)
+    assert bool((torch.as_tensor(m.noise) == 2).all())
+    assert m.mask is not None
+    assert np.array_equal(m.mask.numpy() == 0, mask)
 
 
 def test_extensions_are_chosen_by_name_version_and_number(tmp_path: Path) -> None:

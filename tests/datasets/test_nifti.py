@@ -51,6 +51,15 @@ def test_reading_gives_back_what_was_written(tmp_path: Path) -> None:
     assert np.allclose(m.affine, orthogonal(OBLIQUE), atol=1e-4)
 
 
+def test_nan_voxels_weigh_nothing(tmp_path: Path) -> None:
+    volume = VOLUME.copy()
+    volume[1, 2, 3] = np.nan
+    write_nifti(tmp_path / "f.nii", volume, np.eye(4), scanner=True, description="x")
+    m = read_nifti(tmp_path / "f.nii")
+    assert m.mask is not None
+    assert np.array_equal(m.mask.numpy() > 0, np.isfinite(volume))
+
+
 def test_unknown_geometry_is_not_invented(tmp_path: Path) -> None:
     path = tmp_path / "f.nii"
     write_nifti(path, VOLUME, None, scanner=False, description="x")

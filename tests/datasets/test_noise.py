@@ -62,5 +62,7 @@ def test_kspace_noise_is_that_of_the_outer_samples(sampling: str) -> None:
 def test_noise_free_data_say_so() -> None:
     with pytest.raises(DataError, match="give noise="):
         estimate_image_noise(torch.ones(16, 16))
+    with pytest.raises(DataError, match=r"at least \(3, 3\)"):
+        estimate_image_noise(noise((2, 9)))
     with pytest.raises(DataError, match="zero everywhere"):
         estimate_kspace_noise(torch.zeros(1, 8, 8, dtype=torch.complex64), torch.zeros(8, 8))

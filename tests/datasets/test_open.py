@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import rimaging
-from rimaging.datasets.open import open, sniff
+from rimaging.datasets.open import open, open_array, sniff
 from rimaging.datasets.save import save
 from rimaging.errors import FormatError, OptionError
 
@@ -70,3 +70,15 @@ def test_missing_files_and_needless_extensions(tmp_path: Path) -> None:
 def test_a_file_name_may_have_brackets(tmp_path: Path) -> None:
     path = save(tmp_path / "f[1].npy", IMAGE)
     assert np.array_equal(open(path).data.numpy(), IMAGE.numpy())
+
+
+def test_companions_are_found_by_name_or_alone(tmp_path: Path) -> None:
+    psf = np.ones((5, 5), np.float32)
+    np.savez(tmp_path / "named.npz", image=np.zeros((9, 9)), psf=psf)
+    np.savez(tmp_path / "alone.npz", whatever=psf)
+    np.save(tmp_path / "bare.npy", psf)
+    save(tmp_path / "f.fits", psf)
+    for name in ("named.npz", "alone.npz", "bare.npy", "f.fits", "f.fits[SCI]"):
+        assert np.array_equal(open_array(tmp_path / name, "psf").numpy(), psf)
+    with pytest.raises(FormatError, match="has image, psf, expected one of mask"):
+        open_array(tmp_path / "named.npz", "mask")
