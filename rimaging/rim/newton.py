@@ -1,0 +1,49 @@
+"""Damped Gauss-Newton directions by a few conjugate-gradient steps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rimaging.typing import LikelihoodLike
+
+
+def newton_direction(
+    likelihood: LikelihoodLike, x: Tensor, score: Tensor, iterations: int, damping: float
+) -> Tensor:
+    """Solve ``(s^2 A* W A + damping) d = s^2 score`` by ``iterations`` of conjugate gradients.
+
+    ``s`` is the likelihood's noise scale, so the damping is in units of the noise's precision and the
+    result, in units of ``x``, scales with the data. Batch items are independent.
+
+    Args:
+        likelihood: gives the curvature ``A* W A``.
+        x: where the curvature is taken, ``(*batch, ..., y, x)``.
+        score: the gradient of the log-likelihood there.
+        iterations: conjugate-gradient steps, at least 1.
+        damping: at least 0; with 0 the number of iterations regularises.
+    """
+    variance = likelihood.noise_scale**2
+    dims = tuple(range(-likelihood.item_axes, 0))
+    residual = variance * score
+    direction = torch.zeros_like(residual)
+    conjugate = residual
+    power = _power(residual, dims)
+    tiny = torch.finfo(power.dtype).tiny
+    for _ in range(iterations):
+        image = variance * likelihood.curvature(x, conjugate) + damping * conjugate
+        curvature = (conjugate.conj() * image).real.sum(dim=dims, keepdim=True)
+        # An item that has converged has nothing left to divide by: it stays where it is.
+        step = torch.where(curvature > tiny, power / curvature.clamp_min(tiny), 0.0)
+        direction = direction + step * conjugate
+        residual = residual - step * image
+        fresh = _power(residual, dims)
+        conjugate = (
+            residual + torch.where(power > tiny, fresh / power.clamp_min(tiny), 0.0) * conjugate
+        )
+        power = fresh
+    return direction
+
+
+def _power(tensor: Tensor, dims: tuple[int, ...]) -> Tensor:
+    return (tensor.conj() * tensor).real.sum(dim=dims, keepdim=True)

@@ -1,0 +1,234 @@
+"""The Recurrent Inference Machine: learned inference around any likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from rimaging.errors import OptionError, ShapeError
+from rimaging.rim.cell import CellConfig, MultiscaleCell, State
+from rimaging.rim.newton import newton_direction
+from rimaging.typing import LikelihoodLike
+
+
+@dataclass(frozen=True)
+class RIMConfig:
+    """What a `RIM` is made of; stored in the card of its weights.
+
+    Attributes:
+        complex: whether images are complex (two real channels inside the network).
+        channels: image channels that the network couples; 1 treats every plane by itself.
+        steps: inference steps in training, and by default at test.
+        initial_iterations: conjugate-gradient steps from zero to the initial estimate.
+        newton_iterations: conjugate-gradient steps of the Gauss-Newton input; 0 leaves it out.
+        damping: of the Gauss-Newton input, in units of the noise's precision.
+        fine: features at half resolution.
+        coarse: features at quarter resolution.
+    """
+
+    complex: bool = False
+    channels: int = 1
+    steps: int = 6
+    initial_iterations: int = 1
+    newton_iterations: int = 0
+    damping: float = 0.1
+    fine: int = 32
+    coarse: int = 64
+
+    @property
+    def planes(self) -> int:
+        """Real channels of one image."""
+        return self.channels * (2 if self.complex else 1)
+
+    def cell(self) -> CellConfig:
+        """The sizes of the cell: estimate, score, perhaps Newton direction, and information."""
+        directions = 2 if self.newton_iterations else 1
+        inputs = self.planes * (1 + directions) + self.channels + 1
+        return CellConfig(inputs, self.planes, self.fine, self.coarse)
+
+
+class Frame(NamedTuple):
+    """The local frame of reference in which the network sees an image, all in units of the noise.
+
+    Attributes:
+        mean: local mean of the initial estimate, ``(batch, planes, y, x)``.
+        contrast: ``sqrt(1 + local variance)``, ``(batch, 1, y, x)``.
+        information: root of the information, ``(batch, channels, y, x)``.
+    """
+
+    mean: Tensor
+    contrast: Tensor
+    information: Tensor
+
+
+class Step(NamedTuple):
+    """Where an inference stands: the estimate, in units of the image, and the cell's memory."""
+
+    estimate: Tensor
+    state: State
+
+
+FRAME_RADIUS = 16
+"""How far a pixel reaches in the frame of the network: two local means of twice radius 4."""
+
+
+class RIM(nn.Module):
+    """``x <- x + s a h((x/s - m) / a, s score / a, d / (s a), s sqrt(information), 1/a; state)``.
+
+    ``s`` is the noise scale of the item, ``d`` a damped Gauss-Newton direction, ``m`` and ``a`` the
+    local mean and contrast of the initial estimate (`Frame`). All that the network sees is
+    in units of the noise, so scaling data and noise by ``c`` scales the estimate by ``c``; seen in
+    the local contrast, a star of 10^5 sigma and a nebula of 3 are alike. The frame is local
+    (`FRAME_RADIUS`): no statistic is taken over an image, so a tile with its halo equals the whole.
+
+    Source: Putzky & Welling, Recurrent Inference Machines for Solving Inverse Problems, 2017.
+    """
+
+    def __init__(self, config: RIMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.cell = MultiscaleCell(config.cell())
+
+    def forward(
+        self,
+        likelihood: LikelihoodLike,
+        x0: Tensor | None = None,
+        steps: int | None = None,
+        *,
+        network_dtype: torch.dtype | None = None,
+        checkpoint_steps: bool = False,
+    ) -> list[Tensor]:
+        """Infer: the estimate after each step, first to last.
+
+        Args:
+            likelihood: the measurement; score and curvature stay in float32.
+            x0: initial estimate ``(*batch, [channels,] y, x)``; by default a few conjugate-gradient
+                steps from zero.
+            steps: how many; by default as in training.
+            network_dtype: bfloat16 for the network alone, under autocast.
+            checkpoint_steps: trade time for memory in training.
+
+        Raises:
+            OptionError: fewer than one step.
+            ShapeError: an image that is complex where the weights are real, or the reverse.
+        """
+        steps = self.config.steps if steps is None else steps
+        if steps < 1:
+            raise OptionError(
+                f"steps must be at least 1, got {steps}: leave it out for the default"
+            )
+        x = self.initial(likelihood) if x0 is None else x0
+        self._check(x)
+        frame = self.frame(likelihood, x)
+        step = Step(x, self.initial_state(x))
+        estimates: list[Tensor] = []
+        for _ in range(steps):
+            if checkpoint_steps and torch.is_grad_enabled():
+                step = checkpoint(
+                    self.step, likelihood, step, frame, network_dtype, use_reentrant=False
+                )
+            else:
+                step = self.step(likelihood, step, frame, network_dtype)
+            estimates.append(step.estimate)
+        return estimates
+
+    def initial(self, likelihood: LikelihoodLike) -> Tensor:
+        """Conjugate gradients from zero, stopped early: the regularised least-squares start."""
+        x = likelihood.zeros()
+        return newton_direction(
+            likelihood, x, likelihood.score(x), self.config.initial_iterations, 0.0
+        )
+
+    def frame(self, likelihood: LikelihoodLike, x: Tensor) -> Frame:
+        """The local frame of an initial estimate ``x``."""
+        scale = likelihood.noise_scale
+        planes = self._planes(x / scale)
+        mean = _local_mean(planes)
+        variance = _local_mean((planes - mean).square().sum(dim=1, keepdim=True))
+        information = scale * likelihood.information().clamp_min(0).sqrt()
+        return Frame(mean, (1 + variance).sqrt(), self._information_planes(information, x))
+
+    def initial_state(self, x: Tensor) -> State:
+        """Zero memories for images like ``x``."""
+        return self.cell.initial_state(self._pad(self._planes(x)))
+
+    def step(
+        self,
+        likelihood: LikelihoodLike,
+        step: Step,
+        frame: Frame,
+        network_dtype: torch.dtype | None = None,
+    ) -> Step:
+        """One step of inference from an explicit estimate and state."""
+        scale = likelihood.noise_scale
+        # The physics is not differentiated through: the estimate carries the gradient to earlier
+        # steps, at half the cost and without the memory.
+        with torch.no_grad():
+            x = step.estimate.detach()
+            score = likelihood.score(x)
+            images = [scale * score]
+            if self.config.newton_iterations:
+                direction = newton_direction(
+                    likelihood, x, score, self.config.newton_iterations, self.config.damping
+                )
+                images.append(direction / scale)
+            seen = [self._planes(image) / frame.contrast for image in images]
+        estimate = (self._planes(step.estimate / scale) - frame.mean) / frame.contrast
+        inputs = torch.cat((estimate, *seen, frame.information, 1 / frame.contrast), dim=1)
+        height, width = inputs.shape[-2:]
+        device = inputs.device.type
+        with torch.autocast(device, dtype=network_dtype, enabled=network_dtype is not None):
+            update, state = self.cell(self._pad(inputs), step.state)
+        update = frame.contrast * update[..., :height, :width].to(inputs.dtype)
+        return Step(step.estimate + scale * self._image(update, step.estimate), state)
+
+    def _check(self, x: Tensor) -> None:
+        if x.is_complex() != self.config.complex:
+            kinds = ("complex", "real") if self.config.complex else ("real", "complex")
+            raise ShapeError(
+                f"these weights are for {kinds[0]} images, the measurement is of a {kinds[1]} one: "
+                "choose weights of the right kind"
+            )
+        if self.config.channels > 1 and x.shape[-3] != self.config.channels:
+            raise ShapeError(
+                f"these weights are for {self.config.channels} channels, got {tuple(x.shape)}: "
+                "choose weights for one channel, which take any number"
+            )
+
+    def _planes(self, x: Tensor) -> Tensor:
+        """``(*batch, [channels,] y, x)`` to real ``(batch, planes, y, x)``."""
+        if x.is_complex():
+            x = torch.view_as_real(x).movedim(-1, -3)
+        elif self.config.channels == 1:
+            x = x.unsqueeze(-3)
+        return x.reshape(-1, self.config.planes, *x.shape[-2:])
+
+    def _image(self, planes: Tensor, like: Tensor) -> Tensor:
+        """Back from `_planes` to the shape and kind of ``like``."""
+        if like.is_complex():
+            planes = planes.unflatten(1, (self.config.channels, 2)).movedim(2, -1)
+            return torch.view_as_complex(planes.contiguous()).reshape(like.shape)
+        return planes.reshape(like.shape)
+
+    def _information_planes(self, information: Tensor, x: Tensor) -> Tensor:
+        information = information.expand(torch.broadcast_shapes(information.shape, x.shape))
+        return information.reshape(-1, self.config.channels, *x.shape[-2:])
+
+    def _pad(self, planes: Tensor) -> Tensor:
+        stride = self.cell.stride
+        bottom, right = (-planes.shape[-2]) % stride, (-planes.shape[-1]) % stride
+        if not bottom and not right:
+            return planes
+        return F.pad(planes, (0, right, 0, bottom), mode="replicate")
+
+
+def _local_mean(planes: Tensor) -> Tensor:
+    """Mean over a soft window of 17 pixels: twice a box of 9, edges replicated."""
+    for _ in range(2):
+        planes = F.avg_pool2d(F.pad(planes, (4, 4, 4, 4), mode="replicate"), 9, stride=1)
+    return planes

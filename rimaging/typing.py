@@ -1,0 +1,31 @@
+"""Types that the rooms share."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class LikelihoodLike(Protocol):
+    """What a RIM needs to know of a measurement: nothing of files, operators or instruments."""
+
+    @property
+    def noise_scale(self) -> Tensor:
+        """One typical standard deviation per item, broadcastable to ``x``."""
+
+    @property
+    def item_axes(self) -> int:
+        """How many trailing axes of an image belong to one item."""
+
+    def zeros(self) -> Tensor:
+        """An image of zeros, of the shape, kind and device that the measurement asks for."""
+
+    def score(self, x: Tensor) -> Tensor:
+        """The gradient of the log-likelihood at ``x``."""
+
+    def curvature(self, x: Tensor, v: Tensor) -> Tensor:
+        """``A* W A v`` at ``x``."""
+
+    def information(self) -> Tensor:
+        """``diag(A* W A)``, broadcastable to ``x``."""
