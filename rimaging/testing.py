@@ -120,36 +120,38 @@ def assert_score(likelihood: Likelihood, x: Tensor) -> None:
 def assert_locality(operator: LinearOperator, batch: Sequence[int] = ()) -> None:
     """The declared locality is true and tight, seen by perturbing every pixel.
 
-    A radius ``r``: ``A* A`` carries a pixel at most ``2 r`` along any axis, and farther than
-    ``2 (r - 1)``; the domain must be larger than ``2 r`` to see it. Where the range has the shape
-    of the domain, ``A`` reaches ``r``. Axes: ``A* A`` couples no other axis, and each of these is
-    coupled by ``A* A`` or ``A``.
+    A radius ``r``: ``A* A`` carries a pixel at most ``2 r`` along any axis and, where the range has
+    the shape of the domain, ``A`` at most ``r``; one of them comes as far, to within a pixel of the
+    radius. The domain must be larger than ``2 r`` to see it. Axes: ``A* A`` couples no other axis,
+    and each of these is coupled by ``A* A`` or ``A``.
     """
     locality = operator.locality
     normal = _reach(operator.domain, operator.domain, _columns(operator.normal, operator, batch))
     image = _reach(operator.domain, operator.range, _columns(operator.forward, operator, batch))
     if isinstance(locality, int):
+        reach = max(normal)
         assert max(operator.domain.shape) > 2 * locality, (
             f"{operator} is too small to see its radius {locality}: test one larger than twice that"
         )
-        assert max(normal) <= 2 * locality, (
-            f"A*A of {operator} reaches {max(normal)} pixels, more than 2 * locality = "
-            f"{2 * locality}"
+        assert reach <= 2 * locality, (
+            f"A*A of {operator} reaches {reach} pixels, more than 2 * locality = {2 * locality}"
         )
-        assert max(normal) > 2 * (locality - 1), (
-            f"A*A of {operator} reaches {max(normal)} pixels only: locality {locality} is too large"
-        )
+        seen = (reach + 1) // 2
         if operator.range.shape == operator.domain.shape:
-            assert max(image) == locality, (
-                f"A of {operator} reaches {max(image)} pixels, not its locality {locality}"
+            assert max(image) <= locality, (
+                f"A of {operator} reaches {max(image)} pixels, more than its locality {locality}"
             )
+            seen = max(seen, *image)
+        assert seen == locality, (
+            f"{operator} has a radius of {seen} pixels only: locality {locality} is too large"
+        )
         return
-    for axis, size in zip(range(-len(normal), 0), operator.domain.shape, strict=True):
-        if axis not in locality:
-            assert normal[axis] == 0, f"A*A of {operator} couples axis {axis}, not declared"
-        elif size > 1:
-            seen = normal[axis] > 0 or (len(image) >= -axis and image[axis] > 0)
-            assert seen, f"{operator} declares axis {axis} but neither A nor A*A couples it"
+    axes = range(-len(normal), 0)
+    for axis in (axis for axis in axes if axis not in locality):
+        assert normal[axis] == 0, f"A*A of {operator} couples axis {axis}, not declared"
+    for axis in (axis for axis in axes if axis in locality and operator.domain.shape[axis] > 1):
+        coupled = normal[axis] > 0 or (len(image) >= -axis and image[axis] > 0)
+        assert coupled, f"{operator} declares axis {axis} but neither A nor A*A couples it"
 
 
 def assert_normal_diagonal(

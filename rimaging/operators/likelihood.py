@@ -162,7 +162,8 @@ class Gaussian(Likelihood):
     def log_prob(self, x: Tensor) -> Tensor:
         """``-1/2 sum W |y - A x|^2``, ``(*batch,)``."""
         r = self.y - self.operator(x)
-        power = (r.conj() * self._weighted(r)).real if r.is_complex() else r * self._weighted(r)
+        weighted = self._weighted(r)
+        power: Tensor = (r.conj() * weighted).real if r.is_complex() else r * weighted
         return -0.5 * power.sum(dim=self._axes)
 
     def score(self, x: Tensor) -> Tensor:

@@ -60,6 +60,11 @@ class LinearOperator(nn.Module, ABC):
         return tuple(builtin_range(-len(self.domain.shape), 0))
 
     @property
+    def stride(self) -> int:
+        """Pixels of the domain per pixel of the range, along each spatial axis."""
+        return 1
+
+    @property
     def measured(self) -> Tensor | None:
         """Ones where the operator measures, zeros where its output is always zero; None: all ones.
 
@@ -174,16 +179,25 @@ class Composition(LinearOperator):
 
     @property
     def locality(self) -> Locality:
-        """The radii add; an axis that either couples stays coupled."""
-        return join_localities(self.outer.locality, self.inner.locality, add=True)
+        """The radii add, in pixels of the domain; an axis that either couples stays coupled."""
+        outer, inner = self.outer.locality, self.inner.locality
+        if isinstance(outer, int) and isinstance(inner, int):
+            return inner + self.inner.stride * outer
+        joined = join_localities(outer, inner)
+        assert isinstance(joined, tuple)
+        return tuple(axis for axis in joined if axis >= -len(self.domain.shape))
+
+    @property
+    def stride(self) -> int:
+        """The product."""
+        return self.outer.stride * self.inner.stride
 
 
 class Sum(LinearOperator):
     """``(A + B) x = A x + B x``."""
 
     def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
-        same = (first.domain.shape, first.range.shape) == (second.domain.shape, second.range.shape)
-        if not same or first.range.is_complex != second.range.is_complex:
+        if _spaces(first) != _spaces(second):
             raise ShapeError(
                 f"A + B needs equal spaces, got A: {first.domain} -> {first.range} and "
                 f"B: {second.domain} -> {second.range}: build both for one size"
@@ -201,7 +215,7 @@ class Sum(LinearOperator):
     @property
     def locality(self) -> Locality:
         """The cross terms ``A* B`` reach as far as the wider of the two."""
-        return join_localities(self.first.locality, self.second.locality, add=False)
+        return join_localities(self.first.locality, self.second.locality)
 
 
 class Scaled(LinearOperator):
@@ -235,6 +249,11 @@ class Scaled(LinearOperator):
         return abs(self.factor) ** 2 * self.operator.normal_diagonal(weight)
 
     @property
+    def stride(self) -> int:
+        """That of the operator."""
+        return self.operator.stride
+
+    @property
     def locality(self) -> Locality:
         """That of the operator."""
         return self.operator.locality
@@ -248,7 +267,7 @@ class Stack(LinearOperator):
             raise ShapeError("stack() got no operators: give at least one")
         first = operators[0]
         for other in operators[1:]:
-            if (other.domain.shape, other.range.shape) != (first.domain.shape, first.range.shape):
+            if _spaces(other) != _spaces(first):
                 raise ShapeError(
                     f"stack() needs equal spaces, got {first.domain} -> {first.range} and "
                     f"{other.domain} -> {other.range}: build all for one size"
@@ -277,12 +296,28 @@ class Stack(LinearOperator):
             total = total + op._normal(x)
         return total
 
+    def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
+        """The sum over the parts, each with its share of the weight."""
+        items = self._items()
+        weights: Sequence[Tensor | None] = [None] * len(items)
+        if weight is not None:
+            weights = self.range.expand(weight).unbind(dim=-len(self.range.shape))
+        total = items[0].normal_diagonal(weights[0])
+        for op, w in zip(items[1:], weights[1:], strict=True):
+            total = total + op.normal_diagonal(w)
+        return total
+
+    @property
+    def stride(self) -> int:
+        """That of the parts."""
+        return self._items()[0].stride
+
     @property
     def locality(self) -> Locality:
         """The widest of the parts."""
         locality = self._items()[0].locality
         for op in self._items()[1:]:
-            locality = join_localities(locality, op.locality, add=False)
+            locality = join_localities(locality, op.locality)
         return locality
 
 
@@ -291,9 +326,20 @@ def stack(operators: Sequence[LinearOperator]) -> LinearOperator:
     return Stack(operators)
 
 
-def join_localities(a: Locality, b: Locality, *, add: bool) -> Locality:
-    """Join two localities: radii add (composition) or the wider holds (sum); axes unite."""
+def join_localities(a: Locality, b: Locality) -> Locality:
+    """The wider of two radii; of axes the union, and a radius then couples both spatial axes."""
     if isinstance(a, int) and isinstance(b, int):
-        return a + b if add else max(a, b)
-    axes = set(a if isinstance(a, tuple) else ()) | set(b if isinstance(b, tuple) else ())
+        return max(a, b)
+    axes: set[int] = set()
+    for locality in (a, b):
+        if isinstance(locality, tuple):
+            axes |= set(locality)
+        elif locality > 0:
+            axes |= {-2, -1}
     return tuple(sorted(axes))
+
+
+def _spaces(operator: LinearOperator) -> tuple[tuple[int, ...], bool, tuple[int, ...], bool]:
+    """What two operators must share to be added or stacked."""
+    domain, range_ = operator.domain, operator.range
+    return domain.shape, domain.is_complex, range_.shape, range_.is_complex

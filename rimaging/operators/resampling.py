@@ -22,13 +22,17 @@ class Resampling(LinearOperator):
         shape: of the image that is resampled, ``(y, x)`` or ``(channel, y, x)``.
         rows: real ``(y_out, y)``.
         columns: real ``(x_out, x)``.
-        radius: how many pixels of the domain lie between a coarse pixel and the farthest it sees.
+        scale: fine pixels per coarse one.
+        radius: how many fine pixels lie between a coarse one and the farthest it sees.
     """
 
-    def __init__(self, shape: Sequence[int], rows: Tensor, columns: Tensor, radius: int) -> None:
+    def __init__(
+        self, shape: Sequence[int], rows: Tensor, columns: Tensor, scale: int, radius: int
+    ) -> None:
         shape = tuple(shape)
         coarse = (*shape[:-2], rows.shape[0], columns.shape[0])
         super().__init__(Space(shape, rows.dtype), Space(coarse, rows.dtype))
+        self.scale = scale
         self.radius = radius
         self.rows: Tensor
         self.columns: Tensor
@@ -45,6 +49,11 @@ class Resampling(LinearOperator):
     def locality(self) -> int:
         """The radius in pixels of the fine image."""
         return self.radius
+
+    @property
+    def stride(self) -> int:
+        """Fine pixels per coarse one."""
+        return self.scale
 
     def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
         """``R^2^T w C^2`` with the matrices squared element by element."""
@@ -88,8 +97,7 @@ class Bicubic(Resampling):
         height, width = _checked(shape, scale)
         rows, columns = _bicubic(height, scale, edges), _bicubic(width, scale, edges)
         radius = 2 * scale - scale % 2 if scale > 1 else 0  # the kernel ends before 2 coarse pixels
-        super().__init__(shape, rows.to(dtype), columns.to(dtype), radius)
-        self.scale = scale
+        super().__init__(shape, rows.to(dtype), columns.to(dtype), scale, radius)
 
 
 class BlockMean(Resampling):
@@ -110,8 +118,7 @@ class BlockMean(Resampling):
     ) -> None:
         height, width = _checked(shape, scale)
         rows, columns = _blocks(height, scale), _blocks(width, scale)
-        super().__init__(shape, rows.to(dtype), columns.to(dtype), scale // 2)
-        self.scale = scale
+        super().__init__(shape, rows.to(dtype), columns.to(dtype), scale, scale // 2)
 
 
 def _checked(shape: Sequence[int], scale: int) -> tuple[int, int]:
