@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from rimaging.datasets.cards import Split
 from rimaging.datasets.simulate.distributions import integer
 from rimaging.datasets.simulate.photographs import (
     FOLDERS,
     LEAKING,
-    Split,
     dihedral,
     load_gray,
 )
@@ -33,7 +34,7 @@ KELLMAN = {"train": ("02", "06", "09", "11"), "validation": ("05",), "test": ("1
 
 
 class Anatomy:
-    """Sources of images by name, each a list of 2-D tensors: magnitudes, complex, photographs.
+    """Sources of images by name, each a sequence of 2-D tensors: magnitudes, complex, photographs.
 
     ``images["kellman"]`` is complex; the others are magnitudes with maximum 1.
     """
@@ -42,15 +43,16 @@ class Anatomy:
         """Read the files below ``root``/mri and ``root``/natural; absent MR files are left out."""
         if split not in FOLDERS:
             raise OptionError(f"split {split!r} is unknown: use one of {', '.join(FOLDERS)}.")
-        self.images: dict[str, list[Tensor]] = {}
+        self.images: dict[str, Sequence[Tensor]] = {}
         for name, rows in SUBJECTS.items():
             path = Path(root) / "mri" / "magnitude" / f"{name}.npz"
             if path.exists() and rows[split]:
                 self.images[name] = _magnitudes(path, rows[split])
-        for number in KELLMAN[split]:
-            path = Path(root) / "mri" / "complex" / f"kellman_{number}.npz"
-            if path.exists():
-                self.images.setdefault("kellman", []).extend(_echoes(path))
+        folder = Path(root) / "mri" / "complex"
+        files = [folder / f"kellman_{number}.npz" for number in KELLMAN[split]]
+        echoes = [echo for path in files if path.exists() for echo in _echoes(path)]
+        if echoes:
+            self.images["kellman"] = echoes
         if not self.images:
             raise FormatError(f"no MR images below {root}/mri: expected magnitude/*.npz there.")
         self.magnitudes = [name for name in self.images if name != "kellman"]

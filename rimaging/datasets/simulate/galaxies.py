@@ -91,14 +91,15 @@ def cosmos_galaxies(
 
     Each is deconvolved by its own PSF, shrunk 2 to 4 times, sheared and turned, and seen by the
     target PSF. Shrunk, the HST PSF is narrower than the target, so that this amplifies no noise;
-    what noise is left averages over 4 to 16 pixels. Of the rows of the split only those with
-    stamp signal to noise above 30 serve. The truth is thus a real galaxy at the target PSF
-    with a small rest of HST's noise, faded out at the edge of its stamp.
+    what noise is left averages over 4 to 16 pixels, and is faded out around the galaxy. Of the rows
+    of the split only those with a signal to noise above 30 serve. The truth is thus a real galaxy
+    at the target PSF with a small rest of HST's noise, cut off softly where it sinks into the sky.
 
     Source: Rowe et al., Astronomy and Computing 10 (2015), RealGalaxy.
     """
     import galsim
     from astropy.io import fits
+    from scipy.ndimage import gaussian_filter
 
     random = np.random.default_rng(seed)
     stamps = []
@@ -116,7 +117,12 @@ def cosmos_galaxies(
             noise = 1.4826 * np.median(np.abs(frame - np.median(frame)))
             if np.sqrt(np.sum(stamp**2) - stamp.size * noise**2) < 30 * noise:
                 continue
-            stamp = stamp * _fade(stamp.shape[0])
+            # Far from the galaxy there is only noise: fade it out below three sigma of a mean
+            # over some ten pixels (the noise is correlated: twice what white noise leaves).
+            smooth = gaussian_filter(stamp, 3.0)
+            level = 2 * noise / (2 * np.sqrt(np.pi) * 3.0)
+            weight = gaussian_filter(np.clip(smooth / (3 * level) - 0.3, 0, 1), 2.0)
+            stamp = stamp * weight * _fade(stamp.shape[0])
             seen = galsim.InterpolatedImage(galsim.Image(stamp, scale=1.0))
             blur = galsim.InterpolatedImage(galsim.Image(psf / psf.sum(), scale=1.0))
             galaxy = galsim.Convolve(seen, galsim.Deconvolve(blur))

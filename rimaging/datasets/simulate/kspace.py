@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from rimaging.datasets.cards import Split
 from rimaging.datasets.simulate import masks
 from rimaging.datasets.simulate.anatomy import Anatomy
 from rimaging.datasets.simulate.coils import coil_profiles, normalise, perturb, refer_to_first
@@ -22,7 +23,6 @@ from rimaging.datasets.simulate.distributions import (
     integer,
 )
 from rimaging.datasets.simulate.phase import grid, smooth_phase
-from rimaging.datasets.simulate.photographs import Split
 from rimaging.errors import CardError, OptionError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.likelihood import Gaussian

@@ -47,8 +47,9 @@ def smooth_phase(generator: torch.Generator, size: int) -> Tensor:
     strength = 4.0 if uniform[0] < 0.125 else 1.0
     coarseness = 3 + int(6 * uniform[3])
     field = gaussian_field(generator, 1, size, coarseness)[0]
-    return (
+    phase: Tensor = (
         2 * torch.pi * uniform[1]
         + strength * 1.5 * polynomial(generator, size, 3)
         + strength * 0.6 * uniform[2] * field
     )
+    return phase

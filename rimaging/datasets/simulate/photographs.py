@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
+from rimaging.datasets.cards import Split
 from rimaging.datasets.simulate.distributions import Parameter, draw
 from rimaging.errors import DataError, FormatError, OptionError
 from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian
 
-Split: TypeAlias = Literal["train", "validation", "test"]
-
 FOLDERS = {"train": "bsds300_train", "validation": "bsds500_extra200", "test": "bsds300_test"}
-LEAKING = {"12003", "302003"}
+LEAKING = frozenset({"12003", "302003"})
 """Training images of which Set12 (starfish) and Set5 (woman) hold a copy."""
 
 GRAY = (0.298936, 0.587043, 0.114021)
 """Weights of R, G, B with which the gray BSD68 test set was made."""
 
 
-def load_gray(folder: Path, exclude: frozenset[str] | set[str] = frozenset()) -> list[Tensor]:
-    """Read every JPEG or PNG of a folder as gray uint8, round(0.298936 R + 0.587043 G + 0.114021 B).
+@lru_cache(maxsize=3)
+def load_gray(folder: Path, exclude: frozenset[str] = frozenset()) -> tuple[Tensor, ...]:
+    """Read every JPEG or PNG of a folder as gray uint8: the rounded sum of R, G, B by ``GRAY``.
 
-    Files whose stem is in ``exclude`` are skipped. Raises FormatError if none is left.
+    Files whose stem is in ``exclude`` are skipped. All samplers share what was read.
+    Raises FormatError if none is left.
     """
     import numpy as np
     from PIL import Image
@@ -41,7 +42,7 @@ def load_gray(folder: Path, exclude: frozenset[str] | set[str] = frozenset()) ->
         images.append(torch.from_numpy(np.rint(rgb @ np.array(GRAY)).astype(np.uint8)))
     if not images:
         raise FormatError(f"no photographs in {folder}: expected JPEG or PNG files there.")
-    return images
+    return tuple(images)
 
 
 def dihedral(image: Tensor, element: int) -> Tensor:

@@ -48,8 +48,9 @@ def matching_kernel(psf: Tensor, target_fwhm: float) -> Tensor | None:
     ratio = torch.fft.fft2(tapered, s=(grid, grid)) * target / (target**2 + 1e-6)
     if float(ratio.abs().max()) > 1.005:
         return None
-    kernel = torch.fft.ifft2(ratio).real[:side, :side]
-    return (kernel / kernel.sum()).to(psf.dtype)
+    kernel: Tensor = torch.fft.ifft2(ratio).real[:side, :side]
+    kernel = kernel / kernel.sum()
+    return kernel.to(psf.dtype)
 
 
 def _profile(random: np.random.Generator, low: float, high: float) -> Any:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from rimaging.datasets.cards import Split
 from rimaging.datasets.simulate.distributions import (
     Parameter,
     draw,
@@ -18,7 +19,7 @@ from rimaging.datasets.simulate.distributions import (
     integer,
 )
 from rimaging.datasets.simulate.galaxies import SIDE, analytic_galaxies, cosmos_galaxies
-from rimaging.datasets.simulate.photographs import Photographs, Split, dihedral
+from rimaging.datasets.simulate.photographs import Photographs, dihedral
 from rimaging.datasets.simulate.psf import WIDTHS, kernel_pool
 from rimaging.datasets.simulate.textures import nebula, nebulae
 from rimaging.errors import CardError
@@ -179,7 +180,8 @@ class Sky:
         place = torch.rand(2, len(flux), 1, generator=generator) * (size + 6) - 3.5
         s = self.fwhm / 2.354820045
         row, column = torch.exp(-((torch.arange(size) - place) ** 2) / (2 * s**2))
-        return (row * (flux / (2 * torch.pi * s**2))[:, None]).T @ column
+        peak = flux / (2 * torch.pi * s**2)
+        return torch.einsum("n,ny,nx->yx", peak, row, column)
 
     def _add_galaxy(
         self, scene: Tensor, generator: torch.Generator, flux: float, spread: float

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from rimaging.datasets.cards import Split
 from rimaging.datasets.simulate.distributions import integer
-from rimaging.datasets.simulate.photographs import Split, dihedral
+from rimaging.datasets.simulate.photographs import dihedral
 from rimaging.datasets.simulate.psf import gaussian_transfer
 
 FILES = ("spitzer/spitzer_example_image.fits.gz", "dss/HorseHead.fits.gz")
