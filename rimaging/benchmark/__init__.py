@@ -1,0 +1,1 @@
+"""The tables of docs/results.md: every method at its best, on data that can be had."""
