@@ -1,11 +1,11 @@
-"""The recurrent cell: features of one RIM step in, an update of the estimate and a new state out."""
+"""The recurrent cell: what one RIM step sees in, an update of the estimate and new state out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the usual name
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 State = tuple[Tensor, Tensor]
@@ -44,7 +44,9 @@ class GatedUnit(nn.Module):
     def forward(self, features: Tensor, state: Tensor) -> Tensor:
         """The new state, of the shape of both arguments."""
         joint = torch.cat((features, state), dim=1)
-        return torch.lerp(state, F.relu(self.candidate(joint)), torch.sigmoid(self.gate(joint)))
+        # Under autocast the layers answer in bfloat16; the memory keeps its own precision.
+        candidate = F.relu(self.candidate(joint)).to(state.dtype)
+        return torch.lerp(state, candidate, torch.sigmoid(self.gate(joint)).to(state.dtype))
 
 
 class MultiscaleCell(nn.Module):

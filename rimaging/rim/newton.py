@@ -13,8 +13,8 @@ def newton_direction(
 ) -> Tensor:
     """Solve ``(s^2 A* W A + damping) d = s^2 score`` by ``iterations`` of conjugate gradients.
 
-    ``s`` is the likelihood's noise scale, so the damping is in units of the noise's precision and the
-    result, in units of ``x``, scales with the data. Batch items are independent.
+    ``s`` is the likelihood's noise scale, so the damping is in units of the noise's precision and
+    the result, in units of ``x``, scales with the data. Batch items are independent.
 
     Args:
         likelihood: gives the curvature ``A* W A``.
