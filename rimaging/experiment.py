@@ -1,0 +1,302 @@
+"""An experiment: an operator card and data cards in, trained weights with a card of theirs out."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rimaging import __version__
+from rimaging.catalogue import card_folder
+from rimaging.datasets.cards import (
+    DataCard,
+    OperatorCard,
+    data_root,
+    load_data_card,
+    load_operator_card,
+)
+from rimaging.datasets.simulate import SAMPLERS
+from rimaging.errors import CardError, FormatError, OptionError
+from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.training import Progress, Sampler, Trainer, TrainingConfig
+from rimaging.rim.weights import load_weights, save_weights
+
+READS: dict[str, tuple[str, ...]] = {
+    "photographs": ("bsds300",),
+    "kspace": ("chest100", "ptbp48", "oasis14", "brain-axial24", "kellman", "bsds300"),
+    "sky": ("cosmos-galaxies", "cosmos-psfs", "glimpse", "horsehead", "bsds300"),
+}
+"""Data cards that each sampler reads; others would be left aside in silence."""
+
+VALIDATION_ITEMS = 24
+_VALIDATION_SEED = 5
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What `rimaging train` does: the cards, and the settings that follow from them."""
+
+    operator: OperatorCard
+    data: tuple[DataCard, ...]
+    model: RIMConfig
+    training: TrainingConfig
+
+    def record(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the first, beside the settings."""
+        return {
+            "operator": self.operator.name,
+            "sampler": self.operator.sampler,
+            "parameters": dict(self.operator.parameters),
+            "data": {card.name: digest(card) for card in self.data},
+        }
+
+
+def load_experiment(
+    operator: str | Path,
+    data: Sequence[str | Path] = (),
+    settings: Mapping[str, bool | int | float] | None = None,
+) -> Experiment:
+    """Read the cards of an experiment.
+
+    Args:
+        operator: an operator card, by path or by name.
+        data: data cards, by path or by name; by default all that the sampler reads.
+        settings: fields of `RIMConfig` and `TrainingConfig` instead of those of the card.
+
+    Raises:
+        CardError: a card that is absent or wrong, or that names no sampler.
+        OptionError: a setting that does not exist or is out of range, a data card that the
+            sampler does not read.
+    """
+    card = load_operator_card(operator)
+    if card.sampler not in SAMPLERS:
+        raise CardError(
+            f"card '{card.name}' has sampler {card.sampler!r}, expected one of "
+            f"{', '.join(SAMPLERS)}: add it, or train in Python with rimaging.rim.training"
+        )
+    model_fields, training_fields = _names(RIMConfig), _names(TrainingConfig)
+    card.check_settings(model_fields, training_fields)
+    chosen = dict(settings or {})
+    unknown = sorted(chosen.keys() - {*model_fields, *training_fields})
+    if unknown:
+        raise OptionError(
+            f"there is no setting {unknown[0]!r}: use one of "
+            f"{', '.join((*model_fields, *training_fields))}"
+        )
+    model = {**card.model, **{k: v for k, v in chosen.items() if k in model_fields}}
+    training = {**card.training, **{k: v for k, v in chosen.items() if k in training_fields}}
+    _check_positive({**model, **training})
+    return Experiment(
+        operator=card,
+        data=tuple(_data_cards(card.sampler, data)),
+        model=RIMConfig(**model),
+        training=TrainingConfig(**training),
+    )
+
+
+def train(
+    experiment: Experiment,
+    out: Path,
+    *,
+    start: str | Path | None = None,
+    device: str | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+    on_validation: Callable[[Progress], None] | None = None,
+) -> tuple[Path | None, int | None]:
+    """Train, or go on training, in the folder ``out``.
+
+    There stand then ``config.json``, ``state.safetensors``, ``curves.csv``, ``curves.png`` and,
+    once the end is reached, ``<operator card>.safetensors``.
+
+    Args:
+        experiment: from `load_experiment`.
+        out: the folder; a run that was stopped in it goes on where it was, bit for bit.
+        start: weights to begin with, by name, path or URL.
+        device: "cpu" or "cuda"; by default a GPU where there is one.
+        on_step: told after each optimiser step.
+        on_validation: told after each validation.
+
+    Returns:
+        The weights, and the number of the signal that stopped the run; one of them is None.
+
+    Raises:
+        FormatError, DataError: data that are absent, or differ from their cards.
+        OptionError: a folder that holds another run, a device that does not exist.
+        WeightsError: weights to start from that are of another kind.
+    """
+    record = experiment.record()
+    initial = None
+    if start is not None:
+        initial, card = load_weights(start)
+        record["start"] = card["sha256"]
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise OptionError(f"device {name!r} is not here: use cpu, or cuda on a machine with a GPU")
+
+    with linked_data(experiment.data) as root:
+        try:
+            sample = sampler(experiment.operator, root, "train")
+            validation = sampler(experiment.operator, root, "validation")
+        except FormatError as error:
+            given = ", ".join(data.name for data in experiment.data)
+            raise FormatError(
+                f"data cards {given} are too few for sampler '{experiment.operator.sampler}' "
+                f"({str(error).replace(f'{root}/', '')}): leave them out to use all that it reads"
+            ) from None
+    trainer = Trainer(
+        experiment.model,
+        experiment.training,
+        sample,
+        Validation(validation, experiment.training),
+        out,
+        start=initial,
+        record=record,
+    ).to(torch.device(name))
+
+    def validated(progress: Progress) -> None:
+        from rimaging.reports.figures import plot_curves
+
+        plot_curves(out / "curves.csv", out / "curves.png")
+        if on_validation is not None:
+            on_validation(progress)
+
+    if not trainer.run(validated, on_step):
+        return None, trainer.stopped_by
+    weights = out / f"{experiment.operator.name}.safetensors"
+    save_weights(trainer.ema, weights, weights_card(experiment, trainer.psnr))
+    return weights, None
+
+
+class Validation:
+    """Mean PSNR of fixed draws from the validation split, in dB of each image's own maximum.
+
+    Draws without any signal (an empty sky) have no PSNR and are left out.
+    """
+
+    def __init__(self, sample: Sampler, training: TrainingConfig) -> None:
+        generator = torch.Generator().manual_seed(_VALIDATION_SEED)
+        count = math.ceil(VALIDATION_ITEMS / training.batch)
+        self.draws = [sample(generator, training.batch, training.size) for _ in range(count)]
+
+    @torch.no_grad()
+    def __call__(self, rim: RIM) -> float:
+        """The mean over all draws; NaN where none has a signal."""
+        device = next(rim.parameters()).device
+        found = []
+        for likelihood, truth in self.draws:
+            if device != truth.device:
+                likelihood = likelihood.to(device)  # type: ignore[attr-defined]
+                truth = truth.to(device)
+            error = (rim(likelihood)[-1] - truth).abs().square().mean(dim=(-2, -1))
+            peak = truth.abs().amax(dim=(-2, -1))
+            found.append(10 * torch.log10(peak**2 / error)[peak > 0])
+        return float(torch.cat(found).mean())
+
+
+def sampler(card: OperatorCard, root: Path, split: str) -> Sampler:
+    """The sampler that an operator card names, over a split of the data below ``root``."""
+    module = import_module(f"rimaging.datasets.simulate.{card.sampler}")
+    made: Sampler = getattr(module, SAMPLERS[str(card.sampler)])(card.parameters, root, split)
+    return made
+
+
+@contextmanager
+def linked_data(cards: Sequence[DataCard]) -> Iterator[Path]:
+    """A folder with links to the files of these cards and to no others, each verified.
+
+    What is trained on is thus what the cards say, whatever else lies below the root of the data.
+
+    Raises:
+        FormatError: no root of the data.
+        DataError: files that are missing or differ from their cards.
+    """
+    root = data_root().resolve()
+    for card in cards:
+        card.verify(root)
+    with tempfile.TemporaryDirectory(prefix="rimaging-") as name:
+        folder = Path(name)
+        for path in {path for card in cards for path in card.files}:
+            link = folder / path
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(root / path)
+        yield folder
+
+
+def weights_card(experiment: Experiment, psnr: float) -> dict[str, Any]:
+    """The card inside the weights: what was trained, on what, how well, when and by whom."""
+    operator = experiment.operator
+    return {
+        "name": operator.name,
+        "title": operator.title,
+        "operator": {
+            "operator": operator.operator,
+            "sampler": operator.sampler,
+            "parameters": dict(operator.parameters),
+            "noise": dict(operator.noise),
+        },
+        "data": [
+            {
+                "name": card.name,
+                "title": card.title,
+                "source": card.source,
+                "licence": card.licence,
+                "sha256": digest(card),
+            }
+            for card in experiment.data
+        ],
+        "training": asdict(experiment.training),
+        "figures": {"validation_psnr": None if math.isnan(psnr) else round(psnr, 3)},
+        "version": __version__,
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def digest(card: DataCard) -> str:
+    """The sha256 over the paths and checksums of a data card, which names its content."""
+    import hashlib
+
+    return hashlib.sha256(json.dumps(sorted(card.files.items())).encode()).hexdigest()
+
+
+def _data_cards(sampler: str, data: Sequence[str | Path]) -> Iterator[DataCard]:
+    known = READS[sampler]
+    for given in data or known:
+        card = load_data_card(given)
+        if card.name not in known:
+            raise OptionError(
+                f"sampler '{sampler}' does not read data card '{card.name}': give of "
+                f"{', '.join(known)} ({card_folder('datasets').name}/)"
+            )
+        yield card
+
+
+def _names(config: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(config))
+
+
+def _check_positive(settings: Mapping[str, Any]) -> None:
+    least = {
+        "steps": 1,
+        "iterations": 1,
+        "batch": 1,
+        "size": 16,
+        "validate_every": 1,
+        "channels": 1,
+    }
+    for name, value in settings.items():
+        if name in least and (not isinstance(value, int) or value < least[name]):
+            raise OptionError(
+                f"{name} is {value!r}, expected a whole number of at least {least[name]}"
+            )
+    rate = settings.get("learning_rate", 1e-3)
+    if not 0 < rate < 1:
+        raise OptionError(f"learning_rate is {rate!r}, expected between 0 and 1, such as 2e-3")
