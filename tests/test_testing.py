@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -194,3 +197,14 @@ def test_strategies_stay_within_their_limits(
 def test_random_elements_are_a_function_of_the_seed() -> None:
     first, same, other = (testing.random_element(SPACE, (2,), seed) for seed in (0, 0, 1))
     assert torch.equal(first, same) and not torch.equal(first, other)
+
+
+def test_the_guide_runs_as_written() -> None:
+    """docs/operators.md, block after block, in one namespace."""
+    guide = Path(__file__).resolve().parents[1] / "docs" / "operators.md"
+    blocks = re.findall(r"```python\n(.*?)```", guide.read_text(), flags=re.DOTALL)
+    namespace: dict[str, Any] = {"__name__": "guide"}
+    for block in blocks:
+        exec(block, namespace)
+    assert namespace["telescope"].range.shape == (32, 32)
+    testing.assert_score(namespace["likelihood"], torch.rand(3, 6, 8, dtype=torch.float64))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rimaging.errors import DataError, ShapeError
+from rimaging.operators import cartesian
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.coils import CoilSensitivities
 from rimaging.operators.fourier import Fourier
@@ -58,6 +59,26 @@ def test_is_sampling_of_fourier_of_coils(shape: tuple[int, ...], batch: tuple[in
     fourier = Fourier(coils.range.shape, dtype=torch.complex128)
     sampling = Sampling(mask.unsqueeze(-3).expand(*batch, 3, *shape), 3, torch.complex128)
     torch.testing.assert_close(operator(x), (sampling @ fourier @ coils)(x))
+
+
+def test_equals_sigpy() -> None:
+    linop = pytest.importorskip("sigpy.mri").linop
+    maps, mask = problem((6, 9))
+    operator = CartesianMRI(maps, mask)
+    sense = linop.Sense(maps.numpy(), weights=mask.double().numpy())
+    x, y = random_element(operator.domain), random_element(operator.range, seed=1)
+    torch.testing.assert_close(operator(x), torch.from_numpy(sense(x.numpy())))
+    torch.testing.assert_close(operator.adjoint(y), torch.from_numpy(sense.H(y.numpy())))
+
+
+def test_portions_of_coils_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number of coils at once, with a rest or without, gives the same normal operator."""
+    maps, mask = problem((6, 9), batch=(2,), coils=5)
+    operator = CartesianMRI(maps, mask)
+    item = 2 * 6 * 9 * maps.element_size()
+    for coils in (0, 1, 2, 5, 50):
+        monkeypatch.setattr(cartesian, "CACHE_BYTES", coils * item)
+        assert_normal(operator, (2,))
 
 
 @pytest.mark.parametrize(
