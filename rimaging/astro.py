@@ -1,0 +1,288 @@
+"""Astronomy: deconvolution of telescope images to a declared target PSF."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.open import open
+from rimaging.datasets.sources import Array, Source, as_measurement, single
+from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.operators.convolution import Convolution
+from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.target import (
+    gaussian_psf,
+    largest_target,
+    radius_squared,
+    relative_kernel,
+)
+from rimaging.reconstruct import (
+    Method,
+    Reconstruction,
+    Weights,
+    centre_crop,
+    choose_device,
+    like,
+    rim_method,
+    run,
+)
+
+MethodName = Literal["rim", "richardson-lucy", "wiener"]
+Boundary = Literal["reflect", "valid"]
+Psf = Array | str | Path | float
+
+TARGET = 2.0
+"""FWHM in pixels of the target PSF that the weights ``astro`` were trained for."""
+
+
+def deconvolve(
+    image: Source,
+    psf: Psf | None = None,
+    noise: float | Array | None = None,
+    mask: Array | None = None,
+    target: float | None = None,
+    weights: Weights = "astro",
+    *,
+    method: MethodName = "rim",
+    boundary: Boundary = "reflect",
+    steps: int | None = None,
+    iterations: int | None = None,
+    noise_to_signal: float | None = None,
+    device: str | torch.device | None = None,
+    keep_steps: bool = False,
+) -> Reconstruction:
+    """Reconstruct the sky ``x`` as a narrower PSF would show it: ``y = K x + n``, ``psf = K * T``.
+
+    ``T`` is a Gaussian, the target; ``K`` has sum 1, so flux is conserved, in the units of the
+    image. Negative values are allowed.
+
+    Args:
+        image: real ``(..., y, x)``, bands in front; NumPy, torch, a path (FITS), or a
+            `Measurement`. NaN pixels are masked.
+        psf: array ``(y, x)``, or one per band ``(band, y, x)``, or its path; or the FWHM in pixels
+            of a Gaussian, or a profile: ``"gaussian:3.2"``, ``"moffat:4.5"``, ``"moffat:4.5:2.5"``
+            (FWHM and beta, 3 by default). Normalised to 1, padded to odd sides (with a warning).
+        noise: standard deviation, one number or a map; by default estimated for each band.
+        mask: 1 where a pixel is good, ``(..., y, x)``.
+        target: FWHM of ``T`` in pixels; 0 deconvolves to points. By default 2, or the largest that
+            a narrower PSF allows.
+        weights: name, path or `RIM`; for ``method="rim"``.
+        method: ``"rim"``; or, to compare with, ``"richardson-lucy"`` or ``"wiener"``, whose answer
+            is then seen by the target.
+        boundary: what lies outside of the image: ``"reflect"`` mirrors it; ``"valid"`` leaves it
+            unknown, slower, better where bright objects are cut.
+        steps: of the RIM; as in training by default.
+        iterations: of Richardson-Lucy, 30 by default.
+        noise_to_signal: of Wiener; by default from the noise and the variance of the image.
+        device: by default the GPU if there is one.
+        keep_steps: keep the estimate after each step.
+
+    Returns:
+        A `Reconstruction` whose ``image`` is float32 on the grid of the data.
+
+    Raises:
+        DataError: no PSF, a PSF narrower than the target, noise that is not above zero.
+        ShapeError: arrays that do not fit. OptionError: an unknown method, boundary or profile.
+        FormatError, WeightsError: files and weights that cannot be read.
+    """
+    _check_options(method, boundary, steps, iterations, noise_to_signal)
+    place = choose_device(device)
+    given = None if psf is None else as_psf(psf)
+    measurement = as_measurement(image, "sky", noise=noise, mask=mask, psf=given).completed()
+    _check_psf(measurement)
+    measurement, fwhm = _with_target(measurement, target)
+
+    def build(piece: Measurement) -> Gaussian:
+        assert piece.psf is not None
+        kernel = relative_kernel(piece.psf, fwhm)
+        return replace(piece, psf=kernel).likelihood(boundary=boundary)
+
+    chosen = (
+        rim_method(weights, steps, place)
+        if method == "rim"
+        else classical(method, fwhm, boundary, iterations, noise_to_signal)
+    )
+    chosen = replace(chosen, provenance={**chosen.provenance, "target_fwhm_pixels": fwhm})
+    result = run(
+        measurement,
+        chosen,
+        build=build,
+        finish=partial(centre_crop, size=measurement.data.shape[-2:]),
+        device=place,
+        keep_steps=keep_steps,
+    )
+    return like(result, image)
+
+
+def as_psf(psf: Psf) -> Tensor:
+    """A PSF ``(..., y, x)`` from an array, a path, a FWHM in pixels, or a profile by name."""
+    if isinstance(psf, int | float):
+        return gaussian_psf(psf)
+    if not isinstance(psf, str | Path):
+        return single(to_tensor(psf, "PSF"))
+    name, _, numbers = str(psf).partition(":")
+    if name not in ("gaussian", "moffat"):
+        return single(open(psf, kind="sky").data)
+    try:
+        values = [float(number) for number in numbers.split(":")]
+    except ValueError:
+        values = []
+    if name == "gaussian" and len(values) == 1:
+        return gaussian_psf(values[0])
+    if name == "moffat" and len(values) in (1, 2):
+        return moffat_psf(*values)
+    raise OptionError(
+        f"the PSF {str(psf)!r} is no profile: write 'gaussian:3.2' or 'moffat:4.5:2.5' (FWHM, beta)"
+    )
+
+
+def moffat_psf(fwhm: float, beta: float = 3.0) -> Tensor:
+    """A Moffat ``(1 + r^2 / a^2)^-beta`` of sum 1, cut at 5 FWHM; the PSF of a turbulent sky.
+
+    Raises OptionError for a width that is not above 0 or a beta that is not above 1.
+    Source: Moffat (1969), Astronomy and Astrophysics 3, 455.
+    """
+    if not (fwhm > 0 and beta > 1):
+        raise OptionError(f"a Moffat has FWHM > 0 and beta > 1, got {fwhm} and {beta}")
+    core = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
+    profile = (1 + radius_squared(math.ceil(5 * fwhm)) / core**2) ** -beta
+    return (profile / profile.sum()).float()
+
+
+def classical(
+    name: MethodName,
+    target: float,
+    boundary: Boundary,
+    iterations: int | None,
+    noise_to_signal: float | None,
+) -> Method:
+    """A method to compare with, as a `Method`: deconvolve to points, then see by the target."""
+    if name == "richardson-lucy":
+        count = 30 if iterations is None else iterations
+        solve = partial(_richardson_lucy, iterations=count, boundary=boundary)
+        return Method(
+            name=name,
+            solve=_seen_by(target, boundary, solve),
+            provenance={"settings": {"iterations": count}},
+        )
+    return Method(
+        name=name,
+        solve=_seen_by(target, boundary, partial(_wiener, noise_to_signal=noise_to_signal)),
+        provenance={"settings": {"noise_to_signal": noise_to_signal or "from the noise"}},
+    )
+
+
+def _seen_by(
+    target: float, boundary: Boundary, solve: Callable[[Measurement], Tensor]
+) -> Callable[[Measurement | None, Gaussian], list[Tensor]]:
+    """Deconvolve a piece to points, and convolve the answer with the target."""
+
+    def solved(piece: Measurement | None, likelihood: Gaussian) -> list[Tensor]:
+        assert piece is not None
+        x = solve(piece)
+        if target > 0:
+            x = Convolution(gaussian_psf(target).to(x), x.shape[-2:], "reflect")(x)
+        if boundary == "valid":
+            # The residual needs the sky around the image too, of which these methods say nothing.
+            rows, columns = likelihood.operator.domain.shape
+            height, width = x.shape[-2:]
+            radius = ((columns - width) // 2, (rows - height) // 2)
+            flat = x.reshape(-1, 1, height, width)
+            pad = (radius[0], radius[0], radius[1], radius[1])
+            padded = torch.nn.functional.pad(flat, pad, mode="replicate")
+            x = padded.reshape(*x.shape[:-2], rows, columns)
+        return [x]
+
+    return solved
+
+
+def _richardson_lucy(piece: Measurement, *, iterations: int, boundary: Boundary) -> Tensor:
+    """Richardson-Lucy on a pedestal that makes every pixel positive and is no light of the sky."""
+    from rimaging.solvers.richardson_lucy import richardson_lucy
+
+    assert piece.psf is not None
+    pedestal = (-piece.data.amin(dim=(-2, -1), keepdim=True)).clamp_min(0)
+    return richardson_lucy(
+        piece.data + pedestal,
+        piece.psf.clamp_min(0),
+        iterations=iterations,
+        background=pedestal,
+        weight=piece.mask,
+        boundary=boundary,
+    )
+
+
+def _wiener(piece: Measurement, *, noise_to_signal: float | None) -> Tensor:
+    """Wiener with the noise-to-signal ratio of each band."""
+    from rimaging.solvers.wiener import wiener
+
+    assert piece.psf is not None and piece.noise is not None
+    # No wider than the image: what is cut are the far wings.
+    psf = centre_crop(piece.psf, [n - 1 + n % 2 for n in piece.data.shape[-2:]])
+    psf = psf / psf.sum(dim=(-2, -1), keepdim=True)
+    if noise_to_signal is not None:
+        return wiener(piece.data, psf, noise_to_signal)
+    sigma = torch.as_tensor(piece.noise).to(piece.data).expand(piece.data.shape)
+    noise = sigma.square().mean(dim=(-2, -1))
+    signal = torch.maximum(piece.data.var(dim=(-2, -1)) - noise, 1e-3 * noise)
+    return wiener(piece.data, psf, noise / signal)
+
+
+def _with_target(measurement: Measurement, target: float | None) -> tuple[Measurement, float]:
+    """The target's width, and a note where it had to be chosen narrower than usual."""
+    assert measurement.psf is not None
+    if target is not None:
+        relative_kernel(measurement.psf, target)  # say at once what cannot be
+        return measurement, float(target)
+    width = largest_target(measurement.psf, TARGET)
+    if width == TARGET:
+        return measurement, width
+    note = f"target FWHM {width:.2f} pixels, since the PSF is too narrow for {TARGET:g}"
+    assumed = [*measurement.provenance.get("assumed", []), note]
+    return replace(measurement, provenance={**measurement.provenance, "assumed": assumed}), width
+
+
+def _check_psf(measurement: Measurement) -> None:
+    psf, lead = measurement.psf, tuple(measurement.data.shape[:-2])
+    if psf is None:
+        raise DataError(
+            "deconvolution needs a PSF: give psf=, an array, a file, a FWHM in pixels, or "
+            "'moffat:4.5'"
+        )
+    own = tuple(psf.shape[:-2])
+    aligned = zip(reversed(own), reversed(lead), strict=False)
+    if len(own) > len(lead) or any(n not in (1, m) for n, m in aligned):
+        raise ShapeError(
+            f"the PSF has shape {tuple(psf.shape)} and the image {tuple(measurement.data.shape)}: "
+            "give one PSF (y, x), or one for each band"
+        )
+
+
+def _check_options(
+    method: str,
+    boundary: str,
+    steps: int | None,
+    iterations: int | None,
+    noise_to_signal: float | None,
+) -> None:
+    if method not in get_args(MethodName):
+        raise OptionError(
+            f"method {method!r} does not exist: choose {', '.join(get_args(MethodName))}"
+        )
+    if boundary not in get_args(Boundary):
+        raise OptionError(f"boundary {boundary!r} does not exist: choose 'reflect' or 'valid'")
+    if iterations is not None and method != "richardson-lucy":
+        raise OptionError(f"iterations are those of richardson-lucy, not of {method}: leave it out")
+    if noise_to_signal is not None and method != "wiener":
+        raise OptionError(f"noise_to_signal is for wiener, not for {method}: leave it out")
+    if steps is not None and method != "rim":
+        raise OptionError(f"steps are those of a RIM, not of {method}: leave it out")

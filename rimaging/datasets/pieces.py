@@ -1,0 +1,65 @@
+"""Parts of a measurement with many items: slices of a volume, bands of a cube."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rimaging.datasets.measurement import Measurement
+
+__all__ = ["moved", "pieces"]
+
+
+def pieces(whole: Measurement, at_once: int, *, sets: bool = False) -> Iterator[Measurement]:
+    """Cut the leading axes of a measurement, flattened into one, into parts of ``at_once`` items.
+
+    The measurement itself where that is all of it. ``sets`` says that its maps have an axis of
+    sets. Noise, mask, maps and PSF go with their items, or stay whole where all share them.
+    """
+    axes = 3 if whole.kind == "kspace" else 2
+    batch = tuple(whole.data.shape[:-axes])
+    count = math.prod(batch)
+    if count <= at_once:
+        yield whole
+        return
+
+    def part(array: Any, core: int, piece: slice) -> Any:
+        if not isinstance(array, Tensor) or array.ndim <= core:
+            return array
+        own = array.shape[array.ndim - core :]
+        if array.shape[:-core].numel() == 1:
+            return array.reshape(own)
+        return array.expand(*batch, *own).reshape(count, *own)[piece]
+
+    for first in range(0, count, at_once):
+        piece = slice(first, first + at_once)
+        yield replace(
+            whole,
+            data=part(whole.data, axes, piece),
+            noise=part(whole.noise, axes, piece),
+            mask=part(whole.mask, 2, piece),
+            maps=part(whole.maps, 4 if sets else 3, piece),
+            psf=part(whole.psf, 2, piece),
+            reference=None,
+        )
+
+
+def moved(measurement: Measurement, device: torch.device) -> Measurement:
+    """The measurement with its tensors on a device."""
+
+    def move(value: Any) -> Any:
+        return value.to(device) if isinstance(value, Tensor) else value
+
+    return replace(
+        measurement,
+        data=measurement.data.to(device),
+        noise=move(measurement.noise),
+        mask=move(measurement.mask),
+        maps=move(measurement.maps),
+        psf=move(measurement.psf),
+    )

@@ -1,0 +1,97 @@
+"""A measurement from whatever came: an array, a path, or a measurement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.measurement import Kind, Measurement
+from rimaging.datasets.open import open
+from rimaging.errors import OptionError
+
+__all__ = ["Array", "Source", "as_measurement", "single"]
+
+Array = NDArray[Any] | Tensor
+Source = Array | str | Path | Measurement
+
+
+def as_measurement(
+    source: Source,
+    kind: Kind,
+    *,
+    noise: float | Array | None = None,
+    mask: Array | None = None,
+    maps: Array | None = None,
+    psf: Tensor | None = None,
+) -> Measurement:
+    """A measurement of one kind from an array, a path or a measurement; arguments overrule it.
+
+    Single precision; NaN pixels of images are masked. Raises OptionError for another kind.
+    """
+    given = noise is not None or mask is not None or maps is not None or psf is not None
+    if isinstance(source, str | Path):
+        measurement = open(source, kind=kind)
+        provenance = {"file": Path(source).name, **measurement.provenance}
+        measurement = replace(measurement, provenance=provenance)
+    elif isinstance(source, Measurement):
+        measurement = source
+    else:
+        return _from_array(source, kind, noise, mask, maps, psf)
+    if measurement.kind != kind:
+        raise OptionError(
+            f"the measurement is of kind {measurement.kind!r}, expected {kind!r}: use the door "
+            "for its kind (rimaging.mri, astro or image)"
+        )
+    if not given:
+        return measurement
+    return replace(
+        measurement,
+        noise=measurement.noise if noise is None else _noise(noise),
+        mask=measurement.mask if mask is None else to_tensor(mask, "mask"),
+        maps=measurement.maps if maps is None else single(to_tensor(maps, "maps")),
+        psf=measurement.psf if psf is None else psf,
+    )
+
+
+def _from_array(
+    source: Array,
+    kind: Kind,
+    noise: float | Array | None,
+    mask: Array | None,
+    maps: Array | None,
+    psf: Tensor | None,
+) -> Measurement:
+    data = single(to_tensor(source, "k-space" if kind == "kspace" else "image"))
+    weight = None if mask is None else to_tensor(mask, "mask").to(data.device)
+    provenance: dict[str, Any] = {}
+    if kind != "kspace":
+        data, weight, filled = fill_invalid(data, weight)
+        if filled:
+            provenance["assumed"] = [f"{filled} NaN pixels masked and filled with the median"]
+    return Measurement(
+        kind=kind,
+        data=data,
+        noise=_noise(noise),
+        mask=weight,
+        maps=None if maps is None else single(to_tensor(maps, "maps")).to(data.device),
+        psf=psf,
+        provenance=provenance,
+    )
+
+
+def _noise(noise: float | Array | None) -> float | Tensor | None:
+    if noise is None:
+        return None
+    sigma = single(to_tensor(noise, "noise"))
+    return float(sigma) if sigma.ndim == 0 else sigma
+
+
+def single(array: Tensor) -> Tensor:
+    """In single precision, without gradient."""
+    return array.detach().to(torch.complex64 if array.is_complex() else torch.float32)

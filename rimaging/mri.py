@@ -1,0 +1,199 @@
+"""MRI: from Cartesian k-space to images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.sources import Array, Source, as_measurement
+from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.operators.calibration import calibration_shape
+from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.espirit import espirit
+from rimaging.operators.likelihood import Gaussian
+from rimaging.reconstruct import (
+    Method,
+    Reconstruction,
+    Weights,
+    centre_crop,
+    choose_device,
+    like,
+    rim_method,
+    run,
+)
+
+MethodName = Literal["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv"]
+
+KERNEL = 6
+"""Side of the ESPIRiT kernels, and so the least width of a calibration region."""
+
+LAMDA = {"cg-sense": 0.01, "l1-wavelet": 0.005, "tv": 0.005}
+"""Default penalties of the classical methods, relative to the image as each of them defines it."""
+
+ITERATIONS = {"cg-sense": 30, "l1-wavelet": 100, "tv": 100}
+
+
+def reconstruct(
+    kspace: Source,
+    mask: Array | None = None,
+    maps: Array | None = None,
+    noise: float | Array | None = None,
+    weights: Weights = "mri",
+    *,
+    method: MethodName = "rim",
+    sets: int = 1,
+    calibration: int = 24,
+    crop: bool = True,
+    steps: int | None = None,
+    lamda: float | None = None,
+    iterations: int | None = None,
+    device: str | torch.device | None = None,
+    keep_steps: bool = False,
+) -> Reconstruction:
+    """Reconstruct images ``x`` from undersampled k-space ``y = M F S x + n``.
+
+    Args:
+        kspace: complex ``(..., coil, y, x)``, slices in front, zero frequency in the middle; NumPy,
+            torch, a path, or a `Measurement`. Zeros at the edges (partial Fourier, padding) count
+            as not measured.
+        mask: 1 where measured, ``(x,)`` or ``(..., y, x)``; by default where k-space is not zero.
+        maps: coil sensitivities ``(..., coil, y, x)``, with ``sets=2`` ``(..., 2, coil, y, x)``; by
+            default ESPIRiT estimates them from the middle of k-space.
+        noise: standard deviation of one real component of k-space, one number or broadcastable to
+            it; by default estimated from the outer samples.
+        weights: name, path or `RIM`; for ``method="rim"``.
+        method: ``"rim"``; or, to compare with, ``"zero-filled"`` (``A* y``), ``"cg-sense"``,
+            ``"l1-wavelet"`` or ``"tv"``.
+        sets: 2 for soft SENSE, where the object is larger than the field of view. The image then
+            has the root sum of squares of both sets as magnitude, the phase of the first.
+        calibration: largest side of the ESPIRiT calibration region.
+        crop: cut to the size that the file's header states (readout oversampling).
+        steps: of the RIM; as in training by default.
+        lamda, iterations: of the classical methods.
+        device: by default the GPU if there is one.
+        keep_steps: keep the estimate after each step.
+
+    Returns:
+        A `Reconstruction` whose ``image`` is complex64 ``(..., y, x)``.
+
+    Raises:
+        ShapeError: mask, maps or noise that do not fit k-space.
+        DataError: NaN, noise that is not above zero, samples outside the mask, no calibration
+            region where there are no maps. OptionError: an unknown method. WeightsError: see
+            `rimaging.rim.weights.load_weights`.
+    """
+    _check_options(method, sets, steps, lamda, iterations)
+    place = choose_device(device)
+    measurement = as_measurement(kspace, "kspace", noise=noise, mask=mask, maps=maps)
+    measurement = with_maps(measurement.completed(), sets=sets, calibration=calibration)
+    size = measurement.provenance.get("recon_size") if crop else None
+
+    def finish(x: Tensor) -> Tensor:
+        image = combine(x) if sets > 1 else x
+        return image if size is None else centre_crop(image, size)
+
+    result = run(
+        measurement,
+        rim_method(weights, steps, place)
+        if method == "rim"
+        else classical(method, lamda, iterations, sets > 1),
+        sets=sets > 1,
+        finish=finish,
+        device=place,
+        keep_steps=keep_steps,
+    )
+    return like(result, kspace)
+
+
+def with_maps(measurement: Measurement, *, sets: int = 1, calibration: int = 24) -> Measurement:
+    """The measurement with coil maps, by ESPIRiT where it has none, and a note that says so.
+
+    Raises DataError where the middle of k-space was not fully sampled, ShapeError for maps without
+    the axis of sets that was asked for.
+    """
+    maps = measurement.maps
+    if maps is not None:
+        if sets > 1 and (maps.ndim < 4 or maps.shape[-4] != sets):
+            raise ShapeError(
+                f"sets={sets} needs maps (..., {sets}, coil, y, x), got {tuple(maps.shape)}: leave "
+                "maps out to have them estimated, or use sets=1"
+            )
+        return measurement
+    assert measurement.mask is not None
+    planes = measurement.mask.reshape(-1, *measurement.mask.shape[-2:])
+    shapes = [calibration_shape(plane, calibration) for plane in planes]
+    smallest = min(shapes, key=min)
+    if min(smallest) < KERNEL:
+        raise DataError(
+            f"the fully sampled middle of k-space has {smallest[0]} x {smallest[1]} samples, coil "
+            f"maps need {KERNEL} x {KERNEL}: give maps=, from another scan of the same coils"
+        )
+    found = espirit(
+        measurement.data, measurement.mask, calibration=calibration, kernel=KERNEL, sets=sets
+    )
+    note = f"coil maps estimated by ESPIRiT from {smallest[0]} x {smallest[1]} samples"
+    assumed = [*measurement.provenance.get("assumed", []), note]
+    provenance = {**measurement.provenance, "assumed": assumed}
+    return replace(measurement, maps=found, provenance=provenance)
+
+
+def combine(x: Tensor) -> Tensor:
+    """Sets ``(..., set, y, x)`` to one image: root sum of squares, with the first set's phase."""
+    magnitude = x.abs().square().sum(dim=-3).sqrt()
+    return torch.polar(magnitude, x.select(-3, 0).angle())
+
+
+def classical(name: MethodName, lamda: float | None, iterations: int | None, sets: bool) -> Method:
+    """A method to compare with, as a `Method`."""
+    from rimaging.solvers.cg_sense import cg_sense
+    from rimaging.solvers.l1_wavelet import l1_wavelet
+    from rimaging.solvers.total_variation import total_variation
+    from rimaging.solvers.zero_filled import zero_filled
+
+    if name == "zero-filled":
+        return Method(name=name, solve=_solved_by(partial(zero_filled, sets=sets)))
+    weight = LAMDA[name] if lamda is None else lamda
+    count = ITERATIONS[name] if iterations is None else iterations
+    settings = {"lamda": weight, "iterations": count}
+    solver: Callable[[Tensor, Tensor, Tensor], Tensor]
+    if name == "cg-sense":
+        solver = partial(cg_sense, damping=weight, iterations=count, sets=sets)
+    elif name == "l1-wavelet":
+        solver = partial(l1_wavelet, lamda=weight, iterations=count, sets=sets)
+    else:
+        solver = partial(total_variation, lamda=weight, iterations=count, sets=sets)
+    return Method(name=name, solve=_solved_by(solver), provenance={"settings": settings})
+
+
+def _solved_by(
+    solver: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Callable[[Measurement | None, Gaussian], list[Tensor]]:
+    """A function of k-space, mask and maps as one of a likelihood."""
+
+    def solve(_: Measurement | None, likelihood: Gaussian) -> list[Tensor]:
+        operator = likelihood.operator
+        assert isinstance(operator, CartesianMRI)
+        return [solver(likelihood.y, operator.mask.squeeze(-3), operator.maps)]
+
+    return solve
+
+
+def _check_options(
+    method: str, sets: int, steps: int | None, lamda: float | None, iterations: int | None
+) -> None:
+    if method not in get_args(MethodName):
+        raise OptionError(
+            f"method {method!r} does not exist: choose {', '.join(get_args(MethodName))}"
+        )
+    if sets not in (1, 2):
+        raise OptionError(f"sets is {sets}: use 1, or 2 for soft SENSE")
+    if method == "rim" and (lamda is not None or iterations is not None):
+        raise OptionError("lamda and iterations are for the classical methods: a RIM has steps")
+    if method != "rim" and steps is not None:
+        raise OptionError(f"steps are those of a RIM: {method} takes iterations")

@@ -1,0 +1,437 @@
+"""The one way through the house: a measurement in, a `Reconstruction` out."""
+
+from __future__ import annotations
+
+import base64
+import html as markup
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rimaging import __version__
+from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.measurement import Kind, Measurement
+from rimaging.datasets.pieces import moved, pieces
+from rimaging.datasets.save import save
+from rimaging.datasets.sources import Array
+from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.operators.likelihood import Gaussian, Likelihood, Poisson
+from rimaging.reports.arrays import to_numpy
+from rimaging.reports.diagnostics import Diagnostics, diagnose
+from rimaging.rim.rim import RIM
+from rimaging.rim.weights import load_weights
+
+Weights = str | Path | RIM
+
+CPU_PIECE = 2**28
+"""Bytes that one piece of a large batch may take on a CPU, where larger ones are no faster."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reconstruction:
+    """An image, and what speaks for and against it.
+
+    image: as NumPy or torch, whichever came in. residual: ``(y - A x) / sigma`` on the grid of the
+    data, 0 where nothing was measured. chi2: its mean square, 1 if the noise is as stated.
+    uncertainty: standard deviation of the image, where a method gives one. diagnostics: tests of
+    the residual, in words by ``diagnostics.verdicts()``. provenance: method, weights, settings, and
+    every assumption that was made. steps: the estimate after each step, if it was asked for.
+    estimate: the image as `rimaging.datasets` keeps it, where ``image`` has other axes or units.
+    """
+
+    image: Array
+    residual: Array
+    chi2: float
+    diagnostics: Diagnostics
+    provenance: dict[str, Any]
+    uncertainty: Array | None = None
+    measurement: Measurement | None = None
+    steps: list[Array] = field(default_factory=list)
+    estimate: Tensor | None = None
+
+    def save(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write the image in the format of the suffix, with geometry and provenance.
+
+        Raises FormatError: see `rimaging.datasets.save.save`.
+        """
+        return save(
+            path,
+            self._kept,
+            self.measurement,
+            residual=self.residual,
+            uncertainty=self.uncertainty,
+            provenance=self.provenance,
+            history=self._line(),
+            overwrite=overwrite,
+        )
+
+    def report(self, path: str | Path) -> Path:
+        """Write one HTML page: the data and the image under a slider, the residual, the facts."""
+        from rimaging.reports.figures import residual_plot
+        from rimaging.reports.html import Comparison, Picture, report, save_report
+
+        before = self._before()
+        shown = _middle(to_tensor(self._kept), 3 if self._colour else 2)
+        label = "zero-filled" if self._kind == "kspace" else "observed"
+        same = before is not None and _one_field(before, shown)
+        plot = residual_plot(_planar(_middle(to_tensor(self.residual), 2)))
+        page = report(
+            f"Reconstruction by {self.provenance['method']}",
+            comparison=Comparison(
+                before=before, after=shown, kind=self._kind, labels=(label, "reconstructed")
+            )
+            if same and before is not None
+            else None,
+            diagnostics=self.diagnostics,
+            pictures=[
+                *([] if same else [Picture(title="image", image=shown, kind=self._kind)]),
+                Picture(
+                    title="Residual",
+                    image=plot,
+                    caption="What the image leaves unexplained, in units of the noise.",
+                ),
+            ],
+            provenance=self.provenance,
+        )
+        return save_report(path, page)
+
+    def _repr_html_(self) -> str:
+        """Show the image and the verdicts in a notebook."""
+        from rimaging.reports.html import preview
+
+        picture = base64.b64encode(preview(self._kept, self._kind, None, 512)).decode()
+        verdicts = "<br>".join(markup.escape(v.text) for v in self.diagnostics.verdicts())
+        return (
+            f'<figure><img alt="reconstruction" src="data:image/png;base64,{picture}">'
+            f"<figcaption>{markup.escape(self._line())}<br>{verdicts}</figcaption></figure>"
+        )
+
+    def __repr__(self) -> str:
+        kind = "torch" if isinstance(self.image, Tensor) else "NumPy"
+        return f"Reconstruction({kind} {tuple(self.image.shape)}, {self._line()})"
+
+    @property
+    def _kept(self) -> Array:
+        return self.image if self.estimate is None else self.estimate
+
+    @property
+    def _kind(self) -> Kind:
+        return "image" if self.measurement is None else self.measurement.kind
+
+    @property
+    def _colour(self) -> bool:
+        shape = self._kept.shape
+        return self._kind == "image" and len(shape) > 2 and shape[-3] == 3
+
+    def _line(self) -> str:
+        weights = self.provenance.get("weights")
+        named = f" {weights['name']} {weights['sha256'][:12]}" if weights else ""
+        return f"rimaging {__version__} {self.provenance['method']}{named}, chi2 {self.chi2:.3f}"
+
+    def _before(self) -> Tensor | None:
+        """The data as a picture: of k-space the zero-filled image of the middle slice."""
+        if self.measurement is None:
+            return None
+        if self._kind != "kspace":
+            return _middle(self.measurement.data, 3 if self._colour else 2)
+        from rimaging.solvers.zero_filled import zero_filled
+
+        kspace = _middle(self.measurement.data, 3)
+        image = zero_filled(kspace, kspace.new_ones(kspace.shape[-2:], dtype=torch.float32))
+        return centre_crop(image, (self._kept.shape[-2], self._kept.shape[-1]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How a piece of a measurement becomes images.
+
+    solve: from the piece (None where only a likelihood was given) and its likelihood to the
+    estimates, first to last. bytes_per_pixel: of the image, beside the physics. provenance: what to
+    write down of it.
+    """
+
+    name: str
+    solve: Callable[[Measurement | None, Any], list[Tensor]]
+    bytes_per_pixel: float = 64.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def reconstruct(
+    measurement: Measurement | Likelihood,
+    weights: Weights,
+    steps: int | None = None,
+    device: str | torch.device | None = None,
+    *,
+    sets: bool = False,
+    keep_steps: bool = False,
+) -> Reconstruction:
+    """Reconstruct any measurement, or any likelihood, with the weights of a RIM.
+
+    Args:
+        measurement: with its noise (else it is estimated); or a likelihood of one's own operator.
+        weights: a shipped name, a path, or a `RIM`.
+        steps: of inference; by default as in training.
+        device: by default the GPU if there is one.
+        sets: the maps of k-space have an axis of sets.
+        keep_steps: keep the estimate after each step.
+
+    Raises:
+        WeightsError: unknown weights. ShapeError, DataError: data that cannot be reconstructed.
+        OptionError: a device that is not there.
+    """
+    place = choose_device(device)
+    method = rim_method(weights, steps, place)
+    return run(measurement, method, sets=sets, device=place, keep_steps=keep_steps)
+
+
+def run(
+    source: Measurement | Likelihood,
+    method: Method,
+    *,
+    build: Callable[[Measurement], Likelihood] | None = None,
+    sets: bool = False,
+    finish: Callable[[Tensor], Tensor] = lambda x: x,
+    device: torch.device,
+    keep_steps: bool = False,
+) -> Reconstruction:
+    """Take a measurement through a method, in pieces that fit the memory.
+
+    ``build`` makes the likelihood of a piece (by default its own), ``finish`` the final image of
+    an estimate; ``sets`` as in `reconstruct`. The image comes back as torch, where the data are.
+    """
+    started = time.perf_counter()
+    whole = source.completed() if isinstance(source, Measurement) else None
+    parts: Iterable[Measurement | None] = [None]
+    if whole is not None:
+        parts = pieces(whole, _at_once(whole, method, device), sets=sets)
+    estimates: list[list[Tensor]] = []
+    residuals: list[Tensor] = []
+    masks: list[Tensor] = []
+    changes: list[Tensor] = []
+    home = source.data.device if isinstance(source, Measurement) else source.y.device
+    for part in parts:
+        with torch.inference_mode():
+            likelihood = _likelihood(source, part, build, sets, device)
+            found = method.solve(part, likelihood)
+            residual, measured = weighted_residual(likelihood, found[-1])
+            changes.append(_changes(found))
+            estimates.append([finish(x).to(home) for x in (found if keep_steps else found[-1:])])
+            residuals.append(residual.to(home))
+            masks.append(measured.expand(residual.shape).to(home))
+    if isinstance(source, Likelihood):
+        source.to(home)
+    axes = 3 if whole is not None and whole.kind == "kspace" else 2
+    batch = () if whole is None else tuple(whole.data.shape[:-axes])
+    steps = [_joined(step, batch) for step in zip(*estimates, strict=True)]
+    residual = _joined(residuals, batch)
+    if not bool(torch.isfinite(steps[-1]).all()):
+        raise DataError(
+            "the reconstruction is not finite: check that noise and data have the same units"
+        )
+    found_by = diagnose(_planar(residual), _planar(_joined(masks, batch)))
+    diagnostics = replace(found_by, changes=_relative(torch.stack(changes).sum(0)))
+    return Reconstruction(
+        image=steps[-1],
+        residual=residual,
+        chi2=diagnostics.chi2,
+        diagnostics=diagnostics,
+        provenance=_provenance(whole, method, device, time.perf_counter() - started),
+        measurement=whole,
+        steps=list(steps) if keep_steps else [],
+    )
+
+
+def rim_method(weights: Weights, steps: int | None, device: torch.device) -> Method:
+    """The RIM as a `Method`; weights are loaded once in a process."""
+    rim, provenance = load_rim(weights, device)
+    count = rim.config.steps if steps is None else steps
+    if count < 1:
+        raise OptionError(f"steps must be at least 1, got {count}: leave it out for the default")
+    cell = rim.cell.config
+    return Method(
+        name="rim",
+        solve=lambda _, likelihood: rim(likelihood, steps=count),
+        # inputs, read and unshuffled copies, and the features at half and quarter resolution
+        bytes_per_pixel=4 * (4 * cell.inputs + 3 * cell.fine + cell.coarse),
+        provenance={"weights": provenance, "steps": count},
+    )
+
+
+def load_rim(weights: Weights, device: torch.device) -> tuple[RIM, dict[str, Any]]:
+    """A RIM on a device, and what identifies its weights."""
+    if isinstance(weights, RIM):
+        return weights.to(device).eval(), {"name": "in memory", "sha256": "unknown"}
+    source = str(weights)
+    path = Path(source).expanduser()
+    stamp = path.stat().st_mtime_ns if path.is_file() else 0
+    rim, card = _loaded(source, stamp, str(device))
+    name = card.get("name") or path.name.removesuffix(".safetensors")
+    return rim, {"name": name, "sha256": card["sha256"], "version": card.get("version")}
+
+
+@lru_cache(maxsize=8)
+def _loaded(source: str, stamp: int, device: str) -> tuple[RIM, dict[str, Any]]:
+    """Load weights once; ``stamp`` tells a file that was written anew."""
+    rim, card = load_weights(source)
+    return rim.to(device), card
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, or the GPU if there is one; raise OptionError if it is not there."""
+    available = torch.cuda.is_available()
+    if device is None:
+        return torch.device("cuda" if available else "cpu")
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise OptionError(f"device {device!r} does not exist: use 'cpu' or 'cuda'") from None
+    if place.type == "cuda" and not available:
+        raise OptionError("device='cuda' asked, but torch sees no GPU: use device='cpu'")
+    return place
+
+
+def like(result: Reconstruction, source: object) -> Reconstruction:
+    """Give arrays as the source came: torch for tensors and measurements, else NumPy."""
+    if isinstance(source, Tensor | Measurement):
+        return result
+    uncertainty = result.uncertainty
+    return replace(
+        result,
+        image=to_numpy(result.image),
+        residual=to_numpy(result.residual),
+        uncertainty=None if uncertainty is None else to_numpy(uncertainty),
+        steps=[to_numpy(step) for step in result.steps],
+    )
+
+
+def centre_crop(image: Tensor, size: Sequence[int]) -> Tensor:
+    """The middle ``size`` of the last two axes, beginning at ``(n - m) // 2``; never enlarged."""
+    for axis, length in zip((-2, -1), size, strict=True):
+        if image.shape[axis] > length:
+            image = image.narrow(axis, (image.shape[axis] - length) // 2, length)
+    return image
+
+
+def weighted_residual(likelihood: Likelihood, x: Tensor) -> tuple[Tensor, Tensor]:
+    """``(y - A x) / sigma``, and where something was measured (broadcastable to it)."""
+    seen = likelihood.operator(x)
+    if isinstance(likelihood, Poisson):
+        rate = torch.maximum(seen + likelihood.background, 0.1 * likelihood.background)
+        return likelihood.weight * (likelihood.y - rate) / rate.sqrt(), likelihood.weight > 0
+    if not isinstance(likelihood, Gaussian):
+        raise OptionError(
+            f"{type(likelihood).__name__} has no residual: use Gaussian or Poisson likelihoods"
+        )
+    residual = likelihood.precision.sqrt() * (likelihood.y - seen)
+    if likelihood.whitener is not None:
+        white = residual.movedim(-3, -1) @ likelihood.whitener.mT
+        residual = white.movedim(-1, -3)
+    return residual, likelihood.precision > 0
+
+
+def _likelihood(
+    source: Measurement | Likelihood,
+    part: Measurement | None,
+    build: Callable[[Measurement], Likelihood] | None,
+    sets: bool,
+    device: torch.device,
+) -> Likelihood:
+    if part is None:
+        assert isinstance(source, Likelihood)
+        return source.to(device)
+    part = moved(part, device) if part.data.device != device else part
+    return (part.likelihood(sets=sets) if build is None else build(part)).to(device)
+
+
+def _at_once(whole: Measurement, method: Method, device: torch.device) -> int:
+    """How many items to take at once; raise ShapeError where not even one fits."""
+    pixels = math.prod(whole.data.shape[-2:])
+    coils = whole.data.shape[-3] if whole.kind == "kspace" else 1
+    physics = 5 * coils * whole.data.element_size()
+    need = pixels * (physics + method.bytes_per_pixel)
+    free = _free(device)
+    if need > free:
+        size = " x ".join(map(str, whole.data.shape[-2:]))
+        raise ShapeError(
+            f"an image of {size} needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are "
+            f"free on {device}: cut it into overlapping parts, or use a device with more memory"
+        )
+    budget = min(free / 2, CPU_PIECE) if device.type == "cpu" else free / 2
+    return max(1, int(budget // need))
+
+
+def _free(device: torch.device) -> float:
+    """Free bytes of a device; of a CPU what Linux says is available, elsewhere no limit."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return math.inf
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return 1024.0 * int(found[0]) if found else math.inf
+
+
+def _joined(parts: Sequence[Tensor], batch: tuple[int, ...]) -> Tensor:
+    """Pieces as one tensor with the leading axes of the data, free of inference mode."""
+    if len(parts) == 1:
+        return parts[0].clone()
+    joined = torch.cat(list(parts))
+    return joined.reshape(*batch, *joined.shape[1:])
+
+
+def _changes(estimates: Sequence[Tensor]) -> Tensor:
+    """``|x_t - x_(t-1)|^2`` and ``|x_t|^2`` of each step after the first, ``(steps - 1, 2)``."""
+
+    def power(x: Tensor) -> Tensor:
+        return x.abs().square().sum(dtype=torch.float64)
+
+    norms = [torch.stack([power(b - a), power(b)]) for a, b in pairwise(estimates)]
+    return torch.stack(norms).cpu() if norms else torch.zeros(0, 2, dtype=torch.float64)
+
+
+def _relative(sums: Tensor) -> tuple[float, ...]:
+    tiny = torch.finfo(torch.float64).tiny
+    return tuple((sums[:, 0] / sums[:, 1].clamp_min(tiny)).sqrt().tolist())
+
+
+def _planar(array: Tensor) -> Tensor:
+    """With two axes at least, as a picture has."""
+    return array if array.ndim > 1 else array[None]
+
+
+def _middle(array: Tensor, axes: int) -> Tensor:
+    while array.ndim > axes:
+        array = array[len(array) // 2]
+    return array
+
+
+def _one_field(before: Tensor, after: Tensor) -> bool:
+    """Whether two pictures have the same shape, up to an enlargement."""
+    if before.ndim != after.ndim:
+        return False
+    return before.shape[-2] * after.shape[-1] == before.shape[-1] * after.shape[-2]
+
+
+def _provenance(
+    whole: Measurement | None, method: Method, device: torch.device, seconds: float
+) -> dict[str, Any]:
+    came = {} if whole is None else dict(whole.provenance)
+    assumed = came.pop("assumed", [])
+    return {
+        "rimaging": __version__,
+        "method": method.name,
+        **method.provenance,
+        "device": str(device),
+        "seconds": round(seconds, 3),
+        "assumed": list(assumed),
+        "input": came,
+    }
