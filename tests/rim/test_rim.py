@@ -116,7 +116,7 @@ def test_the_data_are_looked_at_in_every_step() -> None:
 
 
 def test_a_constant_sky_does_not_matter() -> None:
-    # Only local differences enter the network: a background added to the image is added to the answer.
+    # Only local differences enter the network: a background comes out as it went in.
     rim = lively(REAL)
     identity = Identity((20, 24), torch.float32)
     one = rim(Gaussian(identity, Y, 0.1))[-1]
