@@ -168,7 +168,7 @@ def assert_normal_diagonal(
         columns = (power if w is None else w * power).sum(dim=axes)
         expected = columns.movedim(0, -1).reshape(shape)
         given = operator.normal_diagonal(w)
-        assert torch.broadcast_shapes(given.shape, shape) == shape, (  # type: ignore[no-untyped-call]
+        assert torch.broadcast_shapes(given.shape, shape) == shape, (
             f"normal_diagonal of {operator} has {tuple(given.shape)}, which does not broadcast to x"
         )
         error = _norm(given - expected)
