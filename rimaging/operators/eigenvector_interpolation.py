@@ -53,7 +53,8 @@ class EigenvectorInterpolation:
     def error(self, samples: Tensor) -> Tensor:
         """Estimate the norm of the interpolation error in each cell, (c,); generously."""
         difference = _weigh(self.difference, samples)[0]
-        return torch.linalg.vector_norm(difference.flatten(1), dim=1)
+        norm: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1)
+        return norm
 
     def pixels_of(self, cell_y: Tensor, cell_x: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates of the pixels of cells (c,): two tensors (pixel of the cell, c)."""

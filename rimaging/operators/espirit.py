@@ -51,8 +51,8 @@ def espirit(
         crop: maps are zero where the eigenvalue does not exceed it.
         sets: 1, or 2 for an object larger than the field of view, where a pixel shows two places;
             the larger eigenvalue comes first.
-        tolerance: error |S - exact S| that interpolation may make at a pixel; 0 decomposes each
-            pixel by itself, much slower.
+        tolerance: estimated error |S - exact S| that interpolation may make at a pixel, up to
+            1e-3, beyond which the estimate fails; 0 decomposes each pixel by itself, much slower.
 
     Returns:
         Maps (..., coil, y, x), or (..., set, coil, y, x) with two sets. The phase of a map is free
@@ -64,7 +64,7 @@ def espirit(
     Raises:
         ShapeError: k-space without a coil axis, a mask or a calibration region that does not fit.
         DataError: not complex; nothing, or NaN, in the middle; no block as large as the kernel.
-        OptionError: sets other than 1 and 2.
+        OptionError: sets other than 1 and 2, tolerance outside 0..1e-3.
 
     """
     return espirit_with_eigenvalues(
@@ -104,6 +104,10 @@ def espirit_with_eigenvalues(
         )
     if sets not in (1, 2):
         raise OptionError(f"ESPIRiT has sets=1 or sets=2, got {sets}: choose one of them.")
+    if not 0 <= tolerance <= 1e-3:
+        raise OptionError(
+            f"ESPIRiT has a tolerance of 0 to 0.001, got {tolerance}: choose one between."
+        )
     coils, ny, nx = kspace.shape[-3:]
     if coils < sets:
         raise ShapeError(
