@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["open_fits", "read_fits", "read_psfs", "split_extension"]
 
+# What astropy raises on damaged files, besides its own VerifyError.
+DAMAGE = (OSError, ValueError, TypeError, LookupError, EOFError, MemoryError)
+
 BAD_PLANES = ("BAD", "SAT", "CR", "NO_DATA")
 """LSST mask planes that spoil a pixel; the others (DETECTED, EDGE, ...) do not."""
 
@@ -82,7 +85,7 @@ def open_fits(path: Path) -> Iterator[HDUList]:
                 yield hdus
         except RimagingError:
             raise
-        except (OSError, ValueError, TypeError, EOFError, MemoryError, fits.VerifyError) as error:
+        except (*DAMAGE, fits.VerifyError) as error:
             reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
             raise FormatError(
                 f"{path.name!r} is no FITS file, or damaged ({reason}): fetch it again."

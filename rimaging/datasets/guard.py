@@ -6,6 +6,7 @@ import bz2
 import gzip
 import hashlib
 import io
+import zlib
 from pathlib import Path
 
 from rimaging.errors import FormatError
@@ -54,7 +55,7 @@ def expanded(path: Path) -> io.BytesIO:
                         f"expected at most {RATIO}-fold: expand it yourself if you trust it."
                     )
                 buffer.write(block)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise FormatError(
             f"{path.name!r} is damaged or truncated ({error}): fetch it again."
         ) from error

@@ -65,13 +65,16 @@ def _read_npy(file: IO[bytes], stored: int, name: str) -> np.ndarray:
     """Read one array after comparing its header with the bytes that are there."""
     head = file.read(min(stored, 1 << 16))
     buffer = io.BytesIO(head)
-    version = np.lib.format.read_magic(buffer)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, fortran, dtype = read(buffer)
+    try:
+        version = np.lib.format.read_magic(buffer)
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read(buffer)
+    except Exception as error:  # numpy parses the header as Python: any error of a parser
+        raise ValueError("no header of numpy") from error
     if dtype.hasobject:
         raise FormatError(
             f"array '{name}' is a pickle, refused: save it as numbers (dtype {dtype})."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -101,7 +102,7 @@ def sniff(path: str | Path) -> str:
         elif head[:3] == b"BZh":
             with bz2.open(path) as packed:
                 head = packed.read(352)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise FormatError(f"{path.name!r} is damaged or cannot be read: fetch it again.") from error
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "hdf5"

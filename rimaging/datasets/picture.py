@@ -93,6 +93,10 @@ def _tiff(path: Path) -> np.ndarray:
         series = file.series[0]
         declared = math.prod(series.shape) * series.dtype.itemsize
         check_declared(declared, path.stat().st_size, repr(path.name))
+        for page in series.pages:
+            # tifffile fills absent tiles one by one, for minutes where the sizes lie
+            if page is not None and math.prod(page.chunked) != len(page.dataoffsets):
+                raise FormatError(f"{path.name!r} lacks tiles that it declares: save it again.")
         array = np.asarray(series.asarray())
         planar = series.axes.endswith("YX") and series.axes.startswith("S")
     return np.moveaxis(array, 0, -1) if planar else array

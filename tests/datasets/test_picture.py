@@ -96,6 +96,18 @@ def test_truncations_are_named(tmp_path: Path, suffix: str) -> None:
             read_picture(path)
 
 
+def test_a_tiff_that_lies_about_its_size_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "lie.tif"
+    tifffile.imwrite(path, np.zeros((64, 64), np.uint8), rowsperstrip=1)
+    raw = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        offset = file.pages[0].tags["ImageLength"].valueoffset
+    raw[offset : offset + 4] = (500_000).to_bytes(4, "little")
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match=r"lie[.]tif"):
+        read_picture(path)
+
+
 def test_a_volume_is_no_picture(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="nii"):
         write_picture(tmp_path / "f.png", torch.zeros(5, 4, 4), bits=8, window=(0, 1))
