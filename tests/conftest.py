@@ -11,6 +11,8 @@ from hypothesis import settings
 
 from rimaging.datasets import cards
 from rimaging.errors import FormatError
+from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.weights import save_weights
 
 # Every run tries the same few examples, so that a failure is repeatable;
 # `pytest --hypothesis-profile=search` looks further.
@@ -30,3 +32,23 @@ def data_root() -> Path:
         return cards.data_root()
     except FormatError as absent:
         pytest.skip(str(absent))
+
+
+@pytest.fixture(scope="session")
+def real_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of tiny untrained weights for real images."""
+    return _tiny(RIMConfig(steps=2, fine=4, coarse=4), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def complex_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of tiny untrained weights for complex images."""
+    config = RIMConfig(complex=True, steps=2, initial_iterations=3, fine=4, coarse=4)
+    return _tiny(config, tmp_path_factory)
+
+
+def _tiny(config: RIMConfig, factory: pytest.TempPathFactory) -> Path:
+    path = factory.mktemp("weights") / "tiny.safetensors"
+    torch.manual_seed(0)
+    save_weights(RIM(config), path, {"name": "tiny"})
+    return path

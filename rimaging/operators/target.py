@@ -93,7 +93,8 @@ def radius_squared(radius: int) -> Tensor:
 def _ratio(psf: Tensor, target_fwhm: float) -> Tensor:
     """``P T / (T^2 + DAMPING)`` on the large grid, of the tapered PSF."""
     height, width = psf.shape[-2:]
-    tapered = psf.double() * _taper(height)[:, None].to(psf) * _taper(width).to(psf)
+    rows, columns = (_taper(side).to(psf.device) for side in (height, width))
+    tapered = psf.double() * rows[:, None] * columns[None, :]
     tapered = tapered / tapered.sum(dim=(-2, -1), keepdim=True)
     fy, fx = (torch.fft.fftfreq(3 * n, dtype=torch.float64).to(psf.device) for n in (height, width))
     target = gaussian_transfer(target_fwhm, fy, fx)

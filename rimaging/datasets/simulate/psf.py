@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rimaging.errors import OptionError
+from rimaging.errors import DataError
+from rimaging.operators.target import relative_kernel
 
 WIDTHS = {17: (1.5, 3.0), 31: (2.0, 5.0), 49: (3.0, 8.0)}
 """FWHM in pixels, lowest and highest, of the PSFs drawn on stamps of each odd side."""
@@ -19,38 +20,12 @@ FAMILIES = ("moffat", "moffat", "kolmogorov", "airy", "gaussian")
 """Kinds of PSF, drawn with equal chances: one in two-and-a-half is a Moffat."""
 
 
-def gaussian_transfer(fwhm: float, fy: Tensor, fx: Tensor) -> Tensor:
-    """Transfer function exp(-2 pi^2 s^2 f^2) of a Gaussian, s = fwhm / 2.3548, f in 1/pixel."""
-    s = fwhm / math.sqrt(8 * math.log(2))
-    return torch.exp(-2 * math.pi**2 * s**2 * (fy[:, None] ** 2 + fx[None, :] ** 2))
-
-
 def matching_kernel(psf: Tensor, target_fwhm: float) -> Tensor | None:
-    """Kernel K with psf = K * target for a Gaussian target PSF, on the stamp of psf (k, k).
-
-    K = P T / (T^2 + 10^-6) in Fourier space, cut to the stamp and normalised to sum 1. None
-    where |K| would exceed 1: the PSF is sharper than the target in some direction.
-    Raises OptionError for an even stamp, of which no pixel is the middle.
-    """
-    side = psf.shape[-1]
-    if side % 2 == 0 or psf.shape[-2] != side:
-        raise OptionError(
-            f"a PSF of {tuple(psf.shape)} pixels came: draw it on an odd square stamp."
-        )
-    ramp = torch.linspace(-1, 1, side, dtype=torch.float64).abs()
-    # The outer eighth falls smoothly to zero: a cut would ring after the division.
-    window = torch.cos(((ramp - 0.875) / 0.125).clamp_min(0) * math.pi / 2) ** 2
-    tapered = psf.double() * window[:, None] * window[None, :]
-    tapered = tapered / tapered.sum()
-    grid = 3 * side
-    frequency = torch.fft.fftfreq(grid, dtype=torch.float64)
-    target = gaussian_transfer(target_fwhm, frequency, frequency)
-    ratio = torch.fft.fft2(tapered, s=(grid, grid)) * target / (target**2 + 1e-6)
-    if float(ratio.abs().max()) > 1.005:
+    """`relative_kernel`, or None where the PSF is sharper than the target in some direction."""
+    try:
+        return relative_kernel(psf, target_fwhm)
+    except DataError:
         return None
-    kernel: Tensor = torch.fft.ifft2(ratio).real[:side, :side]
-    kernel = kernel / kernel.sum()
-    return kernel.to(psf.dtype)
 
 
 def _profile(random: np.random.Generator, low: float, high: float) -> Any:

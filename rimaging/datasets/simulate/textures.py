@@ -12,7 +12,7 @@ from torch import Tensor
 from rimaging.datasets.cards import Split
 from rimaging.datasets.simulate.distributions import integer
 from rimaging.datasets.simulate.photographs import dihedral
-from rimaging.datasets.simulate.psf import gaussian_transfer
+from rimaging.operators.target import gaussian_transfer
 
 FILES = ("spitzer/spitzer_example_image.fits.gz", "dss/HorseHead.fits.gz")
 """M17 of 2MASS and the radio models are test data and are not among them."""

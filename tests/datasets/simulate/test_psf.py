@@ -5,12 +5,12 @@ import torch
 
 from rimaging.datasets.simulate.psf import (
     WIDTHS,
-    gaussian_transfer,
     kernel_pool,
     matching_kernel,
     psf_pool,
 )
-from rimaging.errors import OptionError
+from rimaging.errors import ShapeError
+from rimaging.operators.target import gaussian_transfer
 
 pytest.importorskip("galsim")
 
@@ -61,5 +61,5 @@ def test_pools_are_normalised_centred_and_repeatable(side):
 
 
 def test_even_stamps_are_refused():
-    with pytest.raises(OptionError, match="odd"):
+    with pytest.raises(ShapeError, match="odd"):
         matching_kernel(torch.ones(8, 8), 2.0)

@@ -1,0 +1,226 @@
+"""The door of MRI: arrays, files and measurements in; laws, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import rimaging
+from rimaging import mri
+from rimaging.datasets.measurement import Measurement
+from rimaging.errors import DataError, FormatError, OptionError, ShapeError, WeightsError
+from rimaging.operators.cartesian import CartesianMRI
+
+SIZE = 32
+SIGMA = 0.01
+
+
+def coil_maps(coils: int = 4) -> Tensor:
+    """Smooth maps with ``sum |S|^2 = 1``: coils around the object."""
+    axis = torch.linspace(-1, 1, SIZE)
+    angles = 2 * torch.pi * torch.arange(coils) / coils
+    maps = []
+    for angle in angles:
+        y, x = axis[:, None] - torch.sin(angle), axis - torch.cos(angle)
+        maps.append(torch.exp(-(y**2 + x**2) / 2) * torch.exp(1j * (y + x * angle)))
+    stacked = torch.stack(maps)
+    return (stacked / stacked.abs().square().sum(0).sqrt()).to(torch.complex64)
+
+
+def scene() -> Tensor:
+    axis = torch.linspace(-1, 1, SIZE)
+    radius = torch.hypot(axis[:, None], axis)
+    return ((radius < 0.8) * (1 - radius / 2)).to(torch.complex64)
+
+
+def lines() -> Tensor:
+    mask = torch.zeros(SIZE)
+    mask[::2] = 1
+    mask[8:24] = 1
+    return mask
+
+
+def scan(slices: int = 0) -> Tensor:
+    operator = CartesianMRI(coil_maps(), lines().expand(SIZE, SIZE))
+    clean = operator(scene().expand(slices, SIZE, SIZE) if slices else scene())
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(*clean.shape, 2, generator=generator)
+    return clean + SIGMA * torch.view_as_complex(noise) * operator.mask
+
+
+def error(image: Tensor | np.ndarray) -> float:
+    x = scene().abs()
+    return float((torch.as_tensor(image).abs() - x).norm() / x.norm())
+
+
+def test_numpy_in_numpy_out_and_torch_in_torch_out(complex_weights: Path) -> None:
+    kspace = scan()
+    given = {"maps": coil_maps(), "noise": SIGMA, "weights": complex_weights}
+    as_torch = mri.reconstruct(kspace, lines(), **given)
+    as_numpy = mri.reconstruct(kspace.numpy(), lines().numpy(), **given)
+    assert isinstance(as_torch.image, Tensor) and isinstance(as_numpy.image, np.ndarray)
+    assert isinstance(as_numpy.residual, np.ndarray)
+    assert np.array_equal(as_torch.image.numpy(), as_numpy.image)
+    assert as_torch.image.dtype == torch.complex64 and as_torch.image.shape == (SIZE, SIZE)
+    doubled = mri.reconstruct(kspace.to(torch.complex128), lines(), **given)
+    assert doubled.image.dtype == torch.complex64
+
+
+def test_scaling_data_and_noise_scales_the_image(complex_weights: Path) -> None:
+    kspace = scan()
+    x = mri.reconstruct(kspace, noise=SIGMA, weights=complex_weights).image
+    scaled = mri.reconstruct(kspace * 2.0**20, noise=SIGMA * 2.0**20, weights=complex_weights)
+    assert torch.allclose(scaled.image, x * 2.0**20, rtol=1e-4, atol=1e-4 * 2.0**20)
+
+
+def test_slices_are_independent(complex_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kspace = scan(3)
+    given = {"maps": coil_maps(), "noise": SIGMA, "weights": complex_weights}
+    together = mri.reconstruct(kspace, **given)
+    monkeypatch.setattr("rimaging.reconstruct.CPU_PIECE", 1)  # one slice at a time
+    piecewise = mri.reconstruct(kspace, **given)
+    assert torch.allclose(together.image, piecewise.image, atol=1e-5)
+    assert piecewise.chi2 == pytest.approx(together.chi2, rel=1e-4)
+    alone = mri.reconstruct(kspace[1], **given)
+    assert torch.allclose(together.image[1], alone.image, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["zero-filled", "cg-sense", "l1-wavelet", "tv"])
+def test_the_classical_methods_see_the_object(method: str) -> None:
+    result = mri.reconstruct(scan(), noise=SIGMA, maps=coil_maps(), method=method)  # type: ignore[arg-type]
+    assert error(result.image) < 0.15
+    assert result.provenance["method"] == method and "weights" not in result.provenance
+
+
+def test_maps_are_estimated_where_there_are_none() -> None:
+    known = mri.reconstruct(scan(), noise=SIGMA, maps=coil_maps(), method="cg-sense")
+    found = mri.reconstruct(scan(), noise=SIGMA, method="cg-sense")
+    assert any("ESPIRiT" in note for note in found.provenance["assumed"])
+    assert error(found.image) < error(known.image) + 0.1
+
+
+def test_two_sets_give_one_image_of_the_same_brightness(complex_weights: Path) -> None:
+    one = mri.reconstruct(scan(), noise=SIGMA, weights=complex_weights)
+    two = mri.reconstruct(scan(2), noise=SIGMA, sets=2, weights=complex_weights)
+    assert two.image.shape == (2, SIZE, SIZE) and two.image.is_complex()
+    assert float(two.image[0].abs().sum() / one.image.abs().sum()) == pytest.approx(1, abs=0.1)
+
+
+def test_sets_combine_as_root_sum_of_squares() -> None:
+    x = torch.randn(3, 2, 4, 4, dtype=torch.complex64)
+    image = mri.combine(x)
+    assert torch.allclose(image.abs(), x.abs().square().sum(1).sqrt())
+    assert torch.allclose(image.angle(), x[:, 0].angle(), atol=1e-5)
+
+
+def test_zeros_at_the_edge_were_not_measured() -> None:
+    kspace = scan()
+    kspace[..., -4:] = 0
+    mask = lines()
+    partial = mri.reconstruct(kspace, mask, coil_maps(), SIGMA, method="cg-sense")
+    assert any("not measured" in note for note in partial.provenance["assumed"])
+    mask[-4:] = 0
+    told = mri.reconstruct(kspace, mask, coil_maps(), SIGMA, method="cg-sense")
+    assert torch.equal(partial.image, told.image)
+
+
+def test_the_true_image_would_have_chi2_of_one() -> None:
+    result = mri.reconstruct(scan(), maps=coil_maps(), noise=SIGMA, method="cg-sense", lamda=0.0)
+    assert result.chi2 < 1.05
+    assert result.residual.shape == scan().shape
+    assert not bool((result.residual[..., lines() == 0] != 0).any())
+
+
+def test_a_file_is_reconstructed_and_named_without_its_folder(
+    complex_weights: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.npz"
+    np.savez(path, kspace=scan(2).numpy(), mask=lines().numpy(), maps=coil_maps().numpy())
+    result = mri.reconstruct(path, noise=SIGMA, weights=complex_weights)
+    assert isinstance(result.image, np.ndarray) and result.image.shape == (2, SIZE, SIZE)
+    assert result.provenance["input"]["file"] == "scan.npz"
+    assert str(tmp_path) not in str(result.provenance)
+
+
+def test_the_readout_oversampling_that_the_file_states_is_cropped() -> None:
+    measurement = Measurement(
+        kind="kspace",
+        data=scan(),
+        maps=coil_maps(),
+        noise=SIGMA,
+        provenance={"recon_size": [SIZE // 2, SIZE]},
+    )
+    cropped = mri.reconstruct(measurement, method="zero-filled")
+    whole = mri.reconstruct(measurement, method="zero-filled", crop=False)
+    assert torch.equal(cropped.image, whole.image[SIZE // 4 : 3 * SIZE // 4])
+
+
+def test_a_real_brain(data_root: Path, complex_weights: Path) -> None:
+    full = np.load(data_root / "mri/multicoil/brain_8ch_poisson_sigpy.npz")["ksp"]
+    kspace = full[:, 75:155, 57:123]
+    result = mri.reconstruct(kspace, weights=complex_weights)
+    assert result.image.shape == (80, 66) and np.isfinite(result.image).all()
+    assert len(result.provenance["assumed"]) == 3  # mask, noise, maps
+
+
+REFUSED = {
+    "mask of another size": (ShapeError, "mask", {"mask": torch.ones(SIZE + 1)}),
+    "samples outside the mask": (DataError, "samples", {"mask": torch.eye(SIZE)}),
+    "maps of another size": (ShapeError, "maps", {"maps": torch.ones(4, 8, 8) + 0j}),
+    "maps without sets": (ShapeError, "sets=2", {"maps": coil_maps(), "sets": 2}),
+    "no noise": (DataError, "noise", {"noise": 0.0}),
+    "negative noise": (DataError, "noise", {"noise": -1.0}),
+    "noise of another shape": (ShapeError, "noise", {"noise": torch.ones(3, 1, 1)}),
+    "unknown weights": (WeightsError, "known are", {"weights": "nonsense"}),
+    "absent weights": (WeightsError, "no weights", {"weights": "absent.safetensors"}),
+    "unknown method": (OptionError, "zero-filled", {"method": "magic"}),
+    "three sets": (OptionError, "sets", {"sets": 3}),
+    "steps of another method": (OptionError, "iterations", {"method": "tv", "steps": 3}),
+    "lamda of a RIM": (OptionError, "classical", {"lamda": 0.1}),
+    "no steps": (OptionError, "at least 1", {"steps": 0}),
+    "unknown device": (OptionError, "does not exist", {"device": "abacus"}),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused(case: str, complex_weights: Path) -> None:
+    kind, words, arguments = REFUSED[case]
+    given = {"weights": complex_weights, "noise": SIGMA, **arguments}
+    with pytest.raises(kind, match=words):
+        mri.reconstruct(scan(), **given)
+
+
+def test_bad_kspace_is_refused(complex_weights: Path, tmp_path: Path) -> None:
+    broken = scan()
+    broken[0, 3, 3] = torch.nan
+    with pytest.raises(DataError, match="NaN"):
+        mri.reconstruct(broken, weights=complex_weights)
+    with pytest.raises(DataError, match="complex64"):
+        mri.reconstruct(scan().abs(), weights=complex_weights)
+    with pytest.raises(ShapeError, match="coil"):
+        mri.reconstruct(scan()[0], weights=complex_weights)
+    with pytest.raises(FormatError, match="does not exist"):
+        mri.reconstruct(tmp_path / "absent.h5", weights=complex_weights)
+    with pytest.raises(OptionError, match="kind"):
+        image = Measurement(kind="image", data=torch.rand(8, 8))
+        mri.reconstruct(image, weights=complex_weights)
+
+
+def test_without_a_calibration_region_maps_are_asked_for() -> None:
+    sparse = scan()
+    sparse[..., 10:15] = 0
+    with pytest.raises(DataError, match="give maps="):
+        mri.reconstruct(sparse, noise=SIGMA, method="cg-sense")
+
+
+def test_weights_for_real_images_are_refused(real_weights: Path) -> None:
+    with pytest.raises(ShapeError, match="real images"):
+        mri.reconstruct(scan(), noise=SIGMA, weights=real_weights)
+
+
+def test_the_package_has_the_door() -> None:
+    assert rimaging.mri.reconstruct is mri.reconstruct
