@@ -82,6 +82,19 @@ class Method:
     seconds: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """A part of a report with a heading of its own; the fields are as those of `report`."""
+
+    title: str
+    summary: str = ""
+    comparison: Comparison | None = None
+    facts: Mapping[str, object] | None = None
+    methods: Sequence[Method] = ()
+    diagnostics: Diagnostics | None = None
+    pictures: Sequence[Picture] = ()
+
+
 def report(
     title: str,
     *,
@@ -91,6 +104,7 @@ def report(
     methods: Sequence[Method] = (),
     diagnostics: Diagnostics | None = None,
     pictures: Sequence[Picture] = (),
+    chapters: Sequence[Chapter] = (),
     provenance: Mapping[str, Any] | None = None,
     citation: str | None = None,
 ) -> str:
@@ -104,6 +118,7 @@ def report(
         methods: the table of methods; the best of each column is marked.
         diagnostics: of the residual; told in words.
         pictures: shown one below the other if they are PNG bytes (plots), else in a grid.
+        chapters: further parts, each with comparison, table and pictures of its own.
         provenance: whatever led to the image; nested mappings are flattened.
         citation: text to cite; by default rimaging and the RIM paper.
 
@@ -123,34 +138,35 @@ def report(
         lstrip_blocks=True,
     )
     environment.filters["sha256"] = _sha256
-    columns, rows = _table(methods)
     known, left_out = _public_entries(provenance or {})
     text = {
         "title": public_text(title),
         "summary": public_text(summary),
-        "facts": [(public_text(k), public_text(v)) for k, v in (facts or {}).items()],
-        "columns": columns,
-        "rows": rows,
-        "verdicts": diagnostics.verdicts() if diagnostics else [],
         "numbers": _numbers(diagnostics) if diagnostics else [],
         "provenance": known,
         "left_out": left_out,
         "citation": public_text(citation or CITATION.format(version=__version__)),
         "version": __version__,
     }
+    main = Chapter(
+        title=title,
+        comparison=comparison,
+        facts=facts,
+        methods=methods,
+        diagnostics=diagnostics,
+        pictures=pictures,
+    )
     template = environment.get_template("template.html")
     for side in _SIDES:
         page = template.render(
-            **text,
-            comparison=_compared(comparison, side) if comparison else None,
-            plots=[_shown(p, side) for p in pictures if isinstance(p.image, bytes)],
-            images=[_shown(p, side) for p in pictures if not isinstance(p.image, bytes)],
+            **text, main=_part(main, side), chapters=[_part(part, side) for part in chapters]
         )
         if len(page.encode()) <= MAX_BYTES:
             return page
+    count = sum(len(part.pictures) for part in (main, *chapters))
     raise DataError(
         f"the report has {len(page.encode()) / 1e6:.1f} MB with previews of {side} pixels; "
-        f"expected at most {MAX_BYTES / 1e6:.0f} MB: show fewer than {len(pictures)} pictures"
+        f"expected at most {MAX_BYTES / 1e6:.0f} MB: show fewer than {count} pictures"
     )
 
 
@@ -220,6 +236,22 @@ def _flat(entries: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield name, f"array {tuple(value.shape)}"
         else:
             yield name, value
+
+
+def _part(part: Chapter, side: int) -> dict[str, Any]:
+    """A chapter as the template wants it, its pictures no larger than ``side``."""
+    columns, rows = _table(part.methods)
+    return {
+        "title": public_text(part.title),
+        "summary": public_text(part.summary),
+        "comparison": _compared(part.comparison, side) if part.comparison else None,
+        "facts": [(public_text(k), public_text(v)) for k, v in (part.facts or {}).items()],
+        "columns": columns,
+        "rows": rows,
+        "verdicts": part.diagnostics.verdicts() if part.diagnostics else [],
+        "plots": [_shown(p, side) for p in part.pictures if isinstance(p.image, bytes)],
+        "images": [_shown(p, side) for p in part.pictures if not isinstance(p.image, bytes)],
+    }
 
 
 def _table(methods: Sequence[Method]) -> tuple[list[str], list[dict[str, Any]]]:
