@@ -43,6 +43,7 @@ def mri_baselines(
     *,
     sets: bool = False,
     iterations: int = 100,
+    search: tuple[int, int] = (7, 4),
     with_bart: bool | None = None,
     keep: Callable[[str, Tensor], None] | None = None,
 ) -> list[Row]:
@@ -60,6 +61,7 @@ def mri_baselines(
         reference: real ``(y, x)``; ``data_range`` is its maximum.
         sets: whether the maps carry a set axis.
         iterations: of the wavelet and TV methods; CG takes 30.
+        search: points on the grid of ``lambda`` and refinements after it, see `tune`.
         with_bart: run BART too; by default where it is installed.
         keep: is given every method's name and magnitude image at its best, for figures.
 
@@ -93,7 +95,7 @@ def mri_baselines(
         def score(lamda: float, solver: Solver = solver) -> float:
             return psnr(reference, magnitude(solver(lamda), maps, sets), peak)
 
-        best = tune(score, low, high)
+        best = tune(score, low, high, grid=search[0], refinements=search[1])
         row = measure(name, best.value, partial(solver, best.value))
         rows.append(row._replace(interior=best.interior))
     return rows

@@ -1,0 +1,313 @@
+"""Undersampled multi-coil MRI, real and simulated: the RIM beside the methods of sigpy and BART."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rimaging.benchmark import bart
+from rimaging.benchmark.baselines import Row, magnitude, mri_baselines
+from rimaging.benchmark.table import Table, number, publish
+from rimaging.datasets.noise import estimate_kspace_noise
+from rimaging.datasets.npz import load_arrays
+from rimaging.datasets.simulate.distributions import Parameter
+from rimaging.datasets.simulate.kspace import KSpace
+from rimaging.datasets.simulate.masks import poisson_disc, random_lines
+from rimaging.errors import FormatError, OptionError
+from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.espirit import espirit
+from rimaging.operators.likelihood import Gaussian
+from rimaging.reports.figures import strip
+from rimaging.reports.metrics import psnr, ssim
+from rimaging.rim.rim import RIM
+from rimaging.rim.weights import load_weights
+from rimaging.solvers.l1_wavelet import l1_wavelet
+from rimaging.solvers.zero_filled import zero_filled
+
+BRAIN = "mri/multicoil/brain_alias_8ch.npz"
+PROSPECTIVE = "mri/multicoil/brain_8ch_poisson_sigpy.npz"
+OURS = "RIM (ours)"
+CALIBRATION = 24
+SEARCH = (5, 3)
+"""Points and refinements of the search for lambda: four decades within a tenth of a dB."""
+
+PATTERNS = {
+    "lines4": "4x variable-density lines, 20 of them calibration",
+    "poisson4": "4x variable-density Poisson disc, calibration 24 x 24",
+    "poisson8": "8x variable-density Poisson disc, calibration 20 x 20",
+}
+REAL = (("lines4", 2), ("poisson4", 2), ("poisson8", 2), ("lines4", 1))
+"""Pattern and number of map sets of the studies on the real brain."""
+
+SLICES = 3
+SIMULATED: dict[str, Parameter] = {
+    "coils": 8.0,
+    "acceleration": 4.0,
+    "pattern": "poisson-disc",
+    "full": 0.0,
+    "snr": 30.0,
+    "scale": 1.0,
+    "photographs": 0.0,
+    "complex": 0.0,
+    "support": 0.0,
+    "map_error": 0.0,
+}
+SIDE = 160
+SHOWN = ("zero-filled", "CG-SENSE", "L1-wavelet (sigpy)", "TV (sigpy)", "TV (BART)", OURS)
+PROSPECTIVE_LAMBDA = 5e-3
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What every method is given, and the real ``reference (y, x)`` that none is."""
+
+    kspace: Tensor
+    mask: Tensor
+    maps: Tensor
+    reference: Tensor
+    sets: bool
+    seconds: float = 0.0
+    """What the estimation of the maps took."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The rows of one scan, and pictures of them by method."""
+
+    rows: list[Row]
+    reference: Tensor
+    sigma: float
+    seconds: float
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+
+
+def main(data: Path, weights: str, limit: int | None = None, out: Path | None = None) -> None:
+    """Print the tables, of the first ``limit`` scans if given; write tables, pictures to ``out``.
+
+    Scans are studied two at a time where there are two cores, each on one thread. The first is the
+    real brain, 4x by lines; the simulated ones come last.
+
+    Raises FormatError where the data are absent, WeightsError for weights that cannot be loaded.
+    """
+    if not (data / BRAIN).is_file():
+        raise FormatError(f"no {BRAIN} below the root of the data: check it")
+    load_weights(weights)
+    names = [f"{pattern} {sets}" for pattern, sets in REAL]
+    names = [*names, *(f"slice {index}" for index in range(SLICES))][:limit]
+    tables, pictures = [], {}
+    slices: list[Study] = []
+    for name, study in zip(names, studies(names, data, weights), strict=True):
+        kind, _, number_of = name.partition(" ")
+        if kind == "slice":
+            slices.append(study)
+        else:
+            tables.append(real_table(kind, int(number_of), study))
+            print(tables[-1].text(), end="\n\n", flush=True)
+        shown = {method: study.pictures[method] for method in SHOWN if method in study.pictures}
+        pictures[name.replace(" ", "-")] = strip(shown, "kspace", study.reference)
+    if slices:
+        tables.append(simulated_table(slices))
+        print(tables[-1].text(), end="\n\n", flush=True)
+    if out is not None and (data / PROSPECTIVE).is_file():
+        pictures["prospective"] = prospective(data, weights)
+    publish("mri", tables, pictures, out)
+
+
+def studies(names: list[str], data: Path, weights: str) -> Iterator[Study]:
+    """Study the named scans, in order; in processes of one thread if there are several."""
+    job = partial(study_by_name, data=data, weights=weights)
+    workers = min(2, len(names), len(os.sched_getaffinity(0)))
+    if workers < 2:
+        one_thread()
+        yield from map(job, names)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as pool:
+        yield from pool.map(job, names)
+
+
+def one_thread() -> None:
+    """Let torch, sigpy and BART take one core each: the same for every method."""
+    torch.set_num_threads(1)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"
+
+
+def study_by_name(name: str, data: Path, weights: str) -> Study:
+    """Study ``"<pattern> <sets>"`` of the real brain, or ``"slice <index>"``."""
+    kind, _, index = name.partition(" ")
+    scan = simulated(data, int(index)) if kind == "slice" else real(data, kind, int(index))
+    rim, _ = load_weights(weights)
+    return study(scan, rim)
+
+
+def study(
+    scan: Scan,
+    rim: RIM,
+    iterations: int = 100,
+    search: tuple[int, int] = SEARCH,
+    with_bart: bool | None = None,
+) -> Study:
+    """Reconstruct a scan by every classical method at its best, and by the RIM."""
+    pictures: dict[str, Tensor] = {}
+    rows = mri_baselines(
+        scan.kspace,
+        scan.mask,
+        scan.maps,
+        scan.reference,
+        sets=scan.sets,
+        iterations=iterations,
+        search=search,
+        with_bart=with_bart,
+        keep=pictures.__setitem__,
+    )
+    sigma = estimate_kspace_noise(scan.kspace * scan.mask, scan.mask)
+    infer(rim, scan, sigma)  # what is planned and compiled at the first call is no method's time
+    start = time.perf_counter()
+    image = infer(rim, scan, sigma)
+    seconds = time.perf_counter() - start
+    pictures[OURS] = magnitude(image, scan.maps, scan.sets)
+    peak = float(scan.reference.max())
+    scores = psnr(scan.reference, pictures[OURS], peak), ssim(scan.reference, pictures[OURS], peak)
+    rows = [*rows, Row(OURS, None, *scores, seconds)]
+    return Study(rows, scan.reference, sigma, scan.seconds, pictures)
+
+
+def infer(rim: RIM, scan: Scan, sigma: float) -> Tensor:
+    """The last estimate of the RIM, ``(y, x)`` or ``(set, y, x)``."""
+    mask = scan.mask.to(scan.kspace.real.dtype)[None]
+    with torch.inference_mode():
+        operator = CartesianMRI(scan.maps[None], mask, sets=scan.sets)
+        y = (scan.kspace * scan.mask)[None]
+        image: Tensor = rim(Gaussian(operator, y, sigma, weight=mask[:, None]))[-1][0]
+    return image
+
+
+def real(data: Path, pattern: str, sets: int) -> Scan:
+    """The real brain within its measured columns, undersampled; maps from what is left."""
+    kspace = measured_columns(torch.from_numpy(load_arrays(data / BRAIN)["ksp"].copy()))
+    size = (kspace.shape[-2], kspace.shape[-1])
+    mask = real_mask(pattern, size)
+    start = time.perf_counter()
+    maps = espirit(kspace * mask, mask, calibration=CALIBRATION, sets=sets)
+    seconds = time.perf_counter() - start
+    reference = zero_filled(kspace, torch.ones(size))
+    return Scan(kspace, mask, maps, reference, sets == 2, seconds)
+
+
+def measured_columns(kspace: Tensor) -> Tensor:
+    """Cut ``(coil, y, x)`` to the columns that were measured, symmetric about DC."""
+    columns = torch.nonzero((kspace != 0).any(dim=0).any(dim=0))[:, 0]
+    centre = kspace.shape[-1] // 2
+    half = max(centre - int(columns[0]), int(columns[-1]) + 1 - centre)
+    return kspace[..., centre - half : centre + half].contiguous()
+
+
+def real_mask(pattern: str, size: tuple[int, int]) -> Tensor:
+    """The mask ``(y, x)`` of a pattern of `PATTERNS`, always the same.
+
+    Raises OptionError for another pattern.
+    """
+    if pattern == "lines4":
+        generator = torch.Generator().manual_seed(0)
+        mask = random_lines(size[1], 4, 20, generator, decay=2.0).expand(size).contiguous()
+    elif pattern == "poisson4":
+        mask = poisson_disc(size, 4, 24, 1.0, seed=0)
+    elif pattern == "poisson8":
+        mask = poisson_disc(size, 8, 20, 1.0, seed=0)
+    else:
+        raise OptionError(f"pattern {pattern!r} is unknown: use one of {', '.join(PATTERNS)}")
+    return mask.float()
+
+
+def simulated(data: Path, index: int, side: int = SIDE) -> Scan:
+    """A slice of the test split, k-space of 8 coils simulated, its true maps given."""
+    sampler = KSpace(SIMULATED, data, "test")
+    likelihood, truth = sampler(torch.Generator().manual_seed(index), 1, side)
+    operator = likelihood.operator
+    assert isinstance(operator, CartesianMRI)
+    mask = operator.mask[0, 0].float()
+    return Scan(likelihood.y[0], mask, operator.maps[0], truth[0].abs(), sets=False)
+
+
+def real_table(pattern: str, sets: int, found: Study) -> Table:
+    """The table of one study on the real brain."""
+    rows, columns = found.reference.shape
+    protocol = [
+        f"Real fully sampled 8-channel brain (Lustig's ESPIRiT toolbox), float; {PATTERNS[pattern]}"
+        "; a retrospective mask.",
+        f"k-space is cut to the {columns} of 256 columns that were measured (the others are zero): "
+        f"images of {rows} x {columns}, compared whole.",
+        f"{sets} ESPIRiT map set(s), from the undersampled data ({found.seconds:.1f} s), the same "
+        "for all; the field of view is narrower than the head.",
+        "Reference: root-sum-of-squares of the full data, its noise included. Compared: "
+        "root-sum-of-squares of the coil images, sqrt(sum_c |sum_s S_sc x_s|^2).",
+        *tuning_protocol(f"{found.sigma:.3g}"),
+    ]
+    title = f"Real brain, {PATTERNS[pattern].partition(',')[0]}, {sets} map set(s)"
+    header = ["method", "λ", "PSNR", "SSIM", "seconds"]
+    return Table(title, protocol, header, [cells(row) for row in found.rows])
+
+
+def simulated_table(found: list[Study]) -> Table:
+    """The means over simulated slices; lambda is tuned for each by itself, and not shown."""
+    protocol = [
+        f"{len(found)} slice(s) of subjects kept from training, {SIDE} x {SIDE}, random phase, 8 "
+        "simulated coils whose true maps all methods are given; 4x Poisson disc, SNR 30; float.",
+        "Reference: the true magnitude. Compared: magnitudes. Means over the slices.",
+        *tuning_protocol("its own of each slice"),
+    ]
+    rows = []
+    for same in zip(*(one.rows for one in found), strict=True):
+        means = [
+            sum(getattr(row, name) for row in same) / len(same)
+            for name in ("psnr", "ssim", "seconds")
+        ]
+        digits = zip(means, (2, 4, 2), strict=True)
+        rows.append([same[0].method, *(number(value, n) for value, n in digits)])
+    header = ["method", "PSNR", "SSIM", "seconds"]
+    return Table("Simulated 8-coil scans, 4x", protocol, header, rows)
+
+
+def tuning_protocol(sigma: str) -> list[str]:
+    """What holds for all scans."""
+    program = bart.version() if bart.available() else "absent"
+    return [
+        "PSNR in dB and SSIM (7 x 7) as fastMRI: data range = maximum of the reference, no crop.",
+        "λ of each classical method tuned for its PSNR on the truth (* at an end of the range); "
+        "CG 30, wavelets and TV 100 iterations.",
+        f"RIM: nothing tuned; sigma {sigma}, estimated from the undersampled data.",
+        f"seconds: one run without maps, on one CPU thread. BART: {program}.",
+    ]
+
+
+def cells(row: Row) -> list[str]:
+    """A row of a table; lambda with a star where it lies on an end of its range."""
+    lamda = "–" if row.lamda is None else f"{row.lamda:.1e}{'' if row.interior else '*'}"
+    scores = number(row.psnr), number(row.ssim, 4), number(row.seconds)
+    return [row.method, lamda, *scores]
+
+
+def prospective(data: Path, weights: str) -> bytes:
+    """A scan that was undersampled when it was made: there is no truth, only pictures."""
+    kspace = torch.from_numpy(load_arrays(data / PROSPECTIVE)["ksp"].copy())
+    mask = (kspace != 0).any(dim=0).float()
+    maps = espirit(kspace, mask, calibration=CALIBRATION)
+    scan = Scan(kspace, mask, maps, torch.zeros(mask.shape), sets=False)
+    rim, _ = load_weights(weights)
+    wavelet = l1_wavelet(kspace, mask, maps, lamda=PROSPECTIVE_LAMBDA)
+    images = {
+        "zero-filled": zero_filled(kspace, mask, maps).abs(),
+        f"L1-wavelet (sigpy), λ {PROSPECTIVE_LAMBDA:g}": wavelet.abs(),
+        OURS: infer(rim, scan, estimate_kspace_noise(kspace, mask)).abs(),
+    }
+    return strip(images, "kspace")
