@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from rimaging.errors import OptionError
 from rimaging.solvers.sigpy_sense import solve
+
+# sigpy takes one step in both duals, 1, which is too long for the differences: on a picture of
+# unit scale, at small lambda, it is 4 dB behind after 100 iterations. It arrives at the same place.
+_DUAL_STEP = 0.1
 
 
 def total_variation(
@@ -51,9 +56,11 @@ def total_variation(
     def app(A: Any, y: Any, bound: float) -> Any:
         G = sp.linop.FiniteDifference(A.ishape, axes=(-2, -1))
         proxg = sp.prox.L1Reg(G.oshape, lamda)
-        tau = 1 / (bound + 8)  # |G|^2 <= 8 for differences along two axes
+        steps = [np.full(A.oshape, 1.0).ravel(), np.full(G.oshape, _DUAL_STEP).ravel()]
+        sigma = np.concatenate(steps).astype(y.real.dtype)
+        tau = 1 / (bound + 8 * _DUAL_STEP)  # |G|^2 <= 8 for differences along two axes
         return sp.app.LinearLeastSquares(
-            A, y, proxg=proxg, G=G, tau=tau, sigma=1, max_iter=iterations, show_pbar=False
+            A, y, proxg=proxg, G=G, tau=tau, sigma=sigma, max_iter=iterations, show_pbar=False
         ).run()
 
     return solve(kspace, mask, maps, sets, app)

@@ -19,11 +19,11 @@ class Scan(NamedTuple):
 
 @pytest.fixture(scope="session")
 def brain(data_root: Path) -> Scan:
-    """The middle (8, 80, 66) of an 8-channel brain, Poisson disc, with sigpy's ESPIRiT maps."""
+    """The middle (8, 56, 46) of an 8-channel brain, Poisson disc, with sigpy's ESPIRiT maps."""
     from sigpy.mri.app import EspiritCalib
 
     full = np.load(data_root / "mri/multicoil/brain_8ch_poisson_sigpy.npz")["ksp"]
-    kspace = full[:, 75:155, 57:123].copy()
+    kspace = full[:, 87:143, 67:113].copy()
     maps = EspiritCalib(kspace, calib_width=20, crop=0.8, show_pbar=False).run()
     measured = torch.from_numpy(kspace)
     return Scan(measured, (measured.abs().sum(0) > 0).float(), torch.from_numpy(maps))

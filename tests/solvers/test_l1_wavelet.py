@@ -14,10 +14,10 @@ from rimaging.solvers.zero_filled import zero_filled
 def test_equals_the_app_of_sigpy_at_unit_scale(brain) -> None:
     from sigpy.mri.app import L1WaveletRecon
 
-    ours = l1_wavelet(*brain, lamda=0.01, iterations=60)
+    ours = l1_wavelet(*brain, lamda=0.01, iterations=40)
     scale = robust_max(zero_filled(*brain), False).item()
     y = brain.kspace.numpy() / scale
-    app = L1WaveletRecon(y, brain.maps.numpy(), lamda=0.01, max_iter=60, show_pbar=False)
+    app = L1WaveletRecon(y, brain.maps.numpy(), lamda=0.01, max_iter=40, show_pbar=False)
     theirs = scale * torch.from_numpy(app.run())
     assert (ours - theirs).norm() <= 1e-3 * theirs.norm()
 

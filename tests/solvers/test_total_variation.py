@@ -14,13 +14,13 @@ from rimaging.solvers.zero_filled import zero_filled
 def test_equals_the_app_of_sigpy_at_unit_scale(brain) -> None:
     from sigpy.mri.app import TotalVariationRecon
 
-    # Step sizes differ (a bound here, an estimate there), so both must have converged.
+    # The steps differ, so both must have converged.
     ours = total_variation(*brain, lamda=0.02, iterations=200)
     scale = robust_max(zero_filled(*brain), False).item()
     y = brain.kspace.numpy() / scale
     app = TotalVariationRecon(y, brain.maps.numpy(), lamda=0.02, max_iter=200, show_pbar=False)
     theirs = scale * torch.from_numpy(app.run())
-    assert (ours - theirs).norm() <= 3e-3 * theirs.norm()
+    assert (ours - theirs).norm() <= 5e-3 * theirs.norm()
 
 
 def test_scales_with_the_data_and_repeats_itself(brain) -> None:
@@ -36,7 +36,7 @@ def test_scales_with_the_data_and_repeats_itself(brain) -> None:
 
 def test_more_penalty_less_variation(brain) -> None:
     def variation(lamda: float) -> float:
-        x = total_variation(*brain, lamda=lamda, iterations=60)
+        x = total_variation(*brain, lamda=lamda, iterations=30)
         return float(x.diff(dim=-1).abs().sum() + x.diff(dim=-2).abs().sum())
 
     values = [variation(lamda) for lamda in (0.001, 0.01, 0.1)]
