@@ -256,9 +256,19 @@ def rim_method(weights: Weights, steps: int | None, device: torch.device) -> Met
     if count < 1:
         raise OptionError(f"steps must be at least 1, got {count}: leave it out for the default")
     cell = rim.cell.config
+
+    def solve(_: Measurement | None, likelihood: Likelihood) -> list[Tensor]:
+        if likelihood.y.dtype not in (torch.float32, torch.complex64):
+            raise DataError(
+                f"the likelihood is of {likelihood.y.dtype}, a RIM of single precision: build it "
+                "from float32 or complex64"
+            )
+        estimates: list[Tensor] = rim(likelihood, steps=count)
+        return estimates
+
     return Method(
         name="rim",
-        solve=lambda _, likelihood: rim(likelihood, steps=count),
+        solve=solve,
         # inputs, read and unshuffled copies, and the features at half and quarter resolution
         bytes_per_pixel=4 * (4 * cell.inputs + 3 * cell.fine + cell.coarse),
         provenance={"weights": provenance, "steps": count},

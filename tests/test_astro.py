@@ -1,0 +1,195 @@
+"""The door of astronomy: photometry, masks, PSFs in every form, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import rimaging
+from rimaging import astro
+from rimaging.errors import DataError, FormatError, OptionError, ShapeError, WeightsError
+from rimaging.operators.convolution import Convolution
+from rimaging.operators.target import gaussian_psf
+
+SHAPE = (40, 36)
+SIGMA = 0.02
+
+
+def stars(psf: Tensor) -> Tensor:
+    sky = torch.zeros(SHAPE)
+    for y, x, flux in ((12, 10, 100.0), (25, 20, 50.0), (18, 28, 20.0)):
+        sky[y, x] = flux
+    generator = torch.Generator().manual_seed(2)
+    noise = SIGMA * torch.randn(SHAPE, generator=generator)
+    return Convolution(psf, SHAPE, "reflect")(sky) + noise
+
+
+PSF = gaussian_psf(4.0)
+
+
+def test_numpy_in_numpy_out_and_big_endian_is_read(real_weights: Path) -> None:
+    image = stars(PSF)
+    as_torch = astro.deconvolve(image, PSF, SIGMA, weights=real_weights)
+    fits_like = image.numpy().astype(">f4")
+    as_numpy = astro.deconvolve(fits_like, PSF.numpy().astype(">f8"), SIGMA, weights=real_weights)
+    assert isinstance(as_torch.image, Tensor) and isinstance(as_numpy.image, np.ndarray)
+    assert np.array_equal(as_torch.image.numpy(), as_numpy.image)
+    assert as_numpy.image.dtype == np.dtype("float32") and as_numpy.image.shape == SHAPE
+
+
+def test_scaling_data_and_noise_scales_the_sky(real_weights: Path) -> None:
+    image = stars(PSF)
+    x = astro.deconvolve(image, PSF, SIGMA, weights=real_weights).image
+    c = 2.0**-12
+    scaled = astro.deconvolve(c * image, PSF, c * SIGMA, weights=real_weights).image
+    assert torch.allclose(scaled, c * x, rtol=1e-4, atol=1e-4 * c)
+
+
+@pytest.mark.parametrize("method", ["richardson-lucy", "wiener"])
+@pytest.mark.parametrize("boundary", ["reflect", "valid"])
+def test_the_classical_methods_conserve_flux_and_sharpen(method: str, boundary: str) -> None:
+    image = stars(PSF)
+    result = astro.deconvolve(image, PSF, SIGMA, method=method, boundary=boundary)  # type: ignore[arg-type]
+    assert result.image.shape == SHAPE
+    assert float(result.image.sum()) == pytest.approx(float(image.sum()), rel=0.05)
+    assert float(result.image.max()) > 1.2 * float(image.max())
+    assert result.provenance["method"] == method
+
+
+def test_an_unbiased_start_keeps_the_flux(real_weights: Path) -> None:
+    """K has sum 1, so with the reflecting edge a constant sky is explained by itself."""
+    constant = torch.full(SHAPE, 7.0)
+    result = astro.deconvolve(constant, "moffat:4.5", 0.1, weights=real_weights)
+    assert float(result.image.mean()) == pytest.approx(7.0, rel=0.02)
+
+
+def test_a_wider_target_gives_a_wider_star() -> None:
+    image = stars(PSF)
+    peaks = [
+        float(astro.deconvolve(image, PSF, SIGMA, target=t, method="wiener").image.max())
+        for t in (0.0, 2.0, 3.0)
+    ]
+    assert peaks[0] > peaks[1] > peaks[2]
+
+
+def test_a_narrow_psf_gets_a_narrower_target_and_says_so(real_weights: Path) -> None:
+    image = stars(gaussian_psf(1.6))
+    result = astro.deconvolve(image, 1.6, SIGMA, weights=real_weights)
+    assert 1.0 < result.provenance["target_fwhm_pixels"] < 1.7
+    assert any("too narrow" in note for note in result.provenance["assumed"])
+    with pytest.raises(DataError, match="give target="):
+        astro.deconvolve(image, 1.6, SIGMA, target=2.0, weights=real_weights)
+
+
+def test_nan_pixels_are_masked_and_change_nothing_far_away(real_weights: Path) -> None:
+    image = stars(PSF)
+    broken = image.clone()
+    broken[2, 2] = torch.nan
+    result = astro.deconvolve(broken, PSF, SIGMA, weights=real_weights)
+    assert bool(torch.isfinite(result.image).all())
+    assert float(result.residual[2, 2]) == 0
+    assert any("NaN" in note for note in result.provenance["assumed"])
+
+
+def test_masked_pixels_do_not_count() -> None:
+    mask = torch.ones(SHAPE)
+    mask[5:8, 5:8] = 0
+    image = stars(PSF)
+    spoilt = torch.where(mask > 0, image, 1e4)
+    clean = astro.deconvolve(image, PSF, SIGMA, mask, method="richardson-lucy")
+    dirty = astro.deconvolve(spoilt, PSF, SIGMA, mask, method="richardson-lucy")
+    assert torch.allclose(clean.image, dirty.image, atol=1e-3)
+    assert bool((dirty.residual[mask == 0] == 0).all())
+
+
+def test_bands_have_their_own_psf_and_noise(real_weights: Path) -> None:
+    narrow = torch.nn.functional.pad(gaussian_psf(3.0), (2, 2, 2, 2))
+    psfs = torch.stack([narrow, PSF])
+    cube = torch.stack([stars(psf) for psf in psfs])
+    noise = torch.tensor([SIGMA, 2 * SIGMA])[:, None, None]
+    both = astro.deconvolve(cube, psfs, noise, weights=real_weights)
+    for band in range(2):
+        alone = astro.deconvolve(cube[band], psfs[band], float(noise[band]), weights=real_weights)
+        assert torch.allclose(both.image[band], alone.image, rtol=1e-3, atol=1e-3)
+
+
+def test_the_psf_comes_as_profile_width_or_file(tmp_path: Path) -> None:
+    assert torch.equal(astro.as_psf("gaussian:3.5"), astro.as_psf(3.5))
+    moffat = astro.as_psf("moffat:4:2.5")
+    middle = moffat.shape[-1] // 2
+    assert float(moffat.sum()) == pytest.approx(1, abs=1e-5)
+    assert float(moffat[middle, middle + 2] / moffat[middle, middle]) == pytest.approx(0.5)
+    np.save(tmp_path / "psf.npy", PSF.numpy())
+    assert torch.equal(astro.as_psf(tmp_path / "psf.npy"), PSF)
+    for text in ("gaussian", "moffat:wide", "moffat:1:2:3"):
+        with pytest.raises(OptionError, match="no profile"):
+            astro.as_psf(text)
+    with pytest.raises(OptionError, match="beta"):
+        astro.as_psf("moffat:4:0.5")
+    with pytest.raises(FormatError):
+        astro.as_psf(tmp_path / "absent.fits")
+
+
+def test_an_even_unnormalised_psf_is_made_ready_and_said(real_weights: Path) -> None:
+    with pytest.warns(UserWarning, match="padded"):
+        even = astro.deconvolve(
+            stars(PSF), 3 * PSF[:-1, :], SIGMA, target=1.0, weights=real_weights
+        )
+    notes = " ".join(even.provenance["assumed"])
+    assert "normalised" in notes and "padded from" in notes
+
+
+def test_fits_keep_their_header(real_weights: Path, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    header = fits.Header({"BUNIT": "nJy", "OBJECT": "test"})
+    fits.writeto(tmp_path / "sky.fits", stars(PSF).numpy(), header)
+    result = astro.deconvolve(tmp_path / "sky.fits", PSF, weights=real_weights)
+    assert isinstance(result.image, np.ndarray)
+    result.save(tmp_path / "out.fits")
+    with fits.open(tmp_path / "out.fits") as file:
+        assert file["SCI"].header["BUNIT"] == "nJy"
+        assert np.allclose(file["SCI"].data, result.image)
+        assert file["SCI"].shape == SHAPE
+
+
+def test_a_real_blend(data_root: Path, real_weights: Path) -> None:
+    blend = np.load(data_root / "astro/hst_hsc/hsc_cosmos.npz")
+    result = astro.deconvolve(blend["images"], blend["psfs"], weights=real_weights)
+    assert result.image.shape == blend["images"].shape and np.isfinite(result.image).all()
+    assert result.provenance["target_fwhm_pixels"] == 2.0
+
+
+REFUSED: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
+    "no PSF": (DataError, "needs a PSF", {"psf": None}),
+    "two PSFs for one band": (ShapeError, "one for each band", {"psf": torch.stack([PSF, PSF])}),
+    "a PSF with NaN": (DataError, "NaN", {"psf": torch.full((5, 5), torch.nan)}),
+    "a dirty beam": (DataError, "positive sum", {"psf": torch.zeros(5, 5)}),
+    "no noise": (DataError, "noise", {"noise": 0.0}),
+    "negative noise": (DataError, "noise", {"noise": torch.tensor(-1.0)}),
+    "a mask of another size": (ShapeError, "mask", {"mask": torch.ones(3, 3)}),
+    "a negative target": (OptionError, "FWHM", {"target": -1.0}),
+    "unknown method": (OptionError, "wiener", {"method": "clean"}),
+    "unknown boundary": (OptionError, "valid", {"boundary": "edge"}),
+    "iterations of a RIM": (OptionError, "richardson-lucy", {"iterations": 3}),
+    "ratio of a RIM": (OptionError, "wiener", {"noise_to_signal": 0.1}),
+    "steps of Wiener": (OptionError, "RIM", {"method": "wiener", "steps": 2}),
+    "unknown weights": (WeightsError, "no weights", {"weights": "nonsense"}),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused(case: str, real_weights: Path) -> None:
+    kind, words, arguments = REFUSED[case]
+    given = {"psf": PSF, "noise": SIGMA, "weights": real_weights, **arguments}
+    with pytest.raises(kind, match=words):
+        astro.deconvolve(stars(PSF), **given)
+
+
+def test_the_package_has_the_door() -> None:
+    assert rimaging.astro.deconvolve is astro.deconvolve

@@ -1,0 +1,195 @@
+"""The door of pictures: layouts, ranges, other operators, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import rimaging
+from rimaging import image
+from rimaging.errors import DataError, OptionError, ShapeError, WeightsError
+from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.convolution import Convolution
+from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.projection import RandomProjection
+from rimaging.operators.resampling import Bicubic
+from rimaging.operators.sampling import Sampling
+from rimaging.operators.target import gaussian_psf
+from rimaging.rim.weights import load_weights
+
+SHAPE = (24, 20)
+SIGMA = 0.1
+
+
+def scene() -> Tensor:
+    y, x = torch.linspace(-1, 1, SHAPE[0]), torch.linspace(-1, 1, SHAPE[1])
+    return 0.5 + 0.4 * torch.sin(3 * y[:, None] + 2 * x)
+
+
+def noisy(sigma: float = SIGMA) -> Tensor:
+    return scene() + sigma * torch.randn(SHAPE, generator=torch.Generator().manual_seed(3))
+
+
+def test_numpy_in_numpy_out_and_torch_in_torch_out(real_weights: Path) -> None:
+    as_torch = image.denoise(noisy(), SIGMA, real_weights)
+    as_numpy = image.denoise(noisy().numpy().astype(">f8"), SIGMA, real_weights)
+    assert isinstance(as_torch.image, Tensor) and isinstance(as_numpy.image, np.ndarray)
+    assert np.array_equal(as_torch.image.numpy(), as_numpy.image)
+    assert as_numpy.image.dtype == np.dtype("float32")
+
+
+def test_denoising_is_the_rim_itself(real_weights: Path) -> None:
+    rim, _ = load_weights(real_weights)
+    result = image.denoise(noisy(), SIGMA, real_weights, keep_steps=True)
+    likelihood = image.denoise(noisy(), SIGMA, rim).measurement.likelihood()  # type: ignore[union-attr]
+    expected = rim(likelihood)
+    assert torch.allclose(result.image, expected[-1])
+    assert len(result.steps) == len(expected)
+    assert all(torch.allclose(a, b) for a, b in zip(result.steps, expected, strict=True))
+
+
+def test_scaling_image_and_noise_scales_the_answer(real_weights: Path) -> None:
+    x = image.denoise(noisy(), SIGMA, real_weights).image
+    scaled = image.denoise(4096 * noisy(), 4096 * SIGMA, real_weights).image
+    assert torch.allclose(scaled, 4096 * x, rtol=1e-5)
+
+
+def test_colour_comes_back_as_it_was_and_each_channel_alone(real_weights: Path) -> None:
+    colour = torch.stack([noisy(), 2 * noisy(), 3 * noisy()], dim=-1)
+    result = image.denoise(colour, SIGMA, real_weights)
+    assert result.image.shape == colour.shape
+    for channel in range(3):
+        alone = image.denoise(colour[..., channel], SIGMA, real_weights).image
+        assert torch.allclose(result.image[..., channel], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_integers_keep_their_range_and_save_as_pictures(
+    dtype: type, white: int, real_weights: Path, tmp_path: Path
+) -> None:
+    counts = np.rint(noisy().clamp(0, 1).numpy() * white).astype(dtype)
+    result = image.denoise(counts, SIGMA * white, real_weights)
+    floating = image.denoise(counts / white, SIGMA, real_weights)
+    assert np.allclose(result.image, floating.image * white, rtol=1e-3, atol=1e-3 * white)
+    saved = rimaging.open(result.save(tmp_path / "out.png")).data
+    assert np.allclose(saved * white, np.clip(result.image, 0, white), atol=0.51 * white / 255)
+
+
+def test_the_noise_is_estimated(real_weights: Path) -> None:
+    result = image.denoise(noisy(), None, real_weights)
+    assert float(result.measurement.noise) == pytest.approx(SIGMA, rel=0.3)  # type: ignore[union-attr, arg-type]
+    assert any("estimated" in note for note in result.provenance["assumed"])
+
+
+def test_a_picture_file(real_weights: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    values = np.random.default_rng(0).integers(0, 255, (16, 18, 3), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "photo.png")
+    result = image.denoise(tmp_path / "photo.png", 0.1, real_weights)
+    assert isinstance(result.image, np.ndarray) and result.image.shape == (3, 16, 18)
+    assert result.provenance["input"]["file"] == "photo.png"
+
+
+def test_deblurring_sharpens(real_weights: Path) -> None:
+    kernel = gaussian_psf(3.0)
+    clean = torch.zeros(SHAPE)
+    clean[8:16, 6:14] = 1
+    blurred = Convolution(kernel, SHAPE, "reflect")(clean)
+    result = image.deblur(blurred, 4 * kernel.numpy(), 0.01, real_weights)
+    assert (result.image - clean).norm() < 0.8 * (blurred - clean).norm()
+    assert result.provenance["method"] == "plug-and-play"
+    assert any("normalised" in note for note in result.provenance["assumed"])
+
+
+def test_upscaling_gives_an_image_that_shrinks_to_the_data(real_weights: Path) -> None:
+    result = image.upscale(scene(), 2, weights=real_weights, steps=4)
+    assert result.image.shape == (2 * SHAPE[0], 2 * SHAPE[1])
+    small = Bicubic(result.image.shape, 2)(result.image)
+    assert torch.allclose(small, scene(), atol=0.05)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (2, *SHAPE)])
+def test_any_operator_is_inverted(shape: tuple[int, ...], real_weights: Path) -> None:
+    mask = (torch.rand(SHAPE, generator=torch.Generator().manual_seed(0)) > 0.3).float()
+    hidden = Sampling(mask)
+    result = image.restore(hidden(scene().expand(shape)), hidden, 0.01, real_weights, steps=3)
+    assert result.image.shape == shape and result.measurement is None
+    projection = RandomProjection(SHAPE, 200, "gaussian", 0)
+    flat = image.restore(projection(scene()).numpy(), projection, 0.01, real_weights, steps=2)
+    assert isinstance(flat.image, np.ndarray) and flat.image.shape == SHAPE
+    assert flat.residual.shape == (200,)
+
+
+def test_weights_of_the_operator_are_used_directly(real_weights: Path) -> None:
+    blur = Convolution(gaussian_psf(2.0), SHAPE, "reflect")
+    rim, _ = load_weights(real_weights)
+    expected = rim(Gaussian(blur, noisy(), SIGMA))[-1]
+    by_operator = image.restore(noisy(), blur, SIGMA, real_weights, method="rim")
+    assert torch.allclose(by_operator.image, expected, atol=1e-6)
+    by_kernel = image.deblur(noisy(), gaussian_psf(2.0), SIGMA, real_weights, method="rim")
+    assert torch.allclose(by_kernel.image, expected, atol=1e-4)
+
+
+REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
+    "no noise": (DataError, "noise", lambda w: image.denoise(noisy(), 0.0, w)),
+    "negative noise": (DataError, "noise", lambda w: image.denoise(noisy(), -0.1, w)),
+    "one axis": (ShapeError, "y, x", lambda w: image.denoise(noisy()[0], 0.1, w)),
+    "transparency": (
+        ShapeError,
+        "transparency",
+        lambda w: image.denoise(torch.rand(8, 8, 4), 0.1, w),
+    ),
+    "only NaN": (DataError, "nothing", lambda w: image.denoise(noisy() * torch.nan, 0.1, w)),
+    "a flat image": (DataError, "noise-free", lambda w: image.denoise(torch.ones(9, 9), None, w)),
+    "unknown weights": (WeightsError, "known", lambda w: image.denoise(noisy(), 0.1, "none")),
+    "a kernel of NaN": (
+        DataError,
+        "NaN",
+        lambda w: image.deblur(noisy(), torch.full((3, 3), torch.nan), 0.1, w),
+    ),
+    "unknown boundary": (
+        OptionError,
+        "reflect",
+        lambda w: image.deblur(noisy(), torch.ones(3, 3), 0.1, w, boundary="edge"),
+    ),
+    "unknown method": (
+        OptionError,
+        "plug-and-play",
+        lambda w: image.deblur(noisy(), torch.ones(3, 3), 0.1, w, method="magic"),
+    ),
+    "a broken scale": (OptionError, "whole", lambda w: image.upscale(noisy(), 1.5, None, w)),
+    "y of another shape": (
+        ShapeError,
+        "measurement",
+        lambda w: image.restore(torch.rand(5, 5), Sampling(torch.ones(SHAPE)), 0.1, w),
+    ),
+    "y with NaN": (
+        DataError,
+        "Sampling",
+        lambda w: image.restore(noisy() * torch.nan, Sampling(torch.ones(SHAPE)), 0.1, w),
+    ),
+    "a complex operator": (
+        DataError,
+        "complex",
+        lambda w: image.restore(
+            torch.ones(1, 8, 8) + 0j, CartesianMRI(torch.ones(1, 8, 8) + 0j), 0.1, w
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused(case: str, real_weights: Path) -> None:
+    kind, words, call = REFUSED[case]
+    with pytest.raises(kind, match=words):
+        call(real_weights)
+
+
+def test_the_package_has_the_door() -> None:
+    assert rimaging.image.denoise is image.denoise
