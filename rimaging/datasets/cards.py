@@ -6,10 +6,8 @@ operator card names an operator, its parameters or their distributions, and the 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -18,10 +16,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from rimaging.catalogue import card_folder
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.guard import identity
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.toml import check_keys, load_toml, require, unknown
 from rimaging.errors import CardError, DataError, FormatError
 
 __all__ = [
@@ -196,12 +194,12 @@ class OperatorCard:
 
     def check_parameters(self, allowed: tuple[str, ...]) -> None:
         """Raise CardError for a parameter that is not among those allowed, naming the nearest."""
-        _check_keys(self.parameters, allowed, f"[parameters] of card '{self.name}'")
+        check_keys(self.parameters, allowed, f"[parameters] of card '{self.name}'")
 
     def check_settings(self, model: tuple[str, ...], training: tuple[str, ...]) -> None:
         """Raise CardError for a setting of network or schedule that is not among those allowed."""
-        _check_keys(self.model, model, f"[model] of card '{self.name}'")
-        _check_keys(self.training, training, f"[training] of card '{self.name}'")
+        check_keys(self.model, model, f"[model] of card '{self.name}'")
+        check_keys(self.training, training, f"[training] of card '{self.name}'")
 
 
 def load_data_card(card: str | Path) -> DataCard:
@@ -209,17 +207,17 @@ def load_data_card(card: str | Path) -> DataCard:
 
     Raises CardError for missing cards, unknown keys and splits that name no file.
     """
-    path, table = _load(card, "datasets")
+    path, table = load_toml(card, "datasets")
     allowed = ("title", "source", "licence", "reader", "split", "leaks", "notes", "files")
-    _check_keys(table, allowed, f"card '{path.stem}'")
-    _require(table, ("title", "source", "licence", "reader", "split", "files"), path.stem)
+    check_keys(table, allowed, f"card '{path.stem}'")
+    require(table, ("title", "source", "licence", "reader", "split", "files"), path.stem)
     if table["reader"] not in READERS:
-        _unknown(table["reader"], READERS, f"reader of card '{path.stem}'")
-    _check_keys(table["split"], SPLITS, f"[split] of card '{path.stem}'")
+        unknown(table["reader"], READERS, f"reader of card '{path.stem}'")
+    check_keys(table["split"], SPLITS, f"[split] of card '{path.stem}'")
     leaks = []
     for leak in table.get("leaks", []):
-        _check_keys(leak, ("files", "against", "reason"), f"[[leaks]] of card '{path.stem}'")
-        _require(leak, ("files", "reason"), path.stem)
+        check_keys(leak, ("files", "against", "reason"), f"[[leaks]] of card '{path.stem}'")
+        require(leak, ("files", "reason"), path.stem)
         leaks.append(Leak(tuple(leak["files"]), tuple(leak.get("against", [])), leak["reason"]))
     result = DataCard(
         name=path.stem,
@@ -242,11 +240,11 @@ def load_operator_card(card: str | Path) -> OperatorCard:
     Raises CardError for missing cards, unknown keys (naming the nearest valid one) and
     distributions that cannot be drawn from.
     """
-    path, table = _load(card, "operators")
+    path, table = load_toml(card, "operators")
     tables = ("parameters", "noise", "model", "training", "provenance")
     allowed = ("name", "title", "operator", "sampler", *tables)
-    _check_keys(table, allowed, f"card '{path.stem}'")
-    _require(table, ("operator",), path.stem)
+    check_keys(table, allowed, f"card '{path.stem}'")
+    require(table, ("operator",), path.stem)
     for key in tables:
         if not isinstance(table.get(key, {}), dict):
             raise CardError(f"'{key}' of card '{path.stem}' is no table: write [{key}].")
@@ -262,39 +260,6 @@ def load_operator_card(card: str | Path) -> OperatorCard:
     )
 
 
-def _load(card: str | Path, kind: str) -> tuple[Path, dict[str, Any]]:
-    path = Path(card)
-    if not path.is_file():
-        folder = card_folder(kind)
-        path = folder / f"{path.stem if path.suffix == '.toml' else card}.toml"
-        if not path.is_file():
-            names = tuple(sorted(p.stem for p in folder.glob("*.toml")))
-            _unknown(str(card), names, f"the catalogue {kind}/")
-    try:
-        with path.open("rb") as file:
-            return path, tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CardError(f"card '{path.name}' is no TOML ({error}): repair that line.") from error
-
-
-def _check_keys(table: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
-    for key in table:
-        if key not in allowed:
-            _unknown(key, allowed, where)
-
-
-def _unknown(key: Any, allowed: tuple[str, ...], where: str) -> None:
-    nearest = difflib.get_close_matches(str(key), allowed, n=1, cutoff=0.5)
-    repair = f"did you mean '{nearest[0]}'?" if nearest else f"use one of {', '.join(allowed)}."
-    raise CardError(f"{where} does not know '{key}': {repair}")
-
-
-def _require(table: Mapping[str, Any], keys: tuple[str, ...], name: str) -> None:
-    missing = [key for key in keys if key not in table]
-    if missing:
-        raise CardError(f"card '{name}' lacks {', '.join(missing)}: add them.")
-
-
 def _check_parameter(value: Any, where: str) -> None:
     if not isinstance(value, dict):
         return
@@ -302,7 +267,7 @@ def _check_parameter(value: Any, where: str) -> None:
         raise CardError(f"{where} names {len(value)} distributions, expected one.")
     ((name, numbers),) = value.items()
     if name not in DISTRIBUTIONS:
-        _unknown(name, DISTRIBUTIONS, where)
+        unknown(name, DISTRIBUTIONS, where)
     if not isinstance(numbers, list) or not numbers:
         raise CardError(f"{where}: {name} takes a list, got {numbers!r}.")
     if name == "choice":

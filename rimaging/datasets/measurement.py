@@ -10,8 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rimaging.datasets.noise import estimate_image_noise, estimate_kspace_noise
+from rimaging.datasets.noise import (
+    estimate_band_noise,
+    estimate_image_noise,
+    estimate_kspace_noise,
+)
 from rimaging.datasets.psf import prepare_psf
+from rimaging.datasets.sampled import find_sampled
 from rimaging.errors import DataError, OptionError, ShapeError
 
 if TYPE_CHECKING:
@@ -84,7 +89,7 @@ class Measurement:
         notes: list[str] = []
         mask, maps, psf, noise = self.mask, self.maps, self.psf, self.noise
         if self.kind == "kspace":
-            mask, note = _sampled(self.data, mask)
+            mask, note = find_sampled(self.data, mask)
             notes += note
             if maps is None and self.data.shape[-3] == 1:
                 maps = torch.ones(
@@ -103,7 +108,7 @@ class Measurement:
                 noise = estimate_kspace_noise(self.data, mask)
                 notes.append(f"noise {noise:.4g} estimated from the outer samples of k-space")
             elif self.kind == "sky" and self.data.ndim > 2:
-                noise = _noise_of_planes(self.data, mask)
+                noise = estimate_band_noise(self.data, mask)
                 notes.append("noise of each band estimated from differences of neighbouring pixels")
             else:
                 noise = estimate_image_noise(self.data, mask)
@@ -130,12 +135,18 @@ class Measurement:
 
         Raises DataError for k-space of several coils without maps, and for a sky without PSF.
         """
+        from rimaging.datasets.likelihoods import (
+            image_likelihood,
+            kspace_likelihood,
+            sky_likelihood,
+        )
+
         whole = self.completed()
         if self.kind == "kspace":
-            return _kspace_likelihood(whole, sets)
+            return kspace_likelihood(whole, sets)
         if self.kind == "sky":
-            return _sky_likelihood(whole, boundary)
-        return _image_likelihood(whole)
+            return sky_likelihood(whole, boundary)
+        return image_likelihood(whole)
 
     def _check_data(self) -> None:
         axes = 3 if self.kind == "kspace" else 2
@@ -229,69 +240,3 @@ class Measurement:
                 f"the noise is zero, negative or not finite at {int(bad.sum())} values, expected "
                 "sigma > 0: mask those pixels, or give noise=None to have it estimated."
             )
-
-
-def _sampled(kspace: Tensor, mask: Tensor | None) -> tuple[Tensor, list[str]]:
-    """Find the mask (..., y, x) of k-space, or take padding out of the one that was given."""
-    zero = (kspace == 0).all(dim=-3)
-    padding = zero.all(dim=-1, keepdim=True) | zero.all(dim=-2, keepdim=True)
-    if mask is not None:
-        padded = (mask > 0) & padding
-        if not bool(padded.any()):
-            return mask, []
-        share = float(padded.to(torch.float32).mean())
-        note = f"{share:.1%} of k-space are lines of zeros in every coil: taken as not measured"
-        return mask * ~padding, [note]
-    scattered = zero & ~padding
-    # few and scattered zeros are values of a coarse converter; patterns leave out far more
-    if float(scattered.to(torch.float32).mean()) < 0.02:
-        zero = padding.expand(zero.shape)
-    mask = (~zero).to(torch.float32)
-    return mask, [f"mask found from the zeros of k-space ({float(mask.mean()):.1%} sampled)"]
-
-
-def _noise_of_planes(data: Tensor, mask: Tensor | None) -> Tensor:
-    """Sigma of each band, (*leading, 1, 1)."""
-    planes = data.reshape(-1, *data.shape[-2:])
-    if mask is None:
-        masks: list[Tensor | None] = [None] * len(planes)
-    else:
-        masks = list(mask.expand(data.shape).reshape(planes.shape))
-    sigmas = [estimate_image_noise(plane, m) for plane, m in zip(planes, masks, strict=True)]
-    return torch.tensor(sigmas, dtype=data.dtype, device=data.device).reshape(
-        *data.shape[:-2], 1, 1
-    )
-
-
-def _kspace_likelihood(m: Measurement, sets: bool) -> Gaussian:
-    from rimaging.operators.cartesian import CartesianMRI
-    from rimaging.operators.likelihood import Gaussian
-
-    if m.maps is None:
-        raise DataError(
-            f"k-space of {m.data.shape[-3]} coils came without maps: estimate them with espirit."
-        )
-    assert m.mask is not None and m.noise is not None
-    mask = m.mask.to(m.data.real.dtype)
-    operator = CartesianMRI(m.maps.to(m.data.dtype), mask, sets=sets)
-    return Gaussian(operator, m.data, m.noise, weight=mask.unsqueeze(-3))
-
-
-def _sky_likelihood(m: Measurement, boundary: Literal["valid", "reflect"]) -> Gaussian:
-    from rimaging.operators.convolution import Convolution
-    from rimaging.operators.likelihood import Gaussian
-
-    if m.psf is None:
-        raise DataError("the sky came without a PSF: give psf=, an array or a file.")
-    assert m.noise is not None
-    operator = Convolution(m.psf.to(m.data.dtype), m.data.shape[-2:], boundary=boundary)
-    return Gaussian(operator, m.data, m.noise, weight=m.mask)
-
-
-def _image_likelihood(m: Measurement) -> Gaussian:
-    from rimaging.operators.identity import Identity
-    from rimaging.operators.likelihood import Gaussian
-
-    assert m.noise is not None
-    operator = Identity(tuple(m.data.shape[-2:]), m.data.dtype)
-    return Gaussian(operator, m.data, m.noise, weight=m.mask)

@@ -8,7 +8,7 @@ from torch.nn.functional import max_pool2d
 
 from rimaging.errors import DataError
 
-__all__ = ["estimate_image_noise", "estimate_kspace_noise"]
+__all__ = ["estimate_band_noise", "estimate_image_noise", "estimate_kspace_noise"]
 
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
 LARGEST = 1 << 22  # samples looked at; more cannot change the third digit
@@ -40,6 +40,19 @@ def estimate_image_noise(image: Tensor, mask: Tensor | None = None) -> float:
         whole = -max_pool2d(-weight.reshape(-1, 1, *image.shape[-2:]).to(parts.dtype), 3, stride=1)
         difference = difference[whole.reshape(difference.shape) > 0]
     return _sigma(difference.flatten(), "no 3 x 3 block of pixels is unmasked", parts)
+
+
+def estimate_band_noise(data: Tensor, mask: Tensor | None) -> Tensor:
+    """Estimate the noise of each band of a cube (..., y, x) by itself, (..., 1, 1)."""
+    planes = data.reshape(-1, *data.shape[-2:])
+    if mask is None:
+        masks: list[Tensor | None] = [None] * len(planes)
+    else:
+        masks = list(mask.expand(data.shape).reshape(planes.shape))
+    sigmas = [estimate_image_noise(plane, m) for plane, m in zip(planes, masks, strict=True)]
+    return torch.tensor(sigmas, dtype=data.dtype, device=data.device).reshape(
+        *data.shape[:-2], 1, 1
+    )
 
 
 def estimate_kspace_noise(kspace: Tensor, mask: Tensor) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rimaging.datasets import guard
 from rimaging.datasets.guard import check_declared, existing_file, expanded, identity
 from rimaging.errors import FormatError
 
@@ -20,9 +21,12 @@ def test_expanding_gives_the_content(tmp_path: Path, pack: object) -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
-def test_a_bomb_is_refused_early(tmp_path: Path, pack: object) -> None:
+def test_a_bomb_is_refused_early(
+    tmp_path: Path, pack: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "FREE", 1 << 20)
     path = tmp_path / "bomb.gz"
-    path.write_bytes(pack(bytes(80 << 20)))  # type: ignore[operator]
+    path.write_bytes(pack(bytes(4 << 20)))  # type: ignore[operator]
     with pytest.raises(FormatError, match="expands beyond"):
         expanded(path)
 
