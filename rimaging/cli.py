@@ -99,7 +99,8 @@ Noise = Annotated[
 ]
 Method = Annotated[str, typer.Option(help="rim, or a classical method to compare with.")]
 Sigma = Annotated[
-    str, typer.Option(help="Standard deviation of the noise; of pictures (0 to 1) such as 25/255.")
+    str | None,
+    typer.Option(help="Standard deviation of the noise, such as 25/255; else estimated."),
 ]
 
 
@@ -131,7 +132,7 @@ def recon(
         maps=_optional(maps, ("maps", "mps", "smaps", "csm", "sensitivities")),
         noise=_noise(noise),
         weights=weights,
-        method=method,
+        method=method,  # type: ignore[arg-type] # the door names those that exist
         sets=sets,
         steps=steps,
     )
@@ -142,11 +143,14 @@ def recon(
 def deconvolve(
     image: Input,
     output: Output,
-    psf: Annotated[str | None, typer.Option(help="File with the point spread function.")] = None,
+    psf: Annotated[
+        str | None,
+        typer.Option(help="A file, a FWHM in pixels, gaussian:FWHM or moffat:FWHM:BETA."),
+    ] = None,
     noise: Noise = None,
     mask: Annotated[str | None, typer.Option(help="File, 1 where pixels are good.")] = None,
     target: Annotated[
-        str | None, typer.Option(help="File with the PSF to reconstruct to, else that of training.")
+        float | None, typer.Option(help="FWHM in pixels of the image that is sought; 2 by default.")
     ] = None,
     weights: Annotated[str, _weights("astro")] = "astro",
     method: Method = "rim",
@@ -159,12 +163,12 @@ def deconvolve(
 
     result = astro.deconvolve(
         image,
-        _optional(psf, ("psf", "psfs", "kernel")),
+        _psf(psf),
         noise=_noise(noise),
         mask=_mask(mask),
-        target=_optional(target, ("target", "psf")),
+        target=target,
         weights=weights,
-        method=method,
+        method=method,  # type: ignore[arg-type] # the door names those that exist
     )
     _finish(result, output, report, overwrite)
 
@@ -173,7 +177,7 @@ def deconvolve(
 def denoise(
     image: Input,
     output: Output,
-    sigma: Sigma,
+    sigma: Sigma = None,
     weights: Annotated[str, _weights("image")] = "image",
     report: Page = None,
     overwrite: Overwrite = False,
@@ -182,7 +186,7 @@ def denoise(
     _check_outputs(output, report, overwrite)
     from rimaging import image as door
 
-    _finish(door.denoise(image, _number(sigma), weights=weights), output, report, overwrite)
+    _finish(door.denoise(image, _noise(sigma), weights=weights), output, report, overwrite)
 
 
 @command
@@ -204,20 +208,20 @@ def upscale(
 def restore(
     image: Input,
     output: Output,
-    sigma: Sigma,
+    sigma: Sigma = None,
     kernel: Annotated[str | None, typer.Option(help="File with the blur to undo.")] = None,
     mask: Annotated[str | None, typer.Option(help="File, 0 where pixels are to be found.")] = None,
     report: Page = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Undo blur (--kernel) in a picture, or fill in what is missing (--mask)."""
+    """Undo a known blur, or fill in what is missing."""
     _check_outputs(output, report, overwrite)
     if (kernel is None) == (mask is None):
         raise OptionError("restore takes either --kernel (deblur) or --mask (fill in): give one")
     from rimaging import image as door
 
     if kernel is not None:
-        result = door.deblur(image, _array(kernel, ("kernel", "psf")), _number(sigma))
+        result = door.deblur(image, _array(kernel, ("kernel", "psf")), _noise(sigma))
     else:
         from rimaging.datasets.open import open as open_measurement
         from rimaging.operators.sampling import Sampling
@@ -226,7 +230,12 @@ def restore(
         known = _mask(mask)
         if known is None or tuple(known.shape) != tuple(pixels.shape[-2:]):
             raise OptionError(f"the mask must have the size {tuple(pixels.shape[-2:])}: crop it")
-        result = door.restore(pixels * known, Sampling(known), _number(sigma))
+        level = _noise(sigma)
+        if level is None:
+            raise OptionError(
+                "filling in needs --sigma: the noise, such as 1/255 where it is clean"
+            )
+        result = door.restore(pixels * known, Sampling(known), level)
     _finish(result, output, report, overwrite)
 
 
@@ -251,8 +260,9 @@ def train(
     init: Annotated[str | None, typer.Option(help="Weights to start from.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
 ) -> None:
-    """Train a RIM: rimaging train operators/X.toml datasets/Y.toml --out DIR.
+    """Train a RIM from its cards.
 
+    For example: rimaging train operators/X.toml datasets/Y.toml --out DIR.
     Whatever is left out comes from the operator card. Stop it with Ctrl-C or SIGTERM; the same
     command goes on where it was, bit for bit.
     """
@@ -291,7 +301,7 @@ def weights(
     source: Annotated[str | None, typer.Argument(help="Name, path or URL; all by default.")] = None,
     sha256: Annotated[str | None, typer.Option(help="Digest that the file must have.")] = None,
 ) -> None:
-    """List the weights that come with rimaging, or show the card of some."""
+    """List the weights that are here, or show a card."""
     import json
 
     from rimaging.rim.weights import load_weights, shipped
@@ -313,7 +323,7 @@ def weights(
 def inspect(
     path: Annotated[str, typer.Argument(help="A file; file.fits[SCI] names an extension.")],
 ) -> None:
-    """Say what a file holds and what would be done with it."""
+    """Say what a file holds."""
     from rimaging.datasets.inspect import inspect as look
 
     lines = look(path)
@@ -326,7 +336,7 @@ def inspect(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("rimaging-demo"),
 ) -> None:
-    """Reconstruct a sky, a scan and a photograph, compare, and write a report."""
+    """Compare on a sky, a scan and a photograph."""
     from rimaging.demo import main as run
 
     run(out)
@@ -334,7 +344,7 @@ def demo(
 
 @command
 def doctor() -> None:
-    """Check the installation: versions, devices, weights, data, memory."""
+    """Check the installation."""
     from rimaging.doctor import main as run
 
     if not run():
@@ -348,7 +358,7 @@ def benchmark(
     out: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only so many images.")] = None,
 ) -> None:
-    """Measure, and print a table of docs/results.md."""
+    """Print a table of docs/results.md."""
     from importlib import import_module
 
     from rimaging.datasets.cards import data_root
@@ -363,11 +373,11 @@ def _check_outputs(output: Path, report: Path | None, overwrite: bool) -> None:
     """Refuse before anything is computed what could not be written after it."""
     from rimaging.datasets.save import SUFFIXES
 
-    wanted = [(output, SUFFIXES)]
+    wanted: list[tuple[Path, tuple[str, ...]]] = [(output, SUFFIXES)]
     if report is not None:
         wanted.append((report, (".html",)))
     for path, suffixes in wanted:
-        if not path.name.lower().endswith(tuple(suffixes)):
+        if not path.name.lower().endswith(suffixes):
             raise FormatError(f"{path.name!r} has no suffix of {', '.join(suffixes)}: choose one")
         if path.is_dir() or (path.exists() and not overwrite):
             raise FormatError(f"{path.name!r} exists: choose another name, or give --overwrite")
@@ -404,6 +414,18 @@ def _array(path: str, names: tuple[str, ...]) -> Tensor:
 
 def _optional(path: str | None, names: tuple[str, ...]) -> Tensor | None:
     return None if path is None else _array(path, names)
+
+
+def _psf(text: str | None) -> Tensor | str | float | None:
+    """A width, an array of a .npz, or whatever else the door reads by itself."""
+    if text is None:
+        return None
+    if text.endswith((".npz", ".npy")):
+        return _array(text, ("psf", "psfs", "kernel"))
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _mask(path: str | None) -> Tensor | None:

@@ -19,7 +19,7 @@ BASE = {"errors", "typing"}
 ROOMS = BASE | {"catalogue", "operators", "rim", "datasets", "solvers", "mosaic", "reports"}
 DOORS = {"mri", "astro", "image"}
 # Experiments and the demonstration are users of the house: everything but the command line.
-USERS = {"experiment", "benchmark", "demo"}
+USERS = {"experiment", "benchmark", "demo", "doctor"}
 
 # Room -> the other rooms that it may import. A module right under rimaging/ is a room.
 MAY_IMPORT = {
@@ -33,13 +33,14 @@ MAY_IMPORT = {
     "solvers": BASE | {"operators"},
     "mosaic": BASE,
     "reports": BASE | {"operators"},
+    "progress": BASE | {"rim"},
     "reconstruct": ROOMS,
     **{door: ROOMS | {"reconstruct"} for door in DOORS},
     **{user: ROOMS | {"reconstruct"} | DOORS | (USERS - {user}) for user in USERS},
     "cli": BASE
     | DOORS
     | USERS
-    | {"catalogue", "reconstruct", "datasets", "mosaic", "reports", "rim"},
+    | {"catalogue", "progress", "reconstruct", "datasets", "mosaic", "reports", "rim"},
 }
 
 # Imported inside the function that uses them, wherever that is.
