@@ -54,8 +54,8 @@ def test_each_column_has_its_own_best_setting() -> None:
         astro.Scores(shape=0.2, failures=0, flux=0.1, bias=-0.1, psnr=10.0),
     ]
     candidates = [astro.Candidate(name, s) for name, s in zip("ab", scores, strict=True)]
-    row = astro.judged("x", candidates)
-    assert row == ["x", "0.1000 (a)", "3", "10.00 % (b)", "-10.00 %", "20.00 (a)"]
+    cells = astro.row("x", candidates)
+    assert cells == ["x", "0.1000 (a)", "3", "10.00 % (b)", "-10.00 %", "20.00 (a)"]
 
 
 def test_it_prints_and_writes_the_table(
@@ -69,7 +69,7 @@ def test_it_prints_and_writes_the_table(
     monkeypatch.setattr(astro, "cosmos_galaxies", lambda *_: stamps)
     monkeypatch.setattr(astro, "SNRS", (40,))
     monkeypatch.setattr(astro, "COUNTS", (2, 6))
-    monkeypatch.setattr(astro, "RATIOS", (0.1,))
+    monkeypatch.setattr(astro, "RATIOS", {2.0: (0.1, 0.1)})
     astro.main(tmp_path, real_weights, limit=1, out=tmp_path / "out")
     printed = capsys.readouterr().out
     for words in ("SNR 40: Richardson-Lucy", "Wiener", "RIM (ours)", "not deconvolved"):

@@ -6,41 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from rimaging.benchmark import mri
-from rimaging.errors import FormatError, OptionError
+from rimaging.benchmark import mri, scans
+from rimaging.errors import FormatError
 from rimaging.rim.weights import load_weights
 from rimaging.solvers.zero_filled import zero_filled
 
 
-@pytest.mark.parametrize(
-    ("pattern", "acceleration", "calibration"),
-    [("lines4", 4, (96, 20)), ("poisson4", 4, (24, 24)), ("poisson8", 8, (20, 20))],
-)
-def test_masks_measure_their_share_and_the_middle(
-    pattern: str, acceleration: int, calibration: tuple[int, int]
-) -> None:
-    mask = mri.real_mask(pattern, (96, 120))
-    assert int(mask.sum()) == 96 * 120 // acceleration
-    height, width = calibration
-    top, left = 48 - height // 2, 60 - width // 2
-    assert bool((mask[top : top + height, left : left + width] == 1).all())
-    assert torch.equal(mask, mri.real_mask(pattern, (96, 120)))
-
-
-def test_an_unknown_pattern_is_said() -> None:
-    with pytest.raises(OptionError, match="lines4"):
-        mri.real_mask("spiral", (96, 120))
-
-
-def test_columns_that_were_not_measured_are_cut_about_the_centre() -> None:
-    full = torch.zeros(2, 8, 32, dtype=torch.complex64)
-    full[..., 10:21] = 1  # DC is at 16: six columns before it, five with it
-    cut = mri.measured_columns(full)
-    assert torch.equal(cut, full[..., 10:22])
-
-
 def test_a_simulated_scan_is_studied_by_all_methods(data_root: Path, complex_weights: str) -> None:
-    scan = mri.simulated(data_root, 0, side=48)
+    scan = scans.simulated(data_root, 0, side=48)
     rim, _ = load_weights(complex_weights)
     found = mri.study(scan, rim, iterations=2, search=(2, 0), with_bart=False)
     assert found.rows[-1].method == mri.OURS
@@ -54,7 +27,7 @@ def test_a_simulated_scan_is_studied_by_all_methods(data_root: Path, complex_wei
 def test_the_real_scan_has_two_maps_and_a_reference_that_none_is_given(
     data_root: Path, complex_weights: str
 ) -> None:
-    scan = mri.real(data_root, "lines4", 2)
+    scan = scans.real(data_root, "lines4", 2)
     assert scan.maps.shape == (2, 8, 320, 168)
     assert torch.equal(scan.reference, zero_filled(scan.kspace, torch.ones(320, 168)))
     rim, _ = load_weights(complex_weights)
