@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import math
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from rimaging.errors import DataError, OptionError, WeightsError
+from rimaging.operators.identity import Identity
+from rimaging.operators.likelihood import Gaussian
+from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.training import Progress, Trainer, TrainingConfig, loss
+
+MODEL = RIMConfig(steps=2, fine=4, coarse=4)
+TRAINING = TrainingConfig(iterations=6, batch=2, size=8, warmup=2, validate_every=2)
+
+
+def sample(generator: torch.Generator, batch: int, size: int) -> tuple[Gaussian, Tensor]:
+    truth = torch.rand(batch, size, size, generator=generator)
+    y = truth + 0.1 * torch.randn(truth.shape, generator=generator)
+    return Gaussian(Identity((size, size), torch.float32), y, 0.1), truth
+
+
+def trainer(out: Path, training: TrainingConfig = TRAINING) -> Trainer:
+    return Trainer(MODEL, training, sample, lambda rim: float(rim.input_scale.sum()), out)
+
+
+def state(run: Trainer) -> dict[str, Tensor]:
+    found = {f"rim.{k}": v for k, v in run.rim.state_dict().items()}
+    found |= {f"ema.{k}": v for k, v in run.ema.state_dict().items()}
+    for name, parameter in run.rim.named_parameters():
+        moments = run.optimiser.state[parameter]
+        found |= {f"{k}.{name}": moments[k] for k in ("step", "exp_avg", "exp_avg_sq")}
+    return found
+
+
+def stop_at(iteration: int, number: int):  # type: ignore[no-untyped-def]
+    def request(standing: Progress) -> None:
+        if standing.iteration == iteration:
+            os.kill(os.getpid(), number)
+
+    return request
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("iteration", [1, 4])
+def test_stop_and_resume_is_bit_exact(tmp_path: Path, iteration: int, number: int) -> None:
+    straight = trainer(tmp_path / "a")
+    assert straight.run()
+    stopped = trainer(tmp_path / "b")
+    before = signal.getsignal(number)
+    assert not stopped.run(on_step=stop_at(iteration, number))
+    assert signal.getsignal(number) is before
+    assert (stopped.iteration, stopped.stopped_by) == (iteration, number)
+    resumed = trainer(tmp_path / "b")
+    assert resumed.iteration == iteration
+    assert resumed.run()
+    one, other = state(straight), state(resumed)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_killed_run_forgets_what_its_state_does_not_hold(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.run(on_step=stop_at(3, signal.SIGTERM))
+    curves = tmp_path / "curves.csv"
+    kept = curves.read_text()
+    curves.write_text(kept + "4,1.0,0.001,0.5,30.0\n")
+    again = trainer(tmp_path)
+    assert curves.read_text() == kept
+    assert again.psnr == pytest.approx(float(kept.splitlines()[-1].split(",")[-1]))
+
+
+def test_validations_are_reported_once_each(tmp_path: Path) -> None:
+    seen: list[int] = []
+    run = trainer(tmp_path)
+    run.run(lambda p: seen.append(p.iteration))
+    assert seen == [2, 4, 6]
+    assert run.run(lambda p: seen.append(p.iteration))  # nothing is left to do
+    assert seen == [2, 4, 6]
+
+
+def test_seeds_matter_and_repeat(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    runs = [trainer(tmp_path / n, replace(TRAINING, seed=s)) for n, s in (("a", 1), ("b", 1))]
+    other = trainer(tmp_path / "c", replace(TRAINING, seed=2))
+    for run in (*runs, other):
+        run.run()
+    one, same = (state(run) for run in runs)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["rim.input_scale"], state(other)["rim.input_scale"])
+
+
+def test_a_folder_of_another_run_and_a_damaged_state_are_refused(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    trainer(tmp_path).run()
+    with pytest.raises(OptionError, match="batch"):
+        trainer(tmp_path, replace(TRAINING, batch=3))
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(WeightsError, match="damaged"):
+        trainer(tmp_path)
+
+
+def test_divergence_is_said(tmp_path: Path) -> None:
+    def broken(generator: torch.Generator, batch: int, size: int) -> tuple[Gaussian, Tensor]:
+        likelihood, truth = sample(generator, batch, size)
+        return likelihood, truth * math.nan
+
+    run = Trainer(MODEL, TRAINING, broken, lambda _: 0.0, tmp_path)
+    with pytest.raises(DataError, match="step 1 is not finite"):
+        run.run()
+    assert bool(torch.isfinite(run.rim.input_scale).all())
+
+
+def test_starting_weights_of_another_kind_are_refused(tmp_path: Path) -> None:
+    other = RIM(RIMConfig(steps=2, fine=8, coarse=4))
+    with pytest.raises(WeightsError, match="start from"):
+        Trainer(MODEL, TRAINING, sample, lambda _: 0.0, tmp_path, start=other)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5, 1.0])
+def test_the_loss_weighs_to_one_and_ignores_units(late: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(3, 8, 8, generator=generator)
+    sigma = torch.tensor([0.1, 1.0, 10.0])[:, None, None]
+    error = sigma * torch.ones(3, 8, 8)
+    # Errors as large as the noise: each term is log(1 + floor), whatever the weights.
+    value = loss([truth + error] * 4, truth, sigma, 2, late, 0.5)
+    assert float(value) == pytest.approx(math.log(1.5), rel=1e-4)
+    scaled = loss([100 * (truth + error)] * 4, 100 * truth, 100 * sigma, 2, late, 0.5)
+    assert float(scaled) == pytest.approx(float(value), rel=1e-4)
+
+
+def test_the_learning_rate_rises_then_falls_to_a_two_hundredth(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    rates = []
+    for run.iteration in range(7):
+        rates.append(run._learning_rate())
+    peak = TRAINING.learning_rate
+    assert rates[0] == pytest.approx(peak / 2)
+    assert max(rates) == pytest.approx(peak)
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-1] == pytest.approx(0.005 * peak)

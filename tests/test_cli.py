@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from rimaging.cli import app
+from rimaging.rim import weights
+from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.weights import save_weights
+
+COMMANDS = (
+    "recon",
+    "deconvolve",
+    "denoise",
+    "upscale",
+    "restore",
+    "train",
+    "weights",
+    "inspect",
+    "demo",
+    "doctor",
+    "benchmark",
+)
+
+
+@pytest.fixture(autouse=True)
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small untrained weights under the names of those that ship."""
+    folder = tmp_path / "weights"
+    monkeypatch.setattr(weights, "SHIPPED", folder)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    for name, config in {
+        "mri": RIMConfig(complex=True, steps=2, fine=4, coarse=4),
+        "astro": RIMConfig(steps=2, fine=4, coarse=4),
+        "image": RIMConfig(steps=2, fine=4, coarse=4),
+    }.items():
+        save_weights(RIM(config), folder / f"{name}.safetensors", {"title": f"test of {name}"})
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    path = tmp_path / "photo.png"
+    Image.fromarray(random.integers(0, 256, (24, 20), dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def kspace(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    k = random.normal(size=(2, 24, 20)) + 1j * random.normal(size=(2, 24, 20))
+    maps = np.full((2, 24, 20), 0.5**0.5, dtype=np.complex64)
+    path = tmp_path / "scan.npz"
+    np.savez(path, kspace=k.astype(np.complex64), maps=maps, noise=np.float32(0.1))
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(result: Result, words: str) -> None:
+    """One line on stderr, exit 2, no traceback."""
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("rimaging: error: ")
+    assert words in line
+
+
+def test_help_names_every_command() -> None:
+    text = run("--help").output
+    for command in COMMANDS:
+        assert f"\n  {command} " in text
+        assert run(command, "--help").exit_code == 0
+
+
+def test_help_takes_less_than_half_a_second_of_cpu() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-m", "rimaging.cli", "--help"], check=True, capture_output=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+@pytest.mark.parametrize("name", ["out.nii.gz", "out.h5", "out.npz", "out.png"])
+def test_recon_writes_the_format_of_the_suffix(kspace: Path, tmp_path: Path, name: str) -> None:
+    result = run("recon", kspace, "-o", tmp_path / name, "--report", tmp_path / "r.html")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / name).stat().st_size > 0
+    assert "<html" in (tmp_path / "r.html").read_text()
+
+
+def test_recon_takes_mask_maps_and_noise_from_files(tmp_path: Path, kspace: Path) -> None:
+    with np.load(kspace) as arrays:
+        mask = np.ones((24, 20), dtype=np.float32)
+        mask[:, ::3] = 0
+        np.save(tmp_path / "k.npy", arrays["kspace"] * mask)
+        np.savez(tmp_path / "maps.npz", maps=arrays["maps"], other=mask)
+        np.save(tmp_path / "mask.npy", mask)
+    options = ["--mask", "mask.npy", "--maps", "maps.npz", "--noise", "0.2"]
+    for method in ("rim", "zero-filled"):
+        result = run("recon", "k.npy", "-o", f"{method}.npz", *options, "--method", method)
+        assert result.exit_code == 0, result.output
+    refused(run("recon", "k.npy", "-o", "c.npz", *options, "--method", "magic"), "magic")
+    refused(run("recon", "k.npy", "-o", "c.npz", "--maps", "absent.npz"), "absent.npz")
+
+
+def test_deconvolve_reads_an_extension_and_keeps_the_header(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    sky = np.random.default_rng(1).normal(1, 0.1, (32, 30)).astype(np.float32)
+    primary = fits.PrimaryHDU()
+    science = fits.ImageHDU(sky, name="SCI")
+    science.header["BUNIT"] = "nJy"
+    fits.HDUList([primary, fits.ImageHDU(sky * 0, name="OTHER"), science]).writeto("sky.fits")
+    result = run("deconvolve", "sky.fits[SCI]", "-o", "out.fits", "--psf", "moffat:4.5:3")
+    assert result.exit_code == 0, result.output
+    with fits.open("out.fits") as hdus:
+        assert any(hdu.header.get("BUNIT") == "nJy" for hdu in hdus)
+    np.savez("psf.npz", psf=np.ones((5, 5), dtype=np.float32))
+    again = ["deconvolve", "sky.fits[SCI]", "-o", "b.fits", "--psf", "psf.npz", "--target", "0"]
+    assert run(*again, "--method", "wiener").exit_code == 0
+    refused(run("deconvolve", "sky.fits[SCI]", "-o", "c.fits"), "PSF")
+    refused(run("deconvolve", "sky.fits[NONE]", "-o", "c.fits", "--psf", "4"), "NONE")
+
+
+@pytest.mark.parametrize("sigma", ["0.1", "25/255"])
+def test_denoise(picture: Path, sigma: str) -> None:
+    result = run("denoise", picture, "-o", "out.png", "--sigma", sigma)
+    assert result.exit_code == 0, result.output
+    with Image.open("out.png") as out:
+        assert out.size == (20, 24)
+
+
+def test_upscale_and_restore(picture: Path) -> None:
+    result = run("upscale", picture, "-o", "large.png", "--scale", "2")
+    assert result.exit_code == 0, result.output
+    with Image.open("large.png") as out:
+        assert out.size == (40, 48)
+    np.save("kernel.npy", np.full((3, 3), 1 / 9, dtype=np.float32))
+    mask = np.full((24, 20), 255, dtype=np.uint8)
+    mask[5:8] = 0
+    Image.fromarray(mask).save("mask.png")
+    for option in (["--kernel", "kernel.npy"], ["--mask", "mask.png"]):
+        result = run("restore", picture, "-o", "r.npy", "--sigma", "2/255", "--overwrite", *option)
+        assert result.exit_code == 0, result.output
+        assert np.load("r.npy").shape == (24, 20)
+    refused(run("restore", picture, "-o", "s.png", "--sigma", "0.1"), "--kernel")
+    refused(run("restore", picture, "-o", "s.png", "--mask", "mask.png"), "--sigma")
+
+
+def test_what_exists_is_refused_before_anything_is_computed(picture: Path) -> None:
+    Path("out.png").write_bytes(b"mine")
+    refused(run("denoise", "absent.png", "-o", "out.png", "--sigma", "0.1"), "--overwrite")
+    Path("r.html").write_text("mine")
+    options = ("--sigma", "0.1", "--report", "r.html")
+    refused(run("denoise", picture, "-o", "new.png", *options), "'r.html' exists")
+    assert not Path("new.png").exists()
+    assert Path("out.png").read_bytes() == b"mine"
+    assert Path("r.html").read_text() == "mine"
+    result = run("denoise", picture, "-o", "out.png", *options, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert Path("out.png").read_bytes() != b"mine"
+    refused(run("denoise", picture, "-o", "none/out.png", "--sigma", "0.1"), "does not exist")
+    refused(run("denoise", picture, "-o", "out.bmp", "--sigma", "0.1"), "suffix")
+    refused(run("denoise", picture, "-o", "a.png", "--report", "a.pdf"), "suffix")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["denoise", "absent.png", "-o", "a.png", "--sigma", "0.1"], "absent.png"),
+        (["denoise", "photo.png", "-o", "a.png", "--sigma", "0"], "noise"),
+        (["denoise", "photo.png", "-o", "a.png", "--sigma", "-1"], "noise"),
+        (["denoise", "photo.png", "-o", "a.png", "--sigma", "1/0"], "1/0"),
+        (["denoise", "photo.png", "-o", "a.png", "--sigma", ".1", "--weights", "x"], "no weights"),
+        (["recon", "photo.png", "-o", "a.png"], "image"),
+        (["weights", "mir"], "no weights named"),
+        (["weights", "model.pt"], "pickled"),
+        (["inspect", "absent.h5"], "absent.h5"),
+        (["train", "gray", "--out", "run"], "gray-denoise"),
+        (["train", "gray-denoise", "kellman", "--out", "run"], "does not read"),
+        (["train", "gray-denoise", "--out", "run", "--batch", "0"], "batch"),
+        (["benchmark", "mri", "--data", "absent"], "no folder"),
+    ],
+)
+def test_mistakes_are_one_line(picture: Path, arguments: list[str], words: str) -> None:
+    Path("model.pt").write_bytes(b"\x80\x04.")
+    before = set(Path.cwd().iterdir())
+    refused(run(*arguments), words)
+    assert set(Path.cwd().iterdir()) == before
+
+
+def test_errors_of_the_file_system_are_one_line(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rimaging import image
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "/secret/folder/out.png")
+
+    monkeypatch.setattr(image, "denoise", full)
+    result = run("denoise", picture, "-o", "out.png", "--sigma", "0.1")
+    refused(result, "out.png: No space left on device")
+    assert "/secret" not in result.stderr
+
+
+def test_a_defect_is_one_line_and_debug_shows_it(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rimaging import image
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("first\nsecond")
+
+    monkeypatch.setattr(image, "denoise", broken)
+    arguments = ("denoise", picture, "-o", "out.png", "--sigma", "0.1")
+    result = run(*arguments)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "ZeroDivisionError: first second" in line
+    monkeypatch.setenv("RIMAGING_DEBUG", "1")
+    assert isinstance(run(*arguments).exception, ZeroDivisionError)
+
+
+def test_control_c_exits_130_in_silence(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rimaging import image
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(image, "denoise", interrupted)
+    result = run("denoise", picture, "-o", "out.png", "--sigma", "0.1")
+    assert result.exit_code == 130
+    assert result.stderr.splitlines() == ["rimaging: interrupted"]
+    assert not Path("out.png").exists()
+
+
+def test_weights_and_inspect_tell(picture: Path) -> None:
+    listed = run("weights").output
+    assert all(name in listed for name in ("astro", "image", "mri", "test of mri"))
+    card = run("weights", "mri").output
+    assert '"complex": true' in card
+    assert '"sha256"' in card
+    assert "rimaging denoise" in run("inspect", picture).output
+
+
+def test_doctor_exits_1_where_something_is_broken(tmp_path: Path) -> None:
+    assert run("doctor").exit_code == 0
+    (tmp_path / "weights/mri.safetensors").unlink()
+    assert run("doctor").exit_code == 1
+
+
+def test_a_closed_pipe_leaves_no_traceback() -> None:
+    command = f"{sys.executable} -m rimaging.cli weights --help | head -c 1"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}
+    )
+    assert "Traceback" not in done.stderr
