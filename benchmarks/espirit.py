@@ -1,9 +1,13 @@
-"""Coil maps by ESPIRiT: seconds of rimaging against sigpy and BART, and how far the maps differ.
+"""Coil maps by ESPIRiT: rimaging's time against sigpy's and BART's, and how far the maps differ.
+
+    OMP_NUM_THREADS=1 python benchmarks/espirit.py
 
 Runs are interleaved and each figure is a median, so that a shared machine slows all of them alike:
-read the ratios. BART's `ecalib -m1` is timed where `bart` is on PATH, its start and files included
-(about 10 ms). The last columns are the greatest and the median distance |S - S_sigpy| up to a phase,
-where both keep the pixel and sigpy's power iteration has converged.
+read the ratios. CPU seconds (user and system, of all threads and of BART's process) are steadier
+than wall seconds; with one thread they are the honest comparison. BART's `ecalib -m1` is run where
+`bart` is on PATH, its start and files included (about 10 ms). The last columns are the greatest and
+the median distance |S - S_sigpy| up to a phase, where both keep the pixel and sigpy's power
+iteration has converged.
 """
 
 from __future__ import annotations
@@ -11,12 +15,14 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import resource
 import shutil
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +63,30 @@ def bart(kspace: Tensor, folder: Path) -> Callable[[], object]:
     return lambda: subprocess.run(command, check=True, capture_output=True)
 
 
-def difference(kspace: Tensor) -> tuple[float, float]:
-    """Return the greatest and the median distance from sigpy's maps, up to a phase."""
+def sigpy_maps(kspace: Tensor) -> Tensor:
+    """Return the maps of sigpy, with its defaults."""
     import sigpy.mri.app as app
 
-    reference = torch.from_numpy(app.EspiritCalib(kspace.numpy(), show_pbar=False).run())
+    return torch.from_numpy(app.EspiritCalib(kspace.numpy(), show_pbar=False).run())
+
+
+def timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Return wall and CPU seconds of a run, child processes included."""
+
+    def cpu() -> float:
+        usage = [
+            resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        ]
+        return sum(part.ru_utime + part.ru_stime for part in usage)
+
+    wall_start, cpu_start = time.perf_counter(), cpu()
+    run()
+    return time.perf_counter() - wall_start, cpu() - cpu_start
+
+
+def difference(kspace: Tensor) -> tuple[float, float]:
+    """Return the greatest and the median distance from sigpy's maps, up to a phase."""
+    reference = sigpy_maps(kspace)
     maps, values = espirit_with_eigenvalues(kspace, calibration=(24, 24), sets=2)
     same = (values[0] > 0.95) & (reference.abs().sum(0) > 0) & (values[1] < 0.88 * values[0])
     phase = torch.linalg.vecdot(reference, maps[0], dim=0).sgn()
@@ -82,50 +107,43 @@ def real_data(root: Path) -> dict[str, Tensor]:
 
 def main() -> None:
     """Print the table."""
-    import sigpy.mri.app as app
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     checkout = Path(__file__).resolve().parents[1]
     cases = {f"simulated, {coils} coils": simulate(coils, size) for coils, size in SIZES}
     cases |= real_data(Path(os.environ.get("RIMAGING_DATA", checkout.parent / "shared" / "data")))
     print(
-        "| k-space | size | rimaging s | two sets s | sigpy s | BART s | sigpy / rimaging "
-        "| BART / rimaging | greatest difference | median |"
+        f"Threads: {torch.get_num_threads()}; medians of {arguments.repeats}; wall (CPU) seconds\n"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| k-space | size | rimaging | two sets | sigpy | BART | sigpy : rimaging", end=" ")
+    print("| BART : rimaging | greatest difference | median |\n|" + "---|" * 10)
     with tempfile.TemporaryDirectory() as folder:
         for name, kspace in cases.items():
             runs: dict[str, Callable[[], object]] = {
-                "rimaging": lambda k=kspace: espirit(k),
-                "two": lambda k=kspace: espirit(k, sets=2),
-                "sigpy": lambda k=kspace: app.EspiritCalib(k.numpy(), show_pbar=False).run(),
+                "rimaging": partial(espirit, kspace),
+                "two": partial(espirit, kspace, sets=2),
+                "sigpy": partial(sigpy_maps, kspace),
             }
             if shutil.which("bart"):
                 runs["bart"] = bart(kspace, Path(folder))
-            seconds: dict[str, list[float]] = {key: [] for key in runs}
             runs["rimaging"]()
+            times: dict[str, list[tuple[float, float]]] = {key: [] for key in runs}
             for _ in range(arguments.repeats):
                 for key, run in runs.items():
-                    start = time.perf_counter()
-                    run()
-                    seconds[key].append(time.perf_counter() - start)
-            median = {key: statistics.median(values) for key, values in seconds.items()}
-            ratio = {key: median[key] / median["rimaging"] for key in median}
-            greatest, middle = difference(kspace)
-            shape = " x ".join(str(n) for n in kspace.shape)
-            bart_seconds = f"{median['bart']:.2f}" if "bart" in median else "-"
-            bart_ratio = f"{ratio['bart']:.1f}" if "bart" in median else "-"
-            print(
-                f"| {name} | {shape} | {median['rimaging']:.2f} | {median['two']:.2f} "
-                f"| {median['sigpy']:.2f} | {bart_seconds} | {ratio['sigpy']:.1f} | {bart_ratio} "
-                f"| {greatest:.0e} | {middle:.0e} |",
-                flush=True,
+                    times[key].append(timed(run))
+            wall, cpu = (
+                {key: statistics.median(pair[i] for pair in pairs) for key, pairs in times.items()}
+                for i in (0, 1)
             )
+            cells = [name, " x ".join(str(n) for n in kspace.shape)]
+            for key in ("rimaging", "two", "sigpy", "bart"):
+                cells.append(f"{wall[key]:.2f} ({cpu[key]:.2f})" if key in wall else "-")
+            for key in ("sigpy", "bart"):
+                ratios = (part[key] / part["rimaging"] for part in (wall, cpu) if key in part)
+                cells.append("{:.1f} ({:.1f})".format(*ratios) if key in wall else "-")
+            cells += [f"{value:.0e}" for value in difference(kspace)]
+            print("| " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

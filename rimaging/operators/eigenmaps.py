@@ -61,35 +61,38 @@ def eigenmaps(
     highest = torch.nn.functional.max_pool2d(values.movedim(-1, 0), STENCIL, 1)
 
     between = EigenvectorInterpolation(step, field.lags.dtype, device)
-    cell_y, cell_x = pixels(*(torch.arange(count, device=device) for count in cells))
+    maps = torch.empty(sets, field.size, ny, nx, dtype=vectors.dtype, device=device)
+    spectrum = torch.empty(sets, ny, nx, dtype=values.dtype, device=device)
     rough = torch.zeros(cells, dtype=torch.bool, device=device)
-    interpolated: list[tuple[Tensor, Tensor]] = []
+    cell_y, cell_x = pixels(*(torch.arange(count, device=device) for count in cells))
     for one in range(sets):
         near = between.aligned(vectors[..., one : one + 1, :], cell_y, cell_x)
-        level = between.stencil(values[..., one], cell_y, cell_x)
-        vector = _join(between(near)[..., 0, :], step, cells)[:, :ny, :nx]
-        interpolated.append((vector, _join(between(level)[..., None], step, cells)[0, :ny, :nx]))
-        error = between.error(near).maximum(between.error(level[..., None])).view(cells)
-        rough |= (error > tolerance) & (highest[one] > floor - _MARGIN)
-    result, eigenvalues = (torch.stack(part) for part in zip(*interpolated, strict=True))
+        level = between.stencil(values[..., one : one + 1], cell_y, cell_x)
+        failed = between.error(near).maximum(between.error(level)) > tolerance
+        top = highest[one].flatten()[:, None]
+        # What failed in the background stays there: it must not overshoot the floor.
+        level = torch.where(failed[:, None], between(level).minimum(top), between(level))
+        maps[one] = _join(between(near)[:, :, 0], step, cells)[:, :ny, :nx]
+        spectrum[one] = _join(level, step, cells)[0, :ny, :nx]
+        rough |= failed.view(cells) & (highest[one] > floor - _MARGIN)
 
     cell_y, cell_x = rough.nonzero(as_tuple=True)
     chunk = max(1, _ENTRIES // (field.size**2 * step[0] * step[1]))
     for part_y, part_x in zip(torch.split(cell_y, chunk), torch.split(cell_x, chunk), strict=True):
-        start = between(between.aligned(vectors[..., :2, :], part_y, part_x)).flatten(0, 1)
+        span = between(between.aligned(vectors[..., :2, :], part_y, part_x)).flatten(0, 1)
         rest = highest[2, part_y, part_x].repeat(step[0] * step[1])
         y, x = (at.flatten() for at in between.pixels_of(part_y, part_x))
         inside = (y < ny) & (x < nx)
         y, x = y[inside], x[inside]
-        value, vector, error = _rayleigh_ritz(field(y, x), start[inside], rest[inside])
+        value, vector, error = _rayleigh_ritz(field(y, x), span[inside], rest[inside])
         needed = value[:, :sets] > floor - _MARGIN
         failed = ((error[:, :sets] > tolerance) & needed).any(1)
         value[failed], vector[failed] = (
             exact[:, :2] for exact in _decompose(field, y[failed], x[failed])
         )
-        eigenvalues[:, y, x] = value[:, :sets].mT
-        result[:, :, y, x] = vector[:, :sets].permute(1, 2, 0)
-    return result, eigenvalues
+        spectrum[:, y, x] = value[:, :sets].mT
+        maps[:, :, y, x] = vector[:, :sets].permute(1, 2, 0)
+    return maps, spectrum
 
 
 def _decompose(field: BandLimitedField, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
