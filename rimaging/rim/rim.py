@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rimaging.errors import OptionError, ShapeError
 from rimaging.rim.cell import CellConfig, MultiscaleCell, State
-from rimaging.rim.newton import newton_direction
+from rimaging.rim.newton import consistent, newton_direction
 from rimaging.typing import LikelihoodLike
 
 
@@ -27,6 +27,9 @@ class RIMConfig:
         initial_iterations: conjugate-gradient steps from zero to the initial estimate.
         newton_iterations: conjugate-gradient steps of the Gauss-Newton input; 0 leaves it out.
         damping: of the Gauss-Newton input, in units of the noise's precision.
+        consistency_iterations: conjugate-gradient steps by which each estimate is brought back to
+            the data (`rimaging.rim.newton.consistent`); 0 leaves it to the network.
+        consistency_damping: how strongly the network's estimate holds against the data there.
         fine: features at half resolution.
         coarse: features at quarter resolution.
     """
@@ -37,6 +40,8 @@ class RIMConfig:
     initial_iterations: int = 1
     newton_iterations: int = 0
     damping: float = 0.1
+    consistency_iterations: int = 0
+    consistency_damping: float = 0.5
     fine: int = 32
     coarse: int = 64
 
@@ -178,14 +183,21 @@ class RIM(nn.Module):
                 )
                 images.append(direction / scale)
             seen = [self._planes(image) / frame.contrast for image in images]
-        estimate = (self._planes(step.estimate / scale) - frame.mean) / frame.contrast
-        inputs = torch.cat((estimate, *seen, frame.information, 1 / frame.contrast), dim=1)
+        relative = (self._planes(step.estimate / scale) - frame.mean) / frame.contrast
+        inputs = torch.cat((relative, *seen, frame.information, 1 / frame.contrast), dim=1)
         height, width = inputs.shape[-2:]
         device = inputs.device.type
         with torch.autocast(device, dtype=network_dtype, enabled=network_dtype is not None):
             update, state = self.cell(self._pad(inputs), step.state)
         update = frame.contrast * update[..., :height, :width].to(inputs.dtype)
-        return Step(step.estimate + scale * self._image(update, step.estimate), state)
+        estimate = step.estimate + scale * self._image(update, step.estimate)
+        if self.config.consistency_iterations:
+            iterations, damping = (
+                self.config.consistency_iterations,
+                self.config.consistency_damping,
+            )
+            estimate = consistent(likelihood, estimate, iterations, damping)
+        return Step(estimate, state)
 
     def _check(self, x: Tensor) -> None:
         if x.is_complex() != self.config.complex:
@@ -216,7 +228,8 @@ class RIM(nn.Module):
         return planes.reshape(like.shape)
 
     def _information_planes(self, information: Tensor, x: Tensor) -> Tensor:
-        information = information.expand(torch.broadcast_shapes(information.shape, x.shape))
+        # (broadcast_tensors and not broadcast_shapes, which imports sympy: a second of CPU)
+        information = torch.broadcast_tensors(information, x)[0]
         return information.reshape(-1, self.config.channels, *x.shape[-2:])
 
     def _pad(self, planes: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian
-from rimaging.rim.newton import newton_direction
+from rimaging.rim.newton import consistent, newton_direction
 
 
 def test_solves_the_damped_normal_equations() -> None:
@@ -46,3 +46,21 @@ def test_items_of_a_batch_do_not_see_each_other() -> None:
         zero = one.zeros()
         alone = newton_direction(one, zero, one.score(zero), 3, 0.3)
         assert torch.allclose(d[i], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_the_gradient_through_consistency_is_that_of_its_linear_map() -> None:
+    # x -> x + (H + d)^-1 (b - H x) is affine and self-adjoint: the adjoint test is the gradient test.
+    g = torch.Generator().manual_seed(2)
+    maps = torch.randn(3, 4, 5, dtype=torch.complex128, generator=g)
+    mask = (torch.rand(4, 5, generator=g) < 0.5).double()
+    operator = CartesianMRI(maps, mask)
+    y = operator(torch.randn(4, 5, dtype=torch.complex128, generator=g))
+    likelihood = Gaussian(operator, y, 0.2, weight=mask.unsqueeze(-3))
+    x, v, w = (torch.randn(4, 5, dtype=torch.complex128, generator=g) for _ in range(3))
+    x.requires_grad_()
+    (pulled,) = torch.autograd.grad(consistent(likelihood, x, 60, 0.3), x, w)
+    pushed = consistent(likelihood, x + v, 60, 0.3) - consistent(likelihood, x, 60, 0.3)
+    assert torch.allclose((w.conj() * pushed).sum().real, (pulled.conj() * v).sum().real, rtol=1e-8)
+    # and the data are honoured: the residual is smaller than before
+    with torch.no_grad():
+        assert bool(likelihood.chi2(consistent(likelihood, x, 60, 0.3)) < likelihood.chi2(x))
