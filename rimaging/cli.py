@@ -439,10 +439,9 @@ def _mask(path: str | None) -> Tensor | None:
 def _noise(text: str | None) -> float | Tensor | None:
     if text is None:
         return None
-    try:
-        return _number(text)
-    except OptionError:
+    if Path(text.partition("[")[0]).is_file():
         return _array(text, ("noise", "sigma"))
+    return _number(text)
 
 
 def _number(text: str) -> float:
@@ -451,7 +450,9 @@ def _number(text: str) -> float:
     try:
         return float(numerator) / (float(denominator) if slash else 1.0)
     except (ValueError, ZeroDivisionError):
-        raise OptionError(f"{text!r} is no number: give one such as 0.1 or 25/255") from None
+        raise OptionError(
+            f"{text!r} is neither a number, such as 0.1 or 25/255, nor a file: give one of them"
+        ) from None
 
 
 if __name__ == "__main__":

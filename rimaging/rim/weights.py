@@ -57,7 +57,7 @@ def load_weights(source: str | Path, sha256: str | None = None) -> tuple[RIM, di
             )
         rim = RIM(RIMConfig(**settings))
         rim.load_state_dict(tensors)
-    except (KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(
             f"{source} holds no RIM ({type(error).__name__}): give a file made by `rimaging train`"
         ) from None

@@ -26,7 +26,9 @@ def sample(generator: torch.Generator, batch: int, size: int) -> tuple[Gaussian,
 
 
 def trainer(out: Path, training: TrainingConfig = TRAINING) -> Trainer:
-    return Trainer(MODEL, training, sample, lambda rim: float(rim.input_scale.sum()), out)
+    return Trainer(
+        MODEL, training, sample, lambda rim: float(rim.cell.read.weight.detach().sum()), out
+    )
 
 
 def state(run: Trainer) -> dict[str, Tensor]:
@@ -93,7 +95,7 @@ def test_seeds_matter_and_repeat(tmp_path: Path) -> None:
         run.run()
     one, same = (state(run) for run in runs)
     assert all(torch.equal(one[name], same[name]) for name in one)
-    assert not torch.equal(one["rim.input_scale"], state(other)["rim.input_scale"])
+    assert not torch.equal(one["rim.cell.read.weight"], state(other)["rim.cell.read.weight"])
 
 
 def test_a_folder_of_another_run_and_a_damaged_state_are_refused(tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_divergence_is_said(tmp_path: Path) -> None:
     run = Trainer(MODEL, TRAINING, broken, lambda _: 0.0, tmp_path)
     with pytest.raises(DataError, match="step 1 is not finite"):
         run.run()
-    assert bool(torch.isfinite(run.rim.input_scale).all())
+    assert bool(torch.isfinite(run.rim.cell.read.weight).all())
 
 
 def test_starting_weights_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -107,9 +107,9 @@ def test_pickles_are_refused_and_never_run(tmp_path: Path, name: str) -> None:
 def test_values_that_are_not_finite_are_refused(saved: Path, bad: float) -> None:
     rim = RIM(CONFIG)
     with torch.no_grad():
-        rim.input_scale[0, 0] = bad
+        rim.cell.read.weight[0, 0] = bad
     save_weights(rim, saved, {})
-    with pytest.raises(WeightsError, match="not finite in input_scale"):
+    with pytest.raises(WeightsError, match="not finite in cell"):
         load_weights(saved)
 
 
@@ -128,7 +128,7 @@ def test_files_of_others_are_refused(saved: Path) -> None:
         ({"model": 5}, ""),
         ({"model": {"fine": "four"}}, ""),
         ({"model": {"fine": 8, "coarse": 4}}, ""),
-        ({"model": {"fine": 4, "coarse": 4}}, "input_scale"),
+        ({"model": {"fine": 4, "coarse": 4}}, "cell.read.weight"),
     ):
         rewritten(saved, card, drop)
         with pytest.raises(WeightsError) as error:
