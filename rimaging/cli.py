@@ -223,19 +223,12 @@ def restore(
     if kernel is not None:
         result = door.deblur(image, _array(kernel, ("kernel", "psf")), _noise(sigma))
     else:
-        from rimaging.datasets.open import open as open_measurement
-        from rimaging.operators.sampling import Sampling
-
-        pixels = open_measurement(image, kind="image").data
-        known = _mask(mask)
-        if known is None or tuple(known.shape) != tuple(pixels.shape[-2:]):
-            raise OptionError(f"the mask must have the size {tuple(pixels.shape[-2:])}: crop it")
-        level = _noise(sigma)
-        if level is None:
+        known, level = _mask(mask), _noise(sigma)
+        if known is None or level is None:
             raise OptionError(
                 "filling in needs --sigma: the noise, such as 1/255 where it is clean"
             )
-        result = door.restore(pixels * known, Sampling(known), level)
+        result = door.inpaint(image, known, level)
     _finish(result, output, report, overwrite)
 
 
@@ -355,7 +348,10 @@ def doctor() -> None:
 def benchmark(
     table: Annotated[Table, typer.Argument(help="Which table of docs/results.md.")],
     data: Annotated[Path | None, typer.Option(help="Root of the data; else RIMAGING_DATA.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Name or path; else those that are shipped for it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the table and pictures.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only so many images.")] = None,
 ) -> None:
     """Print a table of docs/results.md."""
@@ -366,7 +362,8 @@ def benchmark(
     if data is not None and not data.is_dir():
         raise FormatError(f"{data.name!r} is no folder: give the root of the data")
     run = import_module(f"rimaging.benchmark.{table.value}").main
-    run(data_root() if data is None else data, out, limit)
+    shipped = {Table.denoise: "image", Table.mri: "mri", Table.astro: "astro"}
+    run(data_root() if data is None else data, weights or shipped[table], limit, out)
 
 
 def _check_outputs(output: Path, report: Path | None, overwrite: bool) -> None:

@@ -28,6 +28,7 @@ from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.resampling import Bicubic
+from rimaging.operators.sampling import Sampling
 from rimaging.reconstruct import (
     Method,
     Reconstruction,
@@ -45,6 +46,7 @@ Boundary = Literal["reflect", "zero", "circular"]
 
 BLUR_STEPS = 8
 UPSCALE_STEPS = 24
+"""Also for filling in: where nothing was measured, the answer spreads from turn to turn."""
 
 
 def denoise(
@@ -168,6 +170,50 @@ def upscale(
 
     chosen = _method(method, weights, place, steps, UPSCALE_STEPS, last=scale / 255)
     chosen = replace(chosen, bytes_per_pixel=scale**2 * chosen.bytes_per_pixel)
+    result = run(picture.measurement, chosen, build=build, device=place, keep_steps=keep_steps)
+    return picture.present(result, image)
+
+
+def inpaint(
+    image: Source,
+    mask: Array,
+    sigma: float | Array,
+    weights: Weights = "image",
+    *,
+    method: MethodName = "plug-and-play",
+    steps: int | None = None,
+    device: str | torch.device | None = None,
+    keep_steps: bool = False,
+) -> Reconstruction:
+    """Fill in pixels that are missing: ``y = m x + n``.
+
+    Args:
+        image, weights, device, keep_steps: as for `denoise`; what it holds at missing pixels does
+            not matter.
+        mask: ``(y, x)``, 1 where a pixel is known, 0 where it is to be found.
+        sigma: standard deviation of the noise of known pixels, above zero; 1/255 of white is clean.
+        method: ``"plug-and-play"`` with a denoiser, or ``"rim"`` for weights trained to fill in.
+        steps: turns of plug-and-play, 24 by default; or steps of the RIM.
+
+    Raises:
+        ShapeError: a mask of another size. Else as for `denoise`.
+    """
+    place = choose_device(device)
+    known = to_tensor(mask, "mask")
+    picture = Picture.of(image, sigma)
+    pixels = picture.measurement.data
+    if known.shape != pixels.shape[-2:]:
+        raise ShapeError(
+            f"the mask has shape {tuple(known.shape)}, the image {tuple(pixels.shape[-2:])}: "
+            "give one value for each pixel"
+        )
+    known = (known > 0.5).to(pixels)
+    picture = replace(picture, measurement=replace(picture.measurement, data=known * pixels))
+
+    def build(piece: Measurement) -> Gaussian:
+        return _likelihood(piece, Sampling(known.to(piece.data)))
+
+    chosen = _method(method, weights, place, steps, UPSCALE_STEPS)
     result = run(picture.measurement, chosen, build=build, device=place, keep_steps=keep_steps)
     return picture.present(result, image)
 

@@ -193,3 +193,16 @@ def test_what_does_not_fit_is_refused(case: str, real_weights: Path) -> None:
 
 def test_the_package_has_the_door() -> None:
     assert rimaging.image.denoise is image.denoise
+
+
+def test_inpainting_keeps_what_is_known_and_ignores_what_is_not(real_weights: Path) -> None:
+    g = torch.Generator().manual_seed(0)
+    x = torch.rand(24, 20, generator=g)
+    mask = (torch.rand(24, 20, generator=g) < 0.7).float()
+    one = image.inpaint(x * mask, mask, 1e-3, weights=real_weights, steps=3).image
+    other = image.inpaint(x + 9 * (1 - mask), mask, 1e-3, weights=real_weights, steps=3).image
+    assert torch.equal(one, other)
+    known = mask > 0
+    assert float((one - x)[known].abs().max()) < 0.02
+    with pytest.raises(ShapeError, match="mask"):
+        image.inpaint(x, mask[:10], 1e-3, weights=real_weights)

@@ -98,7 +98,7 @@ def ssim(
             f"expected at least {WINDOW} x {WINDOW}: shave less or compare a larger image"
         )
     similarities = [
-        structural_similarity(a, b, win_size=WINDOW, data_range=data_range)  # type: ignore[no-untyped-call]
+        structural_similarity(a, b, win_size=WINDOW, data_range=data_range)
         for a, b in zip(
             truth.reshape(-1, *truth.shape[-2:]), guess.reshape(-1, *guess.shape[-2:]), strict=True
         )
