@@ -133,7 +133,7 @@ def test_sigterm_saves_says_how_to_go_on_and_exits_143(photographs: Path, tmp_pa
     card = tmp_path / "small.toml"
     card.write_text(
         'operator = "identity"\nsampler = "photographs"\n[model]\nfine = 4\ncoarse = 4\nsteps = 2\n'
-        "[training]\niterations = 60\nbatch = 2\nsize = 16\nvalidate_every = 5\n"
+        "[training]\niterations = 40\nbatch = 2\nsize = 16\nvalidate_every = 20\n"
     )
     straight, _ = train(load_experiment(card, [photographs]), tmp_path / "a")
     assert straight is not None
