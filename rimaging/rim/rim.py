@@ -30,6 +30,8 @@ class RIMConfig:
         consistency_iterations: conjugate-gradient steps by which each estimate is brought back to
             the data (`rimaging.rim.newton.consistent`); 0 leaves it to the network.
         consistency_damping: how strongly the network's estimate holds against the data there.
+        level: whether the network sees the local mean of the initial estimate. Without it a
+            constant background passes through untouched; with it the zero of a sky counts.
         fine: features at half resolution.
         coarse: features at quarter resolution.
     """
@@ -42,6 +44,7 @@ class RIMConfig:
     damping: float = 0.1
     consistency_iterations: int = 0
     consistency_damping: float = 0.5
+    level: bool = False
     fine: int = 32
     coarse: int = 64
 
@@ -53,7 +56,7 @@ class RIMConfig:
     def cell(self) -> CellConfig:
         """The sizes of the cell: estimate, score, perhaps Newton direction, and information."""
         directions = 2 if self.newton_iterations else 1
-        inputs = self.planes * (1 + directions) + self.channels + 1
+        inputs = self.planes * (1 + directions + self.level) + self.channels + 1
         return CellConfig(inputs, self.planes, self.fine, self.coarse)
 
 
@@ -184,7 +187,8 @@ class RIM(nn.Module):
                 images.append(direction / scale)
             seen = [self._planes(image) / frame.contrast for image in images]
         relative = (self._planes(step.estimate / scale) - frame.mean) / frame.contrast
-        inputs = torch.cat((relative, *seen, frame.information, 1 / frame.contrast), dim=1)
+        level = (frame.mean / frame.contrast,) if self.config.level else ()
+        inputs = torch.cat((relative, *seen, frame.information, 1 / frame.contrast, *level), dim=1)
         height, width = inputs.shape[-2:]
         device = inputs.device.type
         with torch.autocast(device, dtype=network_dtype, enabled=network_dtype is not None):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError, WeightsError
@@ -40,6 +41,8 @@ class TrainingConfig:
         late: 0 weighs all inference steps alike, 1 linearly rising weights.
         floor: added to the squared error in units of the noise's variance, so that flat patches do
             not outweigh all others.
+        blocks: weight of the same loss on means over 8 x 8 blocks, which holds flux and background
+            to account where the error of single pixels would hide theirs.
         checkpoint_steps: recompute inference steps in the backward pass, for memory.
         validate_every: optimiser steps between validations, curves and checkpoints.
         seed: of weights and samples.
@@ -54,6 +57,7 @@ class TrainingConfig:
     ema: float = 0.999
     late: float = 0.0
     floor: float = 0.01
+    blocks: float = 0.0
     checkpoint_steps: bool = False
     validate_every: int = 500
     seed: int = 0
@@ -80,25 +84,36 @@ def loss(
     axes: int,
     late: float,
     floor: float,
+    blocks: float = 0.0,
 ) -> Tensor:
     """``sum_t w_t mean_i log(mse_it / s_i^2 + floor)``: the PSNR that will be reported, smoothed.
 
     The logarithm makes items of any scale and difficulty count alike. ``w_t`` sums to one, between
-    uniform (``late`` 0) and proportional to ``t`` (``late`` 1).
+    uniform (``late`` 0) and proportional to ``t`` (``late`` 1). ``blocks`` times the same is added
+    for the means over 8 x 8 blocks, in units of the noise of such a mean.
     """
-    dims = tuple(range(-axes, 0))
     count = len(estimates)
     total = truth.new_zeros((), dtype=noise_scale.dtype)
     for index, estimate in enumerate(estimates, start=1):
         error = (estimate - truth) / noise_scale
-        power = (
-            (error.conj() * error).real.mean(dim=dims)
-            if error.is_complex()
-            else (error**2).mean(dim=dims)
-        )
         weight = (1 - late) / count + late * 2 * index / (count * (count + 1))
-        total = total + weight * torch.log(power + floor).mean()
+        total = total + weight * torch.log(_power(error, axes) + floor).mean()
+        if blocks:
+            total = total + blocks * weight * torch.log(_power(_blocks(error), axes) + floor).mean()
     return total
+
+
+def _power(error: Tensor, axes: int) -> Tensor:
+    squared = (error.conj() * error).real if error.is_complex() else error**2
+    return squared.mean(dim=tuple(range(-axes, 0)))
+
+
+def _blocks(error: Tensor) -> Tensor:
+    """Means over 8 x 8 blocks, in units of the noise of such a mean."""
+    planes = torch.view_as_real(error).movedim(-1, 0) if error.is_complex() else error
+    means = 8 * F.avg_pool2d(planes.reshape(-1, 1, *planes.shape[-2:]), 8)
+    means = means.reshape(*planes.shape[:-2], *means.shape[-2:])
+    return torch.complex(means[0], means[1]) if error.is_complex() else means
 
 
 class Trainer:
@@ -245,6 +260,7 @@ class Trainer:
             likelihood.item_axes,
             config.late,
             config.floor,
+            config.blocks,
         )
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()

@@ -49,7 +49,7 @@ def test_items_of_a_batch_do_not_see_each_other() -> None:
 
 
 def test_the_gradient_through_consistency_is_that_of_its_linear_map() -> None:
-    # x -> x + (H + d)^-1 (b - H x) is affine and self-adjoint: the adjoint test is the gradient test.
+    # x -> x + (H + d)^-1 (b - H x) is affine and self-adjoint, so this tests its gradient.
     g = torch.Generator().manual_seed(2)
     maps = torch.randn(3, 4, 5, dtype=torch.complex128, generator=g)
     mask = (torch.rand(4, 5, generator=g) < 0.5).double()

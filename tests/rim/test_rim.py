@@ -220,3 +220,11 @@ def test_wrong_kinds_are_refused() -> None:
         lively(REAL)(scan())
     with pytest.raises(OptionError, match="steps"):
         lively(REAL)(photograph((8, 8)), steps=0)
+
+
+def test_with_its_level_the_zero_of_the_sky_counts() -> None:
+    rim = lively(RIMConfig(steps=2, level=True, fine=8, coarse=8))
+    identity = Identity((20, 24), torch.float32)
+    one = rim(Gaussian(identity, Y, 0.1))[-1]
+    other = rim(Gaussian(identity, Y + 64.0, 0.1))[-1] - 64.0
+    assert distance(other, one) > 1e-2

@@ -150,3 +150,14 @@ def test_the_learning_rate_rises_then_falls_to_a_two_hundredth(tmp_path: Path) -
     assert max(rates) == pytest.approx(peak)
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] == pytest.approx(0.005 * peak)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1j])
+def test_block_means_are_held_to_account(factor: complex) -> None:
+    # A constant error e counts 8 e in a mean of 64 pixels, whose own noise is an eighth.
+    error, floor = 0.5, 0.1
+    truth = torch.zeros(2, 16, 24) * factor
+    pixel = math.log(error**2 + floor)
+    block = math.log((8 * error) ** 2 + floor)
+    value = loss([truth + error * factor], truth, torch.ones(2, 1, 1), 2, 0.0, floor, 0.3)
+    assert float(value) == pytest.approx(pixel + 0.3 * block, rel=1e-5)
