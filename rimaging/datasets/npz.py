@@ -74,7 +74,9 @@ def _read_npy(file: IO[bytes], stored: int, name: str) -> np.ndarray:
         )
         shape, fortran, dtype = read(buffer)
     except Exception as error:  # numpy parses the header as Python: any error of a parser
-        raise ValueError("no header of numpy") from error
+        raise FormatError(
+            f"array '{name}' has no header of numpy: it is damaged, save it again with numpy."
+        ) from error
     if dtype.hasobject:
         raise FormatError(
             f"array '{name}' is a pickle, refused: save it as numbers (dtype {dtype})."
