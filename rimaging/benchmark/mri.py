@@ -203,7 +203,8 @@ def tuning_protocol(sigma: str) -> list[str]:
         "PSNR in dB and SSIM (7 x 7) as fastMRI: data range = maximum of the reference, no crop.",
         "λ of each classical method tuned for its PSNR on the truth (* at an end of the range); "
         "CG 30, wavelets and TV 100 iterations.",
-        f"RIM: nothing tuned; sigma {sigma}, estimated from the undersampled data.",
+        "RIM: one setting for all scans; the damping of its consistency was chosen on this brain "
+        f"(docs/design/cell.md). Sigma {sigma}, estimated from the undersampled data.",
         f"seconds: one run without maps, on one CPU thread. BART: {program}.",
     ]
 
