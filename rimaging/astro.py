@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.background import sky_level
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.open import open
 from rimaging.datasets.sources import Array, Source, as_measurement, single
@@ -52,6 +53,7 @@ def deconvolve(
     target: float | None = None,
     weights: Weights = "astro",
     *,
+    background: float | None = None,
     method: MethodName = "rim",
     boundary: Boundary = "reflect",
     steps: int | None = None,
@@ -76,6 +78,9 @@ def deconvolve(
         target: FWHM of ``T`` in pixels; 0 deconvolves to points. By default 2, or the largest that
             a narrower PSF allows.
         weights: name, path or `RIM`; for ``method="rim"``.
+        background: level of the empty sky, in the units of the image; by default the clipped median
+            of each band. It is taken off before and put back after, since the zero of a sky is
+            something that the methods know.
         method: ``"rim"``; or, to compare with, ``"richardson-lucy"`` or ``"wiener"``, whose answer
             is then seen by the target.
         boundary: what lies outside of the image: ``"reflect"`` mirrors it; ``"valid"`` leaves it
@@ -100,6 +105,8 @@ def deconvolve(
     measurement = as_measurement(image, "sky", noise=noise, mask=mask, psf=given).completed()
     _check_psf(measurement)
     measurement, fwhm = _with_target(measurement, target)
+    measurement, level = _with_background(measurement, background)
+    above_sky = replace(measurement, data=measurement.data - level)
 
     def build(piece: Measurement) -> Gaussian:
         assert piece.psf is not None
@@ -113,14 +120,20 @@ def deconvolve(
     )
     chosen = replace(chosen, provenance={**chosen.provenance, "target_fwhm_pixels": fwhm})
     result = run(
-        measurement,
+        above_sky,
         chosen,
         build=build,
         finish=partial(centre_crop, size=measurement.data.shape[-2:]),
         device=place,
         keep_steps=keep_steps,
     )
-    return like(result, image)
+    found = replace(
+        result,
+        image=to_tensor(result.image) + level,
+        steps=[to_tensor(step) + level for step in result.steps],
+        measurement=measurement,
+    )
+    return like(found, image)
 
 
 def as_psf(psf: Psf) -> Tensor:
@@ -249,6 +262,22 @@ def _with_target(measurement: Measurement, target: float | None) -> tuple[Measur
     note = f"target FWHM {width:.2f} pixels, since the PSF is too narrow for {TARGET:g}"
     assumed = [*measurement.provenance.get("assumed", []), note]
     return replace(measurement, provenance={**measurement.provenance, "assumed": assumed}), width
+
+
+def _with_background(
+    measurement: Measurement, background: float | None
+) -> tuple[Measurement, Tensor]:
+    """The level of the empty sky ``(..., 1, 1)``, and a note where it was estimated."""
+    data = measurement.data
+    if background is not None:
+        if not math.isfinite(background):
+            raise DataError(f"background is {background}: give the level of the empty sky")
+        return measurement, data.new_full((*data.shape[:-2], 1, 1), background)
+    level = sky_level(data, measurement.mask)
+    said = ", ".join(f"{value:.4g}" for value in level.flatten().tolist()[:8])
+    note = f"background {said} (clipped median of each band), put back after"
+    assumed = [*measurement.provenance.get("assumed", []), note]
+    return replace(measurement, provenance={**measurement.provenance, "assumed": assumed}), level
 
 
 def _check_psf(measurement: Measurement) -> None:

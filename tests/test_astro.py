@@ -193,3 +193,15 @@ def test_what_does_not_fit_is_refused(case: str, real_weights: Path) -> None:
 
 def test_the_package_has_the_door() -> None:
     assert rimaging.astro.deconvolve is astro.deconvolve
+
+
+def test_a_background_comes_out_as_it_went_in(real_weights: Path) -> None:
+    g = torch.Generator().manual_seed(0)
+    y = torch.randn(40, 44, generator=g)
+    y[18:22, 20:24] += 30
+    one = astro.deconvolve(y, 3.0, 1.0, weights=real_weights).image
+    other = astro.deconvolve(y + 512, 3.0, 1.0, weights=real_weights)
+    assert torch.allclose(other.image - 512, one, atol=1e-2)
+    assert any("background" in note for note in other.provenance["assumed"])
+    given = astro.deconvolve(y + 512, 3.0, 1.0, weights=real_weights, background=512.0).image
+    assert torch.allclose(given - 512, one, atol=0.2)

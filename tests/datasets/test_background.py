@@ -1,0 +1,33 @@
+"""The level of the empty sky."""
+
+from __future__ import annotations
+
+import torch
+
+from rimaging.datasets.background import sky_level
+
+
+def sky() -> torch.Tensor:
+    g = torch.Generator().manual_seed(0)
+    planes = 3 * torch.randn(2, 80, 90, generator=g) + torch.tensor([100.0, -7.0])[:, None, None]
+    planes[:, 20:40, 30:50] += 500  # a source on a twentieth of the field
+    return planes
+
+
+def test_the_level_of_each_band_is_found_beside_sources() -> None:
+    assert torch.allclose(sky_level(sky()).flatten(), torch.tensor([100.0, -7.0]), atol=0.15)
+
+
+def test_it_scales_and_shifts_with_the_data() -> None:
+    y = sky()
+    assert torch.equal(sky_level(4 * y), 4 * sky_level(y))
+    assert torch.allclose(sky_level(y + 64), sky_level(y) + 64, atol=1e-3)
+
+
+def test_masked_pixels_do_not_count_and_an_empty_plane_is_zero() -> None:
+    y = sky()
+    mask = torch.ones(80, 90)
+    mask[:, 45:] = 0
+    changed = torch.where(mask > 0, y, torch.full_like(y, 1e6))
+    assert torch.equal(sky_level(changed, mask), sky_level(y, mask))
+    assert torch.equal(sky_level(y, torch.zeros(80, 90)), torch.zeros(2, 1, 1))
