@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rimaging import astro, image, mri
     from rimaging.datasets.measurement import Measurement
     from rimaging.datasets.open import open
-    from rimaging.reconstruct import Reconstruction
+    from rimaging.reconstruction import Reconstruction
 
 __version__ = "0.1.0"
 
@@ -26,7 +26,7 @@ __all__ = ["Measurement", "Reconstruction", "__version__", "astro", "image", "mr
 _DOORS = ("astro", "image", "mri")
 _HOMES = {
     "Measurement": "rimaging.datasets.measurement",
-    "Reconstruction": "rimaging.reconstruct",
+    "Reconstruction": "rimaging.reconstruction",
     "open": "rimaging.datasets.open",
 }
 

@@ -26,16 +26,8 @@ from rimaging.operators.target import (
     radius_squared,
     relative_kernel,
 )
-from rimaging.reconstruct import (
-    Method,
-    Reconstruction,
-    Weights,
-    centre_crop,
-    choose_device,
-    like,
-    rim_method,
-    run,
-)
+from rimaging.reconstruct import Method, Weights, choose_device, rim_method, run
+from rimaging.reconstruction import Reconstruction, centre_crop, like
 
 MethodName = Literal["rim", "richardson-lucy", "wiener"]
 Boundary = Literal["reflect", "valid"]

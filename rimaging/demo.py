@@ -25,7 +25,7 @@ from rimaging.operators.convolution import Convolution
 from rimaging.operators.espirit import espirit
 from rimaging.operators.fourier import Fourier
 from rimaging.operators.target import relative_kernel
-from rimaging.reconstruct import Reconstruction
+from rimaging.reconstruction import Reconstruction
 from rimaging.reports.diagnostics import Diagnostics
 from rimaging.reports.figures import Kind, strip
 from rimaging.reports.html import Chapter, Comparison, Method, Picture, report, save_report

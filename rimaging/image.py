@@ -29,15 +29,8 @@ from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling
-from rimaging.reconstruct import (
-    Method,
-    Reconstruction,
-    Weights,
-    choose_device,
-    like,
-    rim_method,
-    run,
-)
+from rimaging.reconstruct import Method, Weights, choose_device, rim_method, run
+from rimaging.reconstruction import Reconstruction, like
 from rimaging.solvers.cg import cg
 from rimaging.solvers.plug_and_play import plug_and_play
 

@@ -17,16 +17,8 @@ from rimaging.operators.calibration import calibration_shape
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.espirit import espirit
 from rimaging.operators.likelihood import Gaussian
-from rimaging.reconstruct import (
-    Method,
-    Reconstruction,
-    Weights,
-    centre_crop,
-    choose_device,
-    like,
-    rim_method,
-    run,
-)
+from rimaging.reconstruct import Method, Weights, choose_device, rim_method, run
+from rimaging.reconstruction import Reconstruction, centre_crop, like
 
 MethodName = Literal["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv"]
 

@@ -17,6 +17,7 @@ PACKAGE = CHECKOUT / "rimaging"
 
 BASE = {"errors", "typing"}
 ROOMS = BASE | {"catalogue", "operators", "rim", "datasets", "solvers", "mosaic", "reports"}
+WAY = {"reconstruct", "reconstruction"}
 DOORS = {"mri", "astro", "image"}
 # Experiments and the demonstration are users of the house: everything but the command line.
 USERS = {"experiment", "benchmark", "demo", "doctor"}
@@ -34,13 +35,15 @@ MAY_IMPORT = {
     "mosaic": BASE,
     "reports": BASE | {"operators"},
     "progress": BASE | {"rim"},
-    "reconstruct": ROOMS,
-    **{door: ROOMS | {"reconstruct"} for door in DOORS},
-    **{user: ROOMS | {"reconstruct"} | DOORS | (USERS - {user}) for user in USERS},
+    "reconstruction": ROOMS,
+    "reconstruct": ROOMS | {"reconstruction"},
+    **{door: ROOMS | WAY for door in DOORS},
+    **{user: ROOMS | WAY | DOORS | (USERS - {user}) for user in USERS},
     "cli": BASE
     | DOORS
     | USERS
-    | {"catalogue", "progress", "reconstruct", "datasets", "mosaic", "reports", "rim"},
+    | WAY
+    | {"catalogue", "progress", "datasets", "mosaic", "reports", "rim"},
 }
 
 # Imported inside the function that uses them, wherever that is.

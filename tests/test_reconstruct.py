@@ -18,7 +18,8 @@ from rimaging.operators.convolution import Convolution
 from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian, Poisson
 from rimaging.operators.target import gaussian_psf
-from rimaging.reconstruct import Reconstruction, reconstruct, weighted_residual
+from rimaging.reconstruct import reconstruct, weighted_residual
+from rimaging.reconstruction import Reconstruction
 
 SHAPE = (2, 3, 16, 18)
 

@@ -1,0 +1,5 @@
+"""`python -m rimaging.cli`."""
+
+from rimaging.cli import main
+
+main()

@@ -1,0 +1,68 @@
+"""The application: how a command is registered, and how an error is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from rimaging.errors import RimagingError
+
+app = typer.Typer(
+    name="rimaging",
+    help="Recurrent Inference Machines: undersampled MRI, blurred skies and noisy pictures in, "
+    "better images out.",
+    epilog="Try first: rimaging demo. RIMAGING_DEBUG=1 shows where an error arose.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command whose errors are one line on stderr: never a traceback."""
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            function(*args, **options)
+        except typer.Exit:
+            raise
+        except BrokenPipeError:
+            # Whoever read our output has left; nobody is there to be told.
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            raise typer.Exit(141) from None
+        except KeyboardInterrupt:
+            typer.echo("rimaging: interrupted", err=True)
+            raise typer.Exit(130) from None
+        except Exception as error:
+            if os.environ.get("RIMAGING_DEBUG") == "1":
+                raise
+            _fail(error)
+
+    return app.command()(run)
+
+
+def _fail(error: Exception) -> NoReturn:
+    code = 2
+    if isinstance(error, RimagingError):
+        message = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        what = Path(str(error.filename)).name if error.filename else "a file"
+        message = f"{what}: {error.strerror}: check the path, its permissions and the free space"
+    elif isinstance(error, MemoryError):
+        message = "not enough memory: use a smaller input, or a machine with more"
+    else:
+        code = 1
+        message = (
+            f"{type(error).__name__}: {error}: this is a defect of rimaging; "
+            "please report it with the output under RIMAGING_DEBUG=1"
+        )
+    typer.echo(f"rimaging: error: {' '.join(message.split())}", err=True)
+    raise typer.Exit(code)

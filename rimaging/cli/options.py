@@ -1,0 +1,97 @@
+"""Options that several commands share, and how their texts become values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rimaging.errors import FormatError, OptionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Input = Annotated[str, typer.Argument(help="The measurement; file.fits[SCI] names an extension.")]
+Output = Annotated[
+    Path, typer.Option("-o", "--output", help="Where the image goes; the suffix says the format.")
+]
+Page = Annotated[Path | None, typer.Option("--report", help="Also write a report to this .html.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Noise = Annotated[
+    str | None,
+    typer.Option(help="Standard deviation, a number or a file; estimated where it is left out."),
+]
+Method = Annotated[str, typer.Option(help="rim, or a classical method to compare with.")]
+Sigma = Annotated[
+    str | None,
+    typer.Option(help="Standard deviation of the noise, such as 25/255; else estimated."),
+]
+
+
+def weights_option(default: str) -> Any:
+    """The option that names weights."""
+    return typer.Option(help=f"Name, path or URL of weights ({default} by default).")
+
+
+def read_array(path: str, names: tuple[str, ...]) -> Tensor:
+    """The array of a file: of a .npz the one with a fitting name, or the only one."""
+    from rimaging.datasets.arrays import to_tensor
+    from rimaging.datasets.npz import load_arrays
+    from rimaging.datasets.open import open as open_measurement
+
+    if not path.endswith((".npz", ".npy")):
+        return open_measurement(path, kind="image").data
+    arrays = load_arrays(path)
+    name = next((n for n in names if n in arrays), None)
+    if name is None and len(arrays) > 1:
+        raise FormatError(
+            f"{Path(path).name!r} has {', '.join(arrays)}; expected {' or '.join(names)}: rename it"
+        )
+    name = next(iter(arrays)) if name is None else name
+    return to_tensor(arrays[name], name)
+
+
+def read_optional(path: str | None, names: tuple[str, ...]) -> Tensor | None:
+    """The array of a file, where one was given."""
+    return None if path is None else read_array(path, names)
+
+
+def read_psf(text: str | None) -> Tensor | str | float | None:
+    """A width, an array of a .npz, or whatever else the door reads by itself."""
+    if text is None:
+        return None
+    if text.endswith((".npz", ".npy")):
+        return read_array(text, ("psf", "psfs", "kernel"))
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def read_mask(path: str | None) -> Tensor | None:
+    """0 and 1; of a picture, white is 1."""
+    if path is None:
+        return None
+    mask = read_array(path, ("mask",))
+    return (mask > 0.5).to(mask.dtype)
+
+
+def read_noise(text: str | None) -> float | Tensor | None:
+    """A number, a fraction, or the array of a file."""
+    if text is None:
+        return None
+    if Path(text.partition("[")[0]).is_file():
+        return read_array(text, ("noise", "sigma"))
+    return read_number(text)
+
+
+def read_number(text: str) -> float:
+    """A number, or a fraction such as 25/255."""
+    numerator, slash, denominator = text.partition("/")
+    try:
+        return float(numerator) / (float(denominator) if slash else 1.0)
+    except (ValueError, ZeroDivisionError):
+        raise OptionError(
+            f"{text!r} is neither a number, such as 0.1 or 25/255, nor a file: give one of them"
+        ) from None

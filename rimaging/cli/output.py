@@ -1,0 +1,39 @@
+"""Where results go: refused before anything is computed, written after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from rimaging.errors import FormatError
+
+if TYPE_CHECKING:
+    from rimaging.reconstruction import Reconstruction
+
+
+def check_outputs(output: Path, report: Path | None, overwrite: bool) -> None:
+    """Refuse before anything is computed what could not be written after it."""
+    from rimaging.datasets.save import SUFFIXES
+
+    wanted: list[tuple[Path, tuple[str, ...]]] = [(output, SUFFIXES)]
+    if report is not None:
+        wanted.append((report, (".html",)))
+    for path, suffixes in wanted:
+        if not path.name.lower().endswith(suffixes):
+            raise FormatError(f"{path.name!r} has no suffix of {', '.join(suffixes)}: choose one")
+        if path.is_dir() or (path.exists() and not overwrite):
+            raise FormatError(f"{path.name!r} exists: choose another name, or give --overwrite")
+        if not path.parent.is_dir():
+            raise FormatError(f"the folder of {path.name!r} does not exist: create it first")
+
+
+def finish(result: Reconstruction, output: Path, report: Path | None, overwrite: bool) -> None:
+    """Write the image, and the report where one is wanted, and say so."""
+    result.save(output, overwrite=overwrite)
+    shape = " x ".join(map(str, result.image.shape))
+    typer.echo(f"wrote {output} ({shape}, chi2 {float(result.chi2):.3f} per measured value)")
+    if report is not None:
+        result.report(report)
+        typer.echo(f"wrote {report}")

@@ -1,0 +1,175 @@
+"""The noun that comes out of every door: an image, and what speaks for and against it."""
+
+from __future__ import annotations
+
+import base64
+import html as markup
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rimaging import __version__
+from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.measurement import Kind, Measurement
+from rimaging.datasets.save import save
+from rimaging.datasets.sources import Array
+from rimaging.reports.arrays import to_numpy
+from rimaging.reports.diagnostics import Diagnostics
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reconstruction:
+    """An image, and what speaks for and against it.
+
+    image: as NumPy or torch, whichever came in. residual: ``(y - A x) / sigma`` on the grid of the
+    data, 0 where nothing was measured. chi2: its mean square, 1 if the noise is as stated.
+    uncertainty: standard deviation of the image, where a method gives one. diagnostics: tests of
+    the residual, in words by ``diagnostics.verdicts()``. provenance: method, weights, settings, and
+    every assumption that was made. steps: the estimate after each step, if it was asked for.
+    estimate: the image as `rimaging.datasets` keeps it, where ``image`` has other axes or units.
+    """
+
+    image: Array
+    residual: Array
+    chi2: float
+    diagnostics: Diagnostics
+    provenance: dict[str, Any]
+    uncertainty: Array | None = None
+    measurement: Measurement | None = None
+    steps: list[Array] = field(default_factory=list)
+    estimate: Tensor | None = None
+
+    def save(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write the image in the format of the suffix, with geometry and provenance.
+
+        Raises FormatError: see `rimaging.datasets.save.save`.
+        """
+        return save(
+            path,
+            self._kept,
+            self.measurement,
+            residual=self.residual,
+            uncertainty=self.uncertainty,
+            provenance=self.provenance,
+            history=self._line(),
+            overwrite=overwrite,
+        )
+
+    def report(self, path: str | Path) -> Path:
+        """Write one HTML page: the data and the image under a slider, the residual, the facts."""
+        from rimaging.reports.figures import residual_plot
+        from rimaging.reports.html import Comparison, Picture, report, save_report
+
+        before = self._before()
+        shown = _middle(to_tensor(self._kept), 3 if self._colour else 2)
+        label = "zero-filled" if self._kind == "kspace" else "observed"
+        same = before is not None and _one_field(before, shown)
+        plot = residual_plot(planar(_middle(to_tensor(self.residual), 2)))
+        page = report(
+            f"Reconstruction by {self.provenance['method']}",
+            comparison=Comparison(
+                before=before, after=shown, kind=self._kind, labels=(label, "reconstructed")
+            )
+            if same and before is not None
+            else None,
+            diagnostics=self.diagnostics,
+            pictures=[
+                *([] if same else [Picture(title="image", image=shown, kind=self._kind)]),
+                Picture(
+                    title="Residual",
+                    image=plot,
+                    caption="What the image leaves unexplained, in units of the noise.",
+                ),
+            ],
+            provenance=self.provenance,
+        )
+        return save_report(path, page)
+
+    def _repr_html_(self) -> str:
+        """Show the image and the verdicts in a notebook."""
+        from rimaging.reports.html import preview
+
+        picture = base64.b64encode(preview(self._kept, self._kind, None, 512)).decode()
+        verdicts = "<br>".join(markup.escape(v.text) for v in self.diagnostics.verdicts())
+        return (
+            f'<figure><img alt="reconstruction" src="data:image/png;base64,{picture}">'
+            f"<figcaption>{markup.escape(self._line())}<br>{verdicts}</figcaption></figure>"
+        )
+
+    def __repr__(self) -> str:
+        kind = "torch" if isinstance(self.image, Tensor) else "NumPy"
+        return f"Reconstruction({kind} {tuple(self.image.shape)}, {self._line()})"
+
+    @property
+    def _kept(self) -> Array:
+        return self.image if self.estimate is None else self.estimate
+
+    @property
+    def _kind(self) -> Kind:
+        return "image" if self.measurement is None else self.measurement.kind
+
+    @property
+    def _colour(self) -> bool:
+        shape = self._kept.shape
+        return self._kind == "image" and len(shape) > 2 and shape[-3] == 3
+
+    def _line(self) -> str:
+        weights = self.provenance.get("weights")
+        named = f" {weights['name']} {weights['sha256'][:12]}" if weights else ""
+        return f"rimaging {__version__} {self.provenance['method']}{named}, chi2 {self.chi2:.3f}"
+
+    def _before(self) -> Tensor | None:
+        """The data as a picture: of k-space the zero-filled image of the middle slice."""
+        if self.measurement is None:
+            return None
+        if self._kind != "kspace":
+            return _middle(self.measurement.data, 3 if self._colour else 2)
+        from rimaging.solvers.zero_filled import zero_filled
+
+        kspace = _middle(self.measurement.data, 3)
+        image = zero_filled(kspace, kspace.new_ones(kspace.shape[-2:], dtype=torch.float32))
+        return centre_crop(image, (self._kept.shape[-2], self._kept.shape[-1]))
+
+
+def like(result: Reconstruction, source: object) -> Reconstruction:
+    """Give arrays as the source came: torch for tensors and measurements, else NumPy."""
+    if isinstance(source, Tensor | Measurement):
+        return result
+    uncertainty = result.uncertainty
+    return replace(
+        result,
+        image=to_numpy(result.image),
+        residual=to_numpy(result.residual),
+        uncertainty=None if uncertainty is None else to_numpy(uncertainty),
+        steps=[to_numpy(step) for step in result.steps],
+    )
+
+
+def centre_crop(image: Tensor, size: Sequence[int]) -> Tensor:
+    """The middle ``size`` of the last two axes, beginning at ``(n - m) // 2``; never enlarged."""
+    for axis, length in zip((-2, -1), size, strict=True):
+        if image.shape[axis] > length:
+            image = image.narrow(axis, (image.shape[axis] - length) // 2, length)
+    return image
+
+
+def planar(array: Tensor) -> Tensor:
+    """With two axes at least, as a picture has."""
+    return array if array.ndim > 1 else array[None]
+
+
+def _middle(array: Tensor, axes: int) -> Tensor:
+    while array.ndim > axes:
+        array = array[len(array) // 2]
+    return array
+
+
+def _one_field(before: Tensor, after: Tensor) -> bool:
+    """Whether two pictures have the same shape, up to an enlargement."""
+    if before.ndim != after.ndim:
+        return False
+    return before.shape[-2] * after.shape[-1] == before.shape[-1] * after.shape[-2]
