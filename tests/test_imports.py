@@ -234,4 +234,4 @@ def test_every_public_name_of_the_package_loads() -> None:
     for name in rimaging.__all__:
         assert getattr(rimaging, name) is not None
     with pytest.raises(AttributeError, match="Reconstruction"):
-        rimaging.reconstruction  # noqa: B018 - asking for it is the test
+        rimaging.recontruction  # noqa: B018 - a misspelt name is the test
