@@ -19,7 +19,7 @@ from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian, Poisson
 from rimaging.operators.target import gaussian_psf
 from rimaging.reconstruct import reconstruct, weighted_residual
-from rimaging.reconstruction import Reconstruction
+from rimaging.reconstruction import Reconstruction, like
 
 SHAPE = (2, 3, 16, 18)
 
@@ -166,7 +166,7 @@ def test_a_result_that_is_not_finite_is_no_result(real_weights: Path) -> None:
 
 def test_numpy_comes_of_arrays_and_paths_and_torch_of_tensors(real_weights: Path) -> None:
     result = reconstruct(picture(), real_weights, keep_steps=True)
-    assert isinstance(house.like(result, stack()).image, Tensor)
-    numpy: Reconstruction = house.like(result, stack().numpy())
+    assert isinstance(like(result, stack()).image, Tensor)
+    numpy: Reconstruction = like(result, stack().numpy())
     arrays = [numpy.image, numpy.residual, *numpy.steps]
     assert all(isinstance(array, np.ndarray) for array in arrays)
