@@ -7,11 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rimaging.rim.lengths import StepLengths
 from rimaging.typing import LikelihoodLike
 
 
 def newton_direction(
-    likelihood: LikelihoodLike, x: Tensor, score: Tensor, iterations: int, damping: float
+    likelihood: LikelihoodLike,
+    x: Tensor,
+    score: Tensor,
+    iterations: int,
+    damping: float,
+    lengths: StepLengths | None = None,
 ) -> Tensor:
     """Solve ``(s^2 A* W A + damping) d = s^2 score`` by ``iterations`` of conjugate gradients.
 
@@ -24,9 +30,14 @@ def newton_direction(
         score: the gradient of the log-likelihood there.
         iterations: conjugate-gradient steps, at least 1.
         damping: at least 0; with 0 the number of iterations regularises.
+        lengths: step lengths that the parts of one image share, recorded here or replayed.
     """
     variance = likelihood.noise_scale**2
+    if lengths is not None and lengths.replaying:
+        return _replayed(likelihood, x, variance * score, iterations, damping, lengths)
     dims = tuple(range(-likelihood.item_axes, 0))
+    if lengths is not None:
+        dims = (0, *dims)  # the parts of an image, joined
     residual = variance * score
     direction = torch.zeros_like(residual)
     conjugate = residual
@@ -40,20 +51,52 @@ def newton_direction(
         direction = direction + step * conjugate
         residual = residual - step * image
         fresh = _power(residual, dims)
-        conjugate = (
-            residual + torch.where(power > tiny, fresh / power.clamp_min(tiny), 0.0) * conjugate
-        )
+        ratio = torch.where(power > tiny, fresh / power.clamp_min(tiny), 0.0)
+        conjugate = residual + ratio * conjugate
         power = fresh
+        if lengths is not None:
+            lengths.record(step, ratio)
     return direction
 
 
-def consistent(likelihood: LikelihoodLike, x: Tensor, iterations: int, damping: float) -> Tensor:
+def _replayed(
+    likelihood: LikelihoodLike,
+    x: Tensor,
+    residual: Tensor,
+    iterations: int,
+    damping: float,
+    lengths: StepLengths,
+) -> Tensor:
+    """The same recurrence with lengths that are given: a fixed, local filter of ``residual``."""
+    variance = likelihood.noise_scale**2
+    direction = torch.zeros_like(residual)
+    conjugate = residual
+    for _ in range(iterations):
+        step, ratio = lengths.replay()
+        image = variance * likelihood.curvature(x, conjugate) + damping * conjugate
+        direction = direction + step * conjugate
+        residual = residual - step * image
+        conjugate = residual + ratio * conjugate
+    return direction
+
+
+def consistent(
+    likelihood: LikelihoodLike,
+    x: Tensor,
+    iterations: int,
+    damping: float,
+    lengths: StepLengths | None = None,
+) -> Tensor:
     """Bring an estimate back to the data: ``x + (s^2 A* W A + damping)^-1 s^2 score(x)``.
 
     This is the mode of the likelihood times a Gaussian around ``x`` of variance ``s^2 / damping``:
     what was measured well follows the data, the rest stays. It is differentiable in ``x``; the
-    backward pass solves the same (self-adjoint) system for the gradient, without a tape.
+    backward pass solves the same (self-adjoint) system for the gradient, without a tape. With
+    ``lengths`` (inference only) see `newton_direction`.
     """
+    if lengths is not None:
+        score = likelihood.score(x)
+        return x + newton_direction(likelihood, x, score, iterations, damping, lengths)
     moved: Tensor = _Consistent.apply(x, likelihood, iterations, damping)  # type: ignore[no-untyped-call]
     return moved
 

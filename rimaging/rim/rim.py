@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rimaging.errors import OptionError, ShapeError
 from rimaging.rim.cell import CellConfig, MultiscaleCell, State
+from rimaging.rim.lengths import StepLengths
 from rimaging.rim.newton import consistent, newton_direction
 from rimaging.typing import LikelihoodLike
 
@@ -110,6 +111,7 @@ class RIM(nn.Module):
         *,
         network_dtype: torch.dtype | None = None,
         checkpoint_steps: bool = False,
+        lengths: StepLengths | None = None,
     ) -> list[Tensor]:
         """Infer: the estimate after each step, first to last.
 
@@ -120,6 +122,8 @@ class RIM(nn.Module):
             steps: how many; by default as in training.
             network_dtype: bfloat16 for the network alone, under autocast.
             checkpoint_steps: trade time for memory in training.
+            lengths: step lengths that the tiles of one image share; by default each item has its
+                own, from inner products over all of it.
 
         Raises:
             OptionError: fewer than one step.
@@ -130,7 +134,7 @@ class RIM(nn.Module):
             raise OptionError(
                 f"steps must be at least 1, got {steps}: leave it out for the default"
             )
-        x = self.initial(likelihood) if x0 is None else x0
+        x = self.initial(likelihood, lengths) if x0 is None else x0
         self._check(x)
         frame = self.frame(likelihood, x)
         step = Step(x, self.initial_state(x))
@@ -141,15 +145,15 @@ class RIM(nn.Module):
                     self.step, likelihood, step, frame, network_dtype, use_reentrant=False
                 )
             else:
-                step = self.step(likelihood, step, frame, network_dtype)
+                step = self.step(likelihood, step, frame, network_dtype, lengths)
             estimates.append(step.estimate)
         return estimates
 
-    def initial(self, likelihood: LikelihoodLike) -> Tensor:
+    def initial(self, likelihood: LikelihoodLike, lengths: StepLengths | None = None) -> Tensor:
         """Conjugate gradients from zero, stopped early: the regularised least-squares start."""
         x = likelihood.zeros()
         return newton_direction(
-            likelihood, x, likelihood.score(x), self.config.initial_iterations, 0.0
+            likelihood, x, likelihood.score(x), self.config.initial_iterations, 0.0, lengths
         )
 
     def frame(self, likelihood: LikelihoodLike, x: Tensor) -> Frame:
@@ -171,6 +175,7 @@ class RIM(nn.Module):
         step: Step,
         frame: Frame,
         network_dtype: torch.dtype | None = None,
+        lengths: StepLengths | None = None,
     ) -> Step:
         """One step of inference from an explicit estimate and state."""
         scale = likelihood.noise_scale
@@ -182,7 +187,12 @@ class RIM(nn.Module):
             images = [scale * score]
             if self.config.newton_iterations:
                 direction = newton_direction(
-                    likelihood, x, score, self.config.newton_iterations, self.config.damping
+                    likelihood,
+                    x,
+                    score,
+                    self.config.newton_iterations,
+                    self.config.damping,
+                    lengths,
                 )
                 images.append(direction / scale)
             seen = [self._planes(image) / frame.contrast for image in images]
@@ -200,7 +210,7 @@ class RIM(nn.Module):
                 self.config.consistency_iterations,
                 self.config.consistency_damping,
             )
-            estimate = consistent(likelihood, estimate, iterations, damping)
+            estimate = consistent(likelihood, estimate, iterations, damping, lengths)
         return Step(estimate, state)
 
     def _check(self, x: Tensor) -> None:
