@@ -16,7 +16,7 @@ from rimaging.datasets.guard import check_declared, existing_file, expanded, ide
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import FormatError
 
-__all__ = ["centre_cropped", "read_nifti", "write_nifti"]
+__all__ = ["read_nifti", "write_nifti"]
 
 
 def read_nifti(path: str | Path) -> Measurement:
@@ -54,17 +54,6 @@ def read_nifti(path: str | Path) -> Measurement:
     if filled:
         provenance["assumed"] = [f"{filled} NaN voxels masked and filled with the median"]
     return Measurement(kind="image", data=data, mask=mask, affine=affine, provenance=provenance)
-
-
-def centre_cropped(
-    affine: np.ndarray, original: tuple[int, ...], cropped: tuple[int, ...]
-) -> np.ndarray:
-    """Move an affine to the centre crop of the last two axes, which begins at (n - m) // 2."""
-    moved = affine.copy()
-    # the affine counts (x, y), arrays (y, x)
-    skipped = [(original[axis] - cropped[axis]) // 2 for axis in (-1, -2)]
-    moved[:3, 3] += affine[:3, :2] @ np.array(skipped, dtype=np.float64)
-    return moved
 
 
 def write_nifti(

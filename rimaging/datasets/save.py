@@ -13,9 +13,10 @@ from torch import Tensor
 
 from rimaging import __version__
 from rimaging.datasets.fits_writer import write_fits
+from rimaging.datasets.geometry import centre_cropped
 from rimaging.datasets.hdf5 import write_hdf5
 from rimaging.datasets.measurement import Measurement
-from rimaging.datasets.nifti import centre_cropped, write_nifti
+from rimaging.datasets.nifti import write_nifti
 from rimaging.datasets.npz import write_npy, write_npz
 from rimaging.datasets.picture import write_picture
 from rimaging.errors import FormatError

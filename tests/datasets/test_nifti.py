@@ -6,10 +6,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from rimaging.datasets.nifti import centre_cropped, read_nifti, write_nifti
+from rimaging.datasets.nifti import read_nifti, write_nifti
 from rimaging.errors import FormatError
 
 OBLIQUE = np.array(
@@ -68,15 +66,6 @@ def test_unknown_geometry_is_not_invented(tmp_path: Path) -> None:
     assert header.get_xyzt_units()[0] == "unknown"
     write_nifti(path, VOLUME, np.eye(4), scanner=False, description="x")
     assert int(nibabel.load(path).header["sform_code"]) == 2
-
-
-@given(st.integers(4, 9), st.integers(4, 9), st.data())
-def test_a_centre_crop_stays_where_it_was(rows: int, columns: int, data: st.DataObject) -> None:
-    h, w = data.draw(st.integers(1, rows)), data.draw(st.integers(1, columns))
-    top, left = (rows - h) // 2, (columns - w) // 2
-    affine = centre_cropped(OBLIQUE, (3, rows, columns), (3, h, w))
-    before = OBLIQUE @ np.array([left, top, 1, 1])
-    assert np.allclose(affine @ np.array([0, 0, 1, 1]), before)
 
 
 def test_the_same_volume_gives_the_same_bytes(tmp_path: Path) -> None:
