@@ -18,7 +18,7 @@ from rimaging.benchmark import bart
 from rimaging.benchmark.baselines import Row, magnitude, mri_baselines
 from rimaging.benchmark.scans import BRAIN, CALIBRATION, PATTERNS, SIDE, Scan, real, simulated
 from rimaging.benchmark.table import Table, number, publish
-from rimaging.datasets.noise import estimate_kspace_noise
+from rimaging.datasets.kspace_noise import estimate_kspace_noise
 from rimaging.datasets.npz import load_arrays
 from rimaging.errors import FormatError
 from rimaging.operators.cartesian import CartesianMRI

@@ -10,11 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rimaging.datasets.noise import (
-    estimate_band_noise,
-    estimate_image_noise,
-    estimate_kspace_noise,
-)
+from rimaging.datasets.kspace_noise import estimate_kspace_noise
+from rimaging.datasets.noise import estimate_band_noise, estimate_image_noise
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sampled import find_sampled
 from rimaging.errors import DataError, OptionError, ShapeError
@@ -22,6 +19,8 @@ from rimaging.errors import DataError, OptionError, ShapeError
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
+    from rimaging.datasets.fits_beams import Beams
+    from rimaging.datasets.section import Section
     from rimaging.operators.likelihood import Gaussian
 
 __all__ = ["Kind", "Measurement"]
@@ -41,6 +40,8 @@ class Measurement:
     mask: 1 where measured, 0 where not, broadcastable to (..., y, x); columns (x,) do for k-space.
     maps: coil sensitivities (..., coil, y, x). psf: point spread function (..., y, x).
     units: of ``data``, as its file writes them. header: the whole FITS header.
+    quality: the flags of its pixels as their file has them, kept for what is written; ``mask`` says
+        which of them count. beams: of a radio image. section: the part of the file that was read.
     affine: (4, 4) from indices (x, y, slice), that is the axes of an image backwards, to
         millimetres to the right, front and top (RAS+), as NIfTI stores volumes.
     reference: a better image of the same thing, for comparison only.
@@ -58,6 +59,9 @@ class Measurement:
     psf: Tensor | None = None
     units: str | None = None
     header: Header | None = None
+    quality: np.ndarray | None = None
+    beams: Beams | None = None
+    section: Section | None = None
     affine: np.ndarray | None = None
     reference: Tensor | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -106,7 +110,7 @@ class Measurement:
             if self.kind == "kspace":
                 assert mask is not None
                 noise = estimate_kspace_noise(self.data, mask)
-                notes.append(f"noise {noise:.4g} estimated from the outer samples of k-space")
+                notes.append(f"noise {noise:.4g} estimated from k-space itself")
             elif self.kind == "sky" and self.data.ndim > 2:
                 noise = estimate_band_noise(self.data, mask)
                 notes.append("noise of each band estimated from differences of neighbouring pixels")

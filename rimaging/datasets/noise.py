@@ -1,4 +1,4 @@
-"""Robust estimates of the noise of a measurement, for where nobody states it."""
+"""Robust estimates of the noise of images, for where nobody states it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn.functional import max_pool2d
 
 from rimaging.errors import DataError
 
-__all__ = ["estimate_band_noise", "estimate_image_noise", "estimate_kspace_noise"]
+__all__ = ["estimate_band_noise", "estimate_image_noise"]
 
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
 LARGEST = 1 << 22  # samples looked at; more cannot change the third digit
@@ -53,31 +53,6 @@ def estimate_band_noise(data: Tensor, mask: Tensor | None) -> Tensor:
     return torch.tensor(sigmas, dtype=data.dtype, device=data.device).reshape(
         *data.shape[:-2], 1, 1
     )
-
-
-def estimate_kspace_noise(kspace: Tensor, mask: Tensor) -> float:
-    """Estimate the noise per real component of k-space (..., coil, y, x) from its outer corners.
-
-    Of the samples where ``mask`` (..., y, x) is above zero, the twentieth farthest from the
-    centre (relative to the acquired extent of each axis) hardly holds signal:
-    sigma = 1.4826 median|component|.
-
-    Raises DataError where nothing was sampled, or the estimate is zero.
-    """
-    sampled = (mask.reshape(-1, *mask.shape[-2:]) > 0).any(dim=0)
-    rows, columns = torch.nonzero(sampled, as_tuple=True)
-    if rows.numel() == 0:
-        raise DataError("the sampling mask is zero everywhere: expected at least one sample.")
-    squared = torch.zeros(rows.shape)
-    for index, length in ((rows, kspace.shape[-2]), (columns, kspace.shape[-1])):
-        offset = (index - length // 2).abs().to(torch.float32).cpu()
-        squared += (offset / offset.max().clamp_min(1)) ** 2
-    count = min(max(rows.numel() // 20, 64), rows.numel())
-    outer = squared.topk(count).indices.to(rows.device)
-    samples = kspace[..., rows[outer], columns[outer]].flatten()
-    samples = samples[samples != 0]  # slices or repetitions that were sampled less
-    parts = torch.view_as_real(samples).flatten()
-    return _sigma(parts.abs(), "the outer samples of k-space are all zero", parts)
 
 
 def _sigma(magnitudes: Tensor, empty: str, data: Tensor) -> float:

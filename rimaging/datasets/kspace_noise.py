@@ -1,0 +1,163 @@
+"""The noise of k-space, for where nobody states it.
+
+Two estimates, both too high where signal leaks into them, never too low:
+
+outer: the samples farthest from the centre hardly hold signal, unless edges are sharp;
+calibration: all patches of the fully sampled centre, over coils and neighbours, lie in a small
+subspace (as ESPIRiT uses it), so the lowest eigenvalues of their Gram matrix hold noise alone.
+How these grow with the noise follows no simple law, since patches overlap and the signal takes
+its share of the dimensions; so noise of known strength is added to the data, and the estimate is
+read off the growth: ``S(sigma^2 + tau^2) / S(sigma^2) = 1 + tau^2 / sigma^2``.
+
+Source: of low-rank patches and noise, Veraart et al., NeuroImage 142 (2016) 394; of adding noise
+to measure noise, Cook and Stefanski, J. Am. Stat. Assoc. 89 (1994) 1314.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rimaging.errors import DataError
+from rimaging.operators.calibration import calibration_shape
+
+__all__ = ["estimate_kspace_noise"]
+
+ITEMS = 8  # slices looked at, of a volume
+BLOCK = 40  # largest side of the calibration region looked at
+DIMENSIONS = 256  # most entries (coil, neighbour) of a patch
+SHARE = 0.15  # of the eigenvalues, counted from the lowest
+ROUNDS = 2
+DRAWS = 2
+BALANCING = 3  # rounds that bring coils to one scale
+CLEAR = 0.95  # below this part of the outer estimate, the other one is not lower by chance
+FLOOR = 0.1  # lower still, errors of the coil maps outweigh the noise whatever it is
+
+
+def estimate_kspace_noise(kspace: Tensor, mask: Tensor) -> float:
+    """Estimate the noise per real component of k-space (..., coil, y, x), its mean over coils.
+
+    The root mean square of ``sigma`` over coils, the median over at most eight slices. ``mask``
+    (..., y, x) is above zero where something was measured. The same data give the same number,
+    and ``c y`` gives ``c sigma``.
+
+    Raises DataError where nothing was sampled, or the estimate is zero.
+    """
+    if not bool((mask > 0).any()):
+        raise DataError("the sampling mask is zero everywhere: expected at least one sample.")
+    coils, ny, nx = kspace.shape[-3:]
+    items = kspace.reshape(-1, coils, ny, nx)
+    masks = (mask > 0).expand(*kspace.shape[:-3], ny, nx).reshape(-1, ny, nx)
+    chosen = torch.linspace(0, len(items) - 1, min(ITEMS, len(items))).round().long().tolist()
+    found = [_of_item(items[i], masks[i]) for i in chosen if bool((items[i] != 0).any())]
+    sigma = float(torch.tensor(found).median()) if found else 0.0
+    # what float32 rounds away is no noise
+    if sigma <= torch.finfo(torch.float32).eps * float(kspace.abs().max()):
+        raise DataError(
+            "the noise is estimated as zero (the data look noise-free): give noise=sigma."
+        )
+    return sigma
+
+
+def _of_item(kspace: Tensor, mask: Tensor) -> float:
+    """The estimate of one item (coil, y, x)."""
+    outer = _outer_scale(kspace, mask)
+    scale = float(outer.square().mean().sqrt())
+    heard = outer > 0
+    if not bool(heard.any()):
+        return 0.0
+    block, side = _calibration(kspace[heard].to(torch.complex128), mask)
+    if side == 0:
+        return scale
+    # coils of unlike noise would spread its eigenvalues: all are brought to one scale first
+    coils = outer[heard]
+    coils = coils * _balance(block / coils[:, None, None], side)
+    ratio = _null_scale(block / coils[:, None, None], side)
+    null = ratio * float((coils.square().sum() / len(outer)).sqrt())
+    return max(null, FLOOR * scale) if null < CLEAR * scale else scale
+
+
+def _outer_scale(kspace: Tensor, mask: Tensor) -> Tensor:
+    """``sigma`` of each coil, from the twentieth of the samples farthest from the centre.
+
+    Distances are relative to the acquired extent of each axis. ``|n|^2`` of complex noise has the
+    median ``2 ln 2 sigma^2``.
+    """
+    rows, columns = torch.nonzero(mask & (kspace != 0).any(dim=0), as_tuple=True)
+    squared = torch.zeros(rows.shape, dtype=torch.float64)
+    for index, length in ((rows, kspace.shape[-2]), (columns, kspace.shape[-1])):
+        offset = (index - length // 2).abs().to(torch.float64).cpu()
+        squared += (offset / offset.max().clamp_min(1)) ** 2
+    count = min(max(rows.numel() // 20, 64), rows.numel())
+    outer = squared.topk(count).indices.to(rows.device)
+    power = torch.view_as_real(kspace[:, rows[outer], columns[outer]].to(torch.complex128))
+    middle: Tensor = power.square().sum(dim=-1).median(dim=1).values
+    return (middle / (2 * math.log(2))).sqrt()
+
+
+def _calibration(kspace: Tensor, mask: Tensor) -> tuple[Tensor, int]:
+    """The calibration region (coil, y, x), and the side of patches that it has enough of, or 0."""
+    height, width = calibration_shape(mask, BLOCK)
+    coils, ny, nx = kspace.shape
+    sides = [
+        side
+        for side in range(1, min(height, width) + 1)
+        if 8 <= coils * side**2 <= min(DIMENSIONS, (height - side + 1) * (width - side + 1) // 2)
+    ]
+    top, left = ny // 2 - height // 2, nx // 2 - width // 2
+    return kspace[:, top : top + height, left : left + width], sides[-1] if sides else 0
+
+
+def _balance(block: Tensor, side: int) -> Tensor:
+    """Factors (coil,) of the noise of each coil: what the lowest eigenvectors find there."""
+    factors = torch.ones(len(block), dtype=torch.float64, device=block.device)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(BALANCING):
+        matrix = _patches(block / factors[:, None, None], side)
+        vectors = torch.linalg.eigh(matrix.mH @ matrix)[1]
+        lowest = vectors[:, : max(3, round(2 * SHARE * vectors.shape[1]))]
+        white = _patches(_noise(block, generator), side)
+        found, expected = (
+            ((x @ lowest) @ lowest.mH).abs().square().sum(dim=0).reshape(len(block), -1).sum(dim=1)
+            for x in (matrix, white)
+        )
+        ratio = found / expected
+        factors = factors * (ratio / ratio.mean()).clamp(0.25, 4)
+    return factors
+
+
+def _null_scale(block: Tensor, side: int) -> float:
+    """``sigma`` of a block (coil, y, x) whose coils have the same, at most 1."""
+    lowest = _lowest(block, side)
+    generator = torch.Generator().manual_seed(0)
+    variance = 1.0
+    for _ in range(ROUNDS):
+        grown = 0.0
+        for _ in range(DRAWS):
+            added = variance**0.5 * _noise(block, generator)
+            grown += _lowest(block + added, side) / DRAWS
+        if grown <= lowest:
+            return math.inf
+        variance = min(max(variance * lowest / (grown - lowest), FLOOR**2), 1.0)
+    return variance**0.5
+
+
+def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
+    """White noise of ``sigma = 1`` per real component; torch's own has half that variance."""
+    noise = torch.randn(like.shape, generator=generator, dtype=like.dtype)
+    return 2**0.5 * noise.to(like.device)
+
+
+def _lowest(block: Tensor, side: int) -> float:
+    """Sum of the lowest eigenvalues of the Gram matrix of all patches of a block (coil, y, x)."""
+    matrix = _patches(block, side)
+    energy = torch.linalg.eigvalsh(matrix.mH @ matrix).clamp_min(0)
+    return float(energy[: max(3, round(SHARE * len(energy)))].sum())
+
+
+def _patches(block: Tensor, side: int) -> Tensor:
+    """All patches (patch, coil side side) of a block (coil, y, x)."""
+    patches = block.unfold(1, side, 1).unfold(2, side, 1).permute(1, 2, 0, 3, 4)
+    return patches.flatten(2).flatten(0, 1)
