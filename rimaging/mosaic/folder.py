@@ -1,0 +1,187 @@
+"""`out.run`: the plan of a run and its fingerprint, its receipts, and the store on its way."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from rimaging import __version__
+from rimaging.errors import FormatError, OptionError
+from rimaging.mosaic import receipts, store
+from rimaging.mosaic.sources import Description
+from rimaging.mosaic.task import Task, digest
+from rimaging.mosaic.tiles import Grid, Unit
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the values of an output, and so all that a resumed run must share.
+
+    source: as `rimaging.mosaic.sources.describe` gives it. header: cards for a FITS output, one for
+    each line. notes: what to write down of it, such as the seam error and the weights' name.
+    """
+
+    source: Description
+    grid: Grid
+    task: Task
+    header: str = ""
+    notes: dict[str, Any] | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a fingerprint is made of, by name; large values as digests."""
+        options = {
+            f"option {name}": digest(json.dumps(value, sort_keys=True)) if _large(value) else value
+            for name, value in self.task.settings.items()
+        }
+        identity = self.source.get("identity", {})
+        return {
+            "version": __version__,
+            **{f"input {name}": value for name, value in identity.items()},
+            "shape": list(self.grid.shape),
+            "tile": list(self.grid.unit),
+            "halo": self.grid.halo,
+            "factory": self.task.factory,
+            "planes": list(self.task.planes),
+            **options,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """One name for all of it."""
+        return digest(json.dumps(self.settings, sort_keys=True))
+
+
+def _large(value: Any) -> bool:
+    return len(json.dumps(value)) > 200
+
+
+class RunFolder:
+    """The folder of a run beside its output: ``out.fits`` and ``out.run``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.plan = path / "plan.json"
+        self.receipts = path / "receipts"
+        self.store = path / "tiles.zarr"
+        self.lock = path / "lock"
+        self.quarantine = path / "quarantine.json"
+        self.complete = path / "complete.json"
+
+    @classmethod
+    def beside(cls, output: Path) -> RunFolder:
+        """The folder that belongs to an output."""
+        return cls(output.with_suffix(".run"))
+
+    def start(self, recipe: Recipe) -> None:
+        """Make the folder ready for a new run."""
+        self.receipts.mkdir(parents=True, exist_ok=True)
+        store.forget()
+        store.create(self.store, recipe.grid, recipe.task.planes)
+        text = json.dumps(
+            {
+                "fingerprint": recipe.fingerprint,
+                "settings": recipe.settings,
+                "source": recipe.source,
+                "grid": asdict(recipe.grid),
+                "task": asdict(recipe.task),
+                "header": recipe.header,
+                "notes": recipe.notes,
+            },
+            indent=1,
+        )
+        # Last, and at once: a folder with a plan is a folder that can be resumed.
+        write_whole(self.plan, text)
+
+    def resume(self, recipe: Recipe) -> None:
+        """Check that this run is that of ``recipe``; raises OptionError naming what changed."""
+        settings = self._read()["settings"]
+        changed = [
+            name
+            for name in sorted(settings.keys() | recipe.settings.keys())
+            if settings.get(name) != json.loads(json.dumps(recipe.settings.get(name)))
+        ]
+        if changed:
+            told = "; ".join(
+                f"{name} was {_short(settings.get(name))}, is {_short(recipe.settings.get(name))}"
+                for name in changed
+            )
+            raise OptionError(
+                f"{self.path.name!r} cannot be resumed, since this changed: {told}. Undo it, or "
+                "remove the folder to start again"
+            )
+        store.sweep(self.store)
+
+    def recipe(self) -> Recipe:
+        """The recipe of the run that is here; raises FormatError for a damaged folder."""
+        found = self._read()
+        try:
+            grid = {name: value for name, value in found["grid"].items()}
+            task = found["task"]
+            recipe = Recipe(
+                source=found["source"],
+                grid=Grid(tuple(grid["shape"]), tuple(grid["unit"]), grid["halo"]),
+                task=Task(**{**task, "planes": tuple(task["planes"])}),
+                header=found["header"],
+                notes=found["notes"],
+            )
+        except (KeyError, TypeError, AttributeError):
+            raise FormatError(
+                f"{self.plan.name} of {self.path.name!r} is no plan of ours"
+            ) from None
+        if digest(json.dumps(found["settings"], sort_keys=True)) != found["fingerprint"]:
+            raise FormatError(f"{self.plan.name} of {self.path.name!r} was changed: start again")
+        return recipe
+
+    def done(self, recipe: Recipe) -> dict[int, receipts.Receipt]:
+        """Receipts of units whose shards are there with the size that they had."""
+        found, _ = receipts.read_receipts(self.receipts)
+        return {
+            index: receipt
+            for index, receipt in found.items()
+            if index < len(recipe.grid)
+            and all(
+                self._stored(plane, recipe.grid[index]) == written.stored
+                for plane, written in receipt.planes.items()
+            )
+        }
+
+    def _stored(self, plane: str, unit: Unit) -> int:
+        try:
+            return store.shard_path(self.store, plane, unit).stat().st_size
+        except OSError:
+            return -1
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(self.plan.read_text())
+        except (OSError, ValueError):
+            raise FormatError(
+                f"{self.path.name!r} holds no plan of a run: remove it and start again"
+            ) from None
+        return found
+
+
+@lru_cache(maxsize=4)
+def recipe_of(folder: str, fingerprint: str) -> Recipe:
+    """The recipe in a folder, read once in a process for each fingerprint."""
+    return RunFolder(Path(folder)).recipe()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a small file under a temporary name, and rename it when it is safe on the disk."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 40 else f"{text[:12]}..."
