@@ -1,186 +1,166 @@
-"""FITS images in and out: data, noise, quality and the whole header.
+"""FITS images in: data, noise, quality, PSF, beams and the whole header.
 
 `file.fits[SCI]`, `file.fits[SCI,2]` and `file.fits[1]` choose an extension; .gz, .bz2 and
 tile-compressed files are read as they are. Beside the image, its companions are read: ERR,
-VARIANCE or UNCERT (noise), WHT (relative noise), DQ or MASK (mask), PSF or PSFIMAGE.
+VARIANCE, VAR_* or UNCERT (noise), WHT (relative noise), DQ or MASK (mask), PSF or PSFIMAGE, BEAMS.
 """
 
 from __future__ import annotations
 
-import math
-import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
-from rimaging.datasets.arrays import fill_invalid, to_tensor
-from rimaging.datasets.fits_companions import mask_of, noise_of
-from rimaging.datasets.guard import check_declared, existing_file, expanded, identity
+from rimaging.datasets.arrays import fill_invalid
+from rimaging.datasets.fits_axes import check_sky_axes, spectral_axis
+from rimaging.datasets.fits_beams import Beams, read_beams
+from rimaging.datasets.fits_companions import FLAGS, Companions, mask_of, noise_of
+from rimaging.datasets.fits_header import saturation, without_lookups
+from rimaging.datasets.fits_open import (
+    SMALL,
+    Extension,
+    FitsFile,
+    is_compressed,
+    open_fits,
+    split_extension,
+    whole_header,
+)
+from rimaging.datasets.guard import existing_file, identity
 from rimaging.datasets.measurement import Measurement
-from rimaging.errors import FormatError, RimagingError
+from rimaging.datasets.section import Section, find_section
+from rimaging.errors import DataError, FormatError
 
 if TYPE_CHECKING:
-    from astropy.io.fits import HDUList, Header
+    from astropy.io.fits import Header
 
-__all__ = ["open_fits", "read_fits", "read_psfs", "split_extension"]
+__all__ = ["read_fits", "read_fits_array", "read_psfs"]
 
-# What astropy raises on damaged files, besides its own VerifyError.
-DAMAGE = (OSError, ValueError, TypeError, LookupError, EOFError, MemoryError)
+ROLES = {
+    "ERR": "ERR",
+    "VARIANCE": "VAR",
+    "VAR": "VAR",
+    "VAR_POISSON": "VAR",
+    "VAR_RNOISE": "VAR",
+    "VAR_FLAT": "VAR",
+    "UNCERT": "UNCERT",
+    "WHT": "WHT",
+    "DQ": "DQ",
+    "MASK": "MASK",
+    "PSF": "PSF",
+    "PSFIMAGE": "PSF",
+}
+"""What an extension is for the image of its version, by its name."""
 
-
-def split_extension(path: str | Path) -> tuple[Path, str | int | tuple[str, int] | None]:
-    """Split "file.fits[SCI,2]" into the path and the extension: name, number, or both."""
-    match = re.fullmatch(r"(.*)\[([^\[\]]+)\]", str(path))
-    if match is None or Path(path).exists():
-        return Path(path), None
-    name, _, version = match[2].partition(",")
-    if name.strip().isdigit() and not version:
-        return Path(match[1]), int(name)
-    try:
-        return Path(match[1]), (name.strip(), int(version)) if version else name.strip()
-    except ValueError:
-        raise FormatError(
-            f"extension [{match[2]}] is unclear, expected [1], [SCI] or [SCI,2]."
-        ) from None
-
-
-@contextmanager
-def open_fits(path: Path) -> Iterator[HDUList]:
-    """Open a FITS file after comparing every header with the bytes that are there.
-
-    Raises FormatError for damaged and truncated files, negative or absurd sizes, and
-    data that do not have the DATASUM that their header states.
-    """
-    from astropy.io import fits
-
-    path = existing_file(path)
-    with path.open("rb") as file:
-        packed = file.read(3)[:2] in (b"\x1f\x8b", b"BZ")
-    source: Any = expanded(path) if packed else path
-    stored = source.getbuffer().nbytes if packed else path.stat().st_size
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # non-standard cards of old files
-        try:
-            with fits.open(source, memmap=False, lazy_load_hdus=True) as hdus:
-                _check_sizes(hdus, stored, path.name)
-                yield hdus
-        except RimagingError:
-            raise
-        except (*DAMAGE, fits.VerifyError) as error:
-            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-            raise FormatError(
-                f"{path.name!r} is no FITS file, or damaged ({reason}): fetch it again."
-            ) from error
-
-
-def _check_sizes(hdus: HDUList, stored: int, name: str) -> None:
-    index = 0
-    while True:
-        try:
-            hdu = hdus[index]
-        except IndexError:
-            return
-        header = hdu.header
-        axes = [header.get(f"NAXIS{i + 1}", 0) for i in range(int(header.get("NAXIS", 0)))]
-        if any(not isinstance(length, int) or length < 0 for length in axes):
-            raise FormatError(f"{name!r}[{index}] has axes {axes}, expected lengths >= 0: damaged.")
-        declared = math.prod(axes) * abs(int(header.get("BITPIX", 8))) // 8 if axes else 0
-        plain = hdu.is_image and not _is_compressed(hdu)
-        there = max(stored - hdu.fileinfo()["datLoc"], 0) if plain else declared
-        if declared > there:
-            raise FormatError(
-                f"{name!r}[{index}] declares {declared} bytes of data and {there} are there: the "
-                "file is truncated or its header is wrong, fetch it again."
-            )
-        if hdu.is_image and hdu.shape:
-            check_declared(math.prod(hdu.shape) * 4, stored, f"{name!r}[{index}]")
-        index += 1
+LOSSY = ("RICE_1", "RICE_ONE", "HCOMPRESS_1", "PLIO_1")
 
 
 def read_fits(
-    path: str | Path, extension: str | int | tuple[str, int] | None = None
+    path: str | Path,
+    extension: Extension | None = None,
+    *,
+    region: str | Path | None = None,
+    channels: str | None = None,
 ) -> Measurement:
-    """Read an image (..., y, x) with its noise, mask, PSF and whole header.
+    """Read an image (..., y, x) with its noise, mask, PSF, beams and whole header.
 
     Without an extension: SCI, IMAGE, or else the first extension that holds an image. Scaled
-    integers (BSCALE, BZERO, BLANK) become float32 in native byte order. NaN pixels
-    are filled with the median and get weight 0.
+    integers (BSCALE, BZERO, BLANK) become float32 in native byte order. NaN pixels, and those at or
+    above SATURATE, are filled with the median and get weight 0. With ``region`` or ``channels``
+    (see `find_section`) only that part is read; its WCS is that of the part.
 
-    Raises FormatError for what cannot be read, naming the extensions that exist.
+    Raises FormatError for what cannot be read, naming the extensions that exist; OptionError and
+    ShapeError for regions, DataError for values that cannot be.
     """
     bare, found = split_extension(path)
     extension = found if extension is None else extension
     bare = existing_file(bare)
-    with open_fits(bare) as hdus:
-        index, notes = _choose(hdus, extension, bare.name)
-        header = _whole_header(hdus, index)  # before the data: astropy drops BSCALE with them
-        data = to_tensor(_data(hdus, index, bare.name), "image")
-        units = header.get("BUNIT")
-        version = hdus[index].ver
-        companions = _companions(hdus, index, version, tuple(data.shape), bare.name)
-        telescope = str(header.get("TELESCOP", ""))
-    if data.ndim < 2:
-        raise FormatError(
-            f"{bare.name!r}[{index}] has shape {tuple(data.shape)}, expected (..., y, x)."
-        )
-    mask = mask_of(companions, telescope)
+    with open_fits(bare) as file:
+        index, notes = _choose(file, extension)
+        header, more = without_lookups(whole_header(file, index))
+        notes += more
+        shape = tuple(file.hdus[index].shape)
+        check_sky_axes(header, len(shape), f"{file.name!r}[{index}]")
+        section = find_section(shape, header, region, channels)
+        data = torch.from_numpy(file.array(index, section))
+        if data.numel() == 0:
+            raise DataError(f"{file.name!r}[{index}] is empty, shape {shape}.")
+        companions, psf = _companions(file, index, shape, section)
+        beams = read_beams(file.hdus, header, shape, file.name, notes)
+        if section is None or file.stored <= SMALL:
+            digest = identity(bare)
+        else:
+            digest = "unknown: only a section was read"
+        if is_compressed(file.hdus[index]) and file.hdus[index].header.get("BITPIX", 0) < 0:
+            kind = str(file.hdus[index].compression_type)
+            if kind in LOSSY:
+                notes.append(f"{kind} compression of float pixels, which lost some precision")
+    if section is not None:
+        psf, beams = _of_channels(psf, beams, section, spectral_axis(header, len(shape)))
+        header = section.header(header)
+    quality = next((companions[role][0] for role in FLAGS if role in companions), None)
+    _keep_planes(header, companions)
+    mask = mask_of(companions, str(header.get("TELESCOP", "")))
+    mask = _without_saturated(data, mask, header, notes)
     data, mask, filled = fill_invalid(data, mask)
     if filled:
         notes.append(f"{filled} NaN pixels masked and filled with the median")
     noise, mask = noise_of(companions, data, mask, notes)
+    units = header.get("BUNIT")
     provenance: dict[str, Any] = {
         "format": "FITS",
         "file": bare.name,
         "extension": index,
-        "sha256": identity(bare),
-        "companions": sorted(companions),
+        "sha256": digest,
+        "companions": sorted([*companions, *(["PSF"] if psf is not None else [])]),
     }
+    if section is not None:
+        provenance["section"] = section.text()
     if notes:
         provenance["assumed"] = notes
-    psf = companions.get("PSF")
     return Measurement(
         kind="sky",
         data=data,
         noise=noise,
         mask=mask,
-        psf=None if psf is None else to_tensor(psf[0], "PSF"),
+        psf=psf,
         units=str(units) if units else None,
         header=header,
+        quality=quality,
+        beams=beams,
+        section=section,
         provenance=provenance,
     )
+
+
+def read_fits_array(path: str | Path, section: Section | None = None) -> Tensor:
+    """Read the image that [extension] names, or the first, as it is: no mask, nothing filled.
+
+    Of an array that has the shape of a ``section``'s whole, that section alone.
+    """
+    bare, extension = split_extension(path)
+    with open_fits(bare) as file:
+        index, _ = _choose(file, extension)
+        return torch.from_numpy(file.array(index, section))
 
 
 def read_psfs(path: str | Path) -> list[Tensor]:
     """Read every image of a FITS file as a PSF or stamp, or the one that [extension] names."""
     bare, extension = split_extension(path)
-    with open_fits(bare) as hdus:
-        if extension is not None:
-            index, _ = _choose(hdus, extension, bare.name)
-            return [to_tensor(_data(hdus, index, bare.name), "PSF")]
-        images = _images(hdus)
-        if not images:
+    with open_fits(bare) as file:
+        indices = file.images() if extension is None else [_choose(file, extension)[0]]
+        if not indices:
             raise FormatError(f"{bare.name!r} holds no image, expected a PSF.")
-        return [to_tensor(_data(hdus, index, bare.name), "PSF") for index in images]
+        return [torch.from_numpy(file.array(index)) for index in indices]
 
 
-def _images(hdus: HDUList) -> list[int]:
-    return [i for i, hdu in enumerate(hdus) if hdu.is_image and len(hdu.shape) >= 2]
-
-
-def _choose(
-    hdus: HDUList, extension: str | int | tuple[str, int] | None, name: str
-) -> tuple[int, list[str]]:
+def _choose(file: FitsFile, extension: Extension | None) -> tuple[int, list[str]]:
     """Index of the image that was asked for, and notes on a choice that was ours."""
-    images = _images(hdus)
-    listing = ", ".join(f"[{i}] {hdus[i].name or 'unnamed'} {hdus[i].shape}" for i in images[:8])
+    images, hdus = file.images(), file.hdus
     if not images:
         raise FormatError(
-            f"{name!r} holds tables or visibilities and no image, expected an image (y, x): "
+            f"{file.name!r} holds tables or visibilities and no image, expected an image (y, x): "
             "make one first (this version reads no visibilities)."
         )
     if extension is not None:
@@ -189,64 +169,76 @@ def _choose(
         except KeyError:
             index = -1
         if index not in images:
-            raise FormatError(f"{name!r} has no image {extension!r}; it has {listing}.")
+            raise FormatError(f"{file.name!r} has no image {extension!r}; it has {file.listing()}.")
         return index, []
     for wanted in ("SCI", "IMAGE"):
         named = [i for i in images if hdus[i].name == wanted]
         if named:
-            index = named[0]
             more = len(named) - 1
             what = f"{more} further {wanted} extensions not read" if more else ""
-            return index, [what] if what else []
+            return named[0], [what] if what else []
     if len(images) > 1:
         return images[0], [f"first of {len(images)} images read; choose another with [{images[1]}]"]
     return images[0], []
 
 
-def _data(hdus: HDUList, index: int, name: str) -> np.ndarray:
-    hdu = hdus[index]
-    # before the data are touched, which rewrites the header; 0 means stated and wrong
-    if not _is_compressed(hdu) and 0 in (hdu.verify_datasum(), hdu.verify_checksum()):
-        raise FormatError(
-            f"{name!r}[{index}] does not have the checksum that its header states: bytes were "
-            "changed, fetch it again."
-        )
-    return np.asarray(hdu.data)
-
-
-def _is_compressed(hdu: Any) -> bool:
-    from astropy.io import fits
-
-    return isinstance(hdu, fits.CompImageHDU)
-
-
-def _whole_header(hdus: HDUList, index: int) -> Header:
-    """Give the header of the image, followed by the primary cards that it lacks."""
-    header = hdus[index].header.copy()
-    if index > 0:
-        header.extend(hdus[0].header.copy(strip=True), unique=True)
-    return header
-
-
 def _companions(
-    hdus: HDUList, index: int, version: int, shape: tuple[int, ...], name: str
-) -> dict[str, tuple[np.ndarray, Header]]:
-    """Extensions that describe the chosen one: of its version, and of its shape unless a PSF."""
-    roles = {
-        "ERR": "ERR",
-        "VARIANCE": "VAR",
-        "UNCERT": "UNCERT",
-        "WHT": "WHT",
-        "DQ": "DQ",
-        "MASK": "MASK",
-        "PSF": "PSF",
-        "PSFIMAGE": "PSF",
-    }
-    found = {}
-    for i in _images(hdus):
-        role = roles.get(hdus[i].name)
-        if i == index or role is None or hdus[i].ver != version:
+    file: FitsFile, index: int, shape: tuple[int, ...], section: Section | None
+) -> tuple[Companions, Tensor | None]:
+    """Extensions that describe the chosen one: of its version, on its pixels; and the PSF.
+
+    The parts of a variance (VAR_POISSON, VAR_RNOISE, VAR_FLAT) are added up.
+    """
+    version = file.hdus[index].ver
+    found: Companions = {}
+    psf = None
+    for i in file.images():
+        hdu = file.hdus[i]
+        role = ROLES.get(hdu.name)
+        if i == index or role is None or hdu.ver != version:
             continue
-        if role == "PSF" or tuple(hdus[i].shape) == shape:
-            found[role] = (_data(hdus, i, name), hdus[i].header)
-    return found
+        own = tuple(hdu.shape)
+        if role == "PSF":
+            psf = torch.from_numpy(file.array(i))
+        elif own == shape[len(shape) - len(own) :]:
+            values = file.array(i, section, flags=role in FLAGS)
+            if role == "VAR" and role in found:
+                values = values + found[role][0]
+            found[role] = (values, hdu.header)
+    return found, psf
+
+
+def _of_channels(
+    psf: Tensor | None, beams: Beams | None, section: Section, axis: int | None
+) -> tuple[Tensor | None, Beams | None]:
+    """The PSFs and beams of the channels of a section, where there is one for each."""
+    if axis is None:
+        return psf, beams
+    start, end = section.ranges[axis]
+    if psf is not None and psf.ndim >= -axis and psf.shape[axis] == section.whole[axis]:
+        psf = psf.narrow(axis, start, end - start)
+    return psf, None if beams is None else beams.channels(slice(start, end))
+
+
+def _keep_planes(header: Header, companions: Companions) -> None:
+    """Keep the names of the bits (LSST's MP_ cards) with the flags."""
+    for role in FLAGS:
+        if role in companions:
+            for card in companions[role][1].cards:
+                if card.keyword.startswith("MP_"):
+                    long = "HIERARCH " if len(card.keyword) > 8 else ""
+                    header[f"{long}{card.keyword}"] = (card.value, card.comment)
+
+
+def _without_saturated(
+    data: Tensor, mask: Tensor | None, header: Header, notes: list[str]
+) -> Tensor | None:
+    """Mask the pixels at or above SATURATE: their value says only that they are brighter."""
+    level = saturation(header)
+    full = data >= level
+    count = int(full.sum())
+    if not count:
+        return mask
+    notes.append(f"{count} pixels at or above SATURATE {level:g} masked")
+    good = (~full).to(torch.float32)
+    return good if mask is None else mask * good

@@ -15,7 +15,13 @@ from rimaging.errors import DataError
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-__all__ = ["mask_of", "noise_of"]
+__all__ = ["FLAGS", "Companions", "mask_of", "noise_of"]
+
+Companions = dict[str, tuple[np.ndarray, "Header"]]
+"""Role (ERR, VAR, UNCERT, WHT, DQ, MASK) -> its array and header."""
+
+FLAGS = ("DQ", "MASK")
+"""Roles that hold bits."""
 
 BAD_PLANES = ("BAD", "SAT", "CR", "NO_DATA")
 """LSST mask planes that spoil a pixel; the others (DETECTED, EDGE, ...) do not."""
@@ -31,7 +37,7 @@ UNCERTAINTIES = {
 """Power that makes sigma of what UTYPE (of astropy's CCDData) says."""
 
 
-def mask_of(companions: dict[str, tuple[np.ndarray, Header]], telescope: str) -> Tensor | None:
+def mask_of(companions: Companions, telescope: str) -> Tensor | None:
     """1 where no companion calls the pixel bad."""
     good: np.ndarray | None = None
     if "DQ" in companions:
@@ -51,7 +57,7 @@ def mask_of(companions: dict[str, tuple[np.ndarray, Header]], telescope: str) ->
 
 
 def noise_of(
-    companions: dict[str, tuple[np.ndarray, Header]],
+    companions: Companions,
     data: Tensor,
     mask: Tensor | None,
     notes: list[str],

@@ -16,6 +16,7 @@ __all__ = ["check_declared", "existing_file", "expanded", "identity"]
 GIB = 1 << 30
 FREE = 64 << 20  # bytes that anything may expand to
 RATIO = 200  # beyond FREE: expanded over stored; noisy data hardly reach 10
+AHEAD = 256 << 20  # bytes that a blank beginning may be ahead of that
 
 
 def existing_file(path: str | Path) -> Path:
@@ -39,22 +40,30 @@ def check_declared(declared: int, stored: int, what: str) -> None:
 def expanded(path: Path) -> io.BytesIO:
     """Expand a .gz or .bz2 file in memory, at most 200-fold beyond 64 MiB.
 
-    Raises FormatError for one that expands further, is truncated or damaged.
+    Raises FormatError, within a second, for one that expands further; and for one that is truncated
+    or damaged.
     """
     stored = path.stat().st_size
     limit = max(FREE, RATIO * stored)
-    with path.open("rb") as file:
-        start = file.read(3)
+    refused = FormatError(
+        f"{path.name!r} holds {stored} bytes and expands beyond {limit >> 20} MiB or has a long "
+        f"blank start, expected at most {RATIO}-fold: expand it yourself if you trust it."
+    )
     buffer = io.BytesIO()
     try:
-        with (bz2.open if start == b"BZh" else gzip.open)(path, "rb") as stream:
-            while block := stream.read(1 << 20):
-                if buffer.tell() + len(block) > limit:
-                    raise FormatError(
-                        f"{path.name!r} holds {stored} bytes and expands beyond {limit >> 20} MiB, "
-                        f"expected at most {RATIO}-fold: expand it yourself if you trust it."
-                    )
-                buffer.write(block)
+        with path.open("rb") as file:
+            start = file.read(3)
+            if start[:2] == b"\x1f\x8b" and stored > 18:
+                file.seek(-4, io.SEEK_END)
+                if int.from_bytes(file.read(4), "little") > limit:  # what gzip itself declares
+                    raise refused
+            file.seek(0)
+            with (bz2.open if start == b"BZh" else gzip.open)(file, "rb") as stream:
+                while block := stream.read(1 << 20):
+                    size = buffer.tell() + len(block)
+                    if size > min(limit, AHEAD + RATIO * file.tell()):
+                        raise refused
+                    buffer.write(block)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise FormatError(
             f"{path.name!r} is damaged or truncated ({error}): fetch it again."

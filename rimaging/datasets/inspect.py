@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rimaging.datasets.fits import open_fits, split_extension
+from rimaging.datasets.fits_open import open_fits, split_extension
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.open import open, sniff
@@ -106,10 +106,10 @@ def _listing(path: Path, form: str) -> str:
             f"{name} {array.shape} {array.dtype}" for name, array in load_arrays(path).items()
         )
     if form == "fits":
-        with open_fits(path) as hdus:
+        with open_fits(path) as file:
             parts = [
                 f"[{i}] {hdu.name or 'unnamed'} {hdu.shape if hdu.is_image else 'table'}"
-                for i, hdu in enumerate(hdus)
+                for i, hdu in enumerate(file.hdus)
             ]
         rest = f", and {len(parts) - 6} more" if len(parts) > 6 else ""
         return ", ".join(parts[:6]) + rest

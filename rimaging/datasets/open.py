@@ -12,27 +12,38 @@ from typing import Literal
 from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
-from rimaging.datasets.fits import read_fits, read_psfs, split_extension
+from rimaging.datasets.fits import read_fits, read_fits_array
+from rimaging.datasets.fits_open import split_extension
 from rimaging.datasets.guard import existing_file
 from rimaging.datasets.hdf5 import read_hdf5
 from rimaging.datasets.measurement import KINDS, Kind, Measurement
 from rimaging.datasets.nifti import read_nifti
 from rimaging.datasets.npz import NAMES, load_arrays, read_npz
 from rimaging.datasets.picture import TIFF, read_picture
+from rimaging.datasets.section import Section
+from rimaging.datasets.tree import is_zarr, read_asdf, read_zarr
 from rimaging.errors import FormatError, OptionError
 
 __all__ = ["open", "open_array", "sniff"]
 
-KNOWN = "HDF5 (fastMRI), .npz, .npy, FITS, NIfTI, PNG, JPEG, TIFF"
+KNOWN = "HDF5 (fastMRI), .npz, .npy, FITS, ASDF, Zarr, NIfTI, PNG, JPEG, TIFF"
 
 Role = Literal["psf", "mask", "maps", "noise", "reference"]
 
 
-def open(path: str | Path, *, kind: Kind | None = None) -> Measurement:
+def open(
+    path: str | Path,
+    *,
+    kind: Kind | None = None,
+    region: str | Path | None = None,
+    channels: str | None = None,
+) -> Measurement:
     """Read a measurement from a file of any format that is known.
 
     "file.fits[SCI]" chooses an extension. ``kind`` overrules the guess: a FITS image or picture may
     be a "sky" (then give it a PSF) or an "image" (nothing but noise), a .npy array "kspace".
+    ``region`` ("x0:x1,y0:y1" or a DS9 region) and ``channels`` ("a:b") read a part of a FITS, ASDF
+    or Zarr image, see `rimaging.datasets.section.find_section`.
 
     Raises FormatError for missing, damaged and unknown files, OptionError for a kind that
     the file cannot be.
@@ -43,10 +54,16 @@ def open(path: str | Path, *, kind: Kind | None = None) -> Measurement:
     form = sniff(bare)
     if extension is not None and form != "fits":
         raise FormatError(f"[{extension}] given for a {form} file: only FITS has extensions.")
+    if (region is not None or channels is not None) and form not in ("fits", "asdf", "zarr"):
+        raise OptionError(f"a region given for a {form} file: only FITS, ASDF and Zarr have one.")
     if form == "npz":
         measurement = read_npz(bare, kind=kind)
     elif form == "fits":
-        measurement = read_fits(bare, extension)
+        measurement = read_fits(bare, extension, region=region, channels=channels)
+    elif form == "asdf":
+        measurement = read_asdf(bare, region=region, channels=channels)
+    elif form == "zarr":
+        measurement = read_zarr(bare, region=region, channels=channels)
     elif form == "hdf5":
         measurement = read_hdf5(bare)
     elif form == "nifti":
@@ -62,15 +79,16 @@ def open(path: str | Path, *, kind: Kind | None = None) -> Measurement:
     return replace(measurement, kind=kind, psf=measurement.psf if kind == "sky" else None)
 
 
-def open_array(path: str | Path, role: Role) -> Tensor:
+def open_array(path: str | Path, role: Role, section: Section | None = None) -> Tensor:
     """Read one companion of a measurement: its "psf", "mask", "maps", "noise" or "reference".
 
     A .npy, a .npz with an array of one of the names of that role or a lone array, a FITS image
-    (``file.fits[ERR]``) or a picture.
+    (``file.fits[ERR]``) or a picture. Of an array on the pixels of a whole image of which a
+    ``section`` was read, that section.
 
     Raises FormatError where the array is not found.
     """
-    bare, extension = split_extension(path)
+    bare, _ = split_extension(path)
     form = sniff(bare)
     if form == "npz":
         arrays = load_arrays(bare)
@@ -80,18 +98,25 @@ def open_array(path: str | Path, role: Role) -> Tensor:
             raise FormatError(
                 f"{bare.name!r} has {', '.join(arrays)}, expected one of {', '.join(names)}."
             )
-        return to_tensor(arrays[found], role)
+        return _cut(to_tensor(arrays[found], role), section)
     if form == "fits":
-        # the first image, as `open` chooses it, but as it is: without mask or filling
-        return read_psfs(bare if extension is None else path)[0]
-    return open(path).data
+        # the image that `open` chooses, but as it is: without mask or filling
+        return read_fits_array(path, section)
+    return _cut(open(path).data, section)
+
+
+def _cut(array: Tensor, section: Section | None) -> Tensor:
+    index = None if section is None else section.index(tuple(array.shape))
+    return array if index is None else array[index]
 
 
 def sniff(path: str | Path) -> str:
-    """Tell hdf5, npz, fits, nifti or picture from the first bytes of a file.
+    """Tell hdf5, npz, fits, asdf, zarr, nifti or picture from the first bytes of a file.
 
     Raises FormatError, with a way on, for everything else.
     """
+    if is_zarr(Path(path).expanduser()):
+        return "zarr"
     path = existing_file(path)
     try:
         with path.open("rb") as file:
@@ -110,6 +135,8 @@ def sniff(path: str | Path) -> str:
         return "npz"
     if head.startswith(b"SIMPLE  ="):
         return "fits"
+    if head.startswith(b"#ASDF "):
+        return "asdf"
     if head[344:348] in (b"n+1\x00", b"ni1\x00"):
         return "nifti"
     if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", *TIFF)):

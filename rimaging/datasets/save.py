@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rimaging import __version__
-from rimaging.datasets.fits_writer import write_fits
+from rimaging.datasets.fits_writer import fits_hdus
 from rimaging.datasets.geometry import centre_cropped
 from rimaging.datasets.hdf5 import write_hdf5
 from rimaging.datasets.measurement import Measurement
@@ -21,7 +21,10 @@ from rimaging.datasets.npz import write_npy, write_npz
 from rimaging.datasets.picture import write_picture
 from rimaging.errors import FormatError
 
-__all__ = ["SUFFIXES", "save"]
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
+
+__all__ = ["SUFFIXES", "as_hdus", "save", "sidecar"]
 
 SUFFIXES = (".nii.gz", ".nii", ".h5", ".fits", ".png", ".tiff", ".tif", ".npz", ".npy")
 
@@ -41,8 +44,9 @@ def save(
 ) -> Path:
     """Write an image (..., y, x) in the format of the suffix and give the path.
 
-    .nii, .nii.gz: volume with the measurement's affine, in mm. .fits: SCI, ERR, RES, DQ under the
-    input's header. .h5, .npz: image, uncertainty, residual, provenance. .npy: the image. .png,
+    .nii, .nii.gz: volume with the measurement's affine, in mm. .fits: SCI, ERR, DQ, RES, PSFOUT and
+    BEAMS under the input's header, and beside it, where there is a provenance, a .json with all of
+    it. .h5, .npz: image, uncertainty, residual, provenance. .npy: the image. .png,
     .tif: of ``bits`` 8 or 16 (as the input had), pictures from 0 to 1, others from their 0.5th to
     99.5th percentile. Complex images become magnitudes in .nii, .fits and pictures, unless
     ``keep_complex`` (FITS: an extension PHASE). The file appears whole or not at all: it
@@ -59,6 +63,9 @@ def save(
         raise FormatError(f"{path.name!r} exists: choose another name, or overwrite=True.")
     if not path.parent.is_dir():
         raise FormatError(f"the folder of {path.name!r} does not exist: create it first.")
+    beside = sidecar(path) if provenance else None
+    if beside is not None and beside.exists() and not overwrite:
+        raise FormatError(f"{beside.name!r} exists: choose another name, or overwrite=True.")
     named = {"image": image, "uncertainty": uncertainty, "residual": residual}
     arrays = {name: _array(value) for name, value in named.items() if value is not None}
     try:
@@ -68,10 +75,18 @@ def save(
         raise FormatError(f"cannot write beside {path.name!r}: {error.strerror}.") from error
     part = Path(temporary)
     try:
-        _write(part, suffix, arrays, measurement, provenance or {}, history, keep_complex, bits)
+        facts = dict(provenance or {})
+        _write(part, suffix, arrays, measurement, facts, history, keep_complex, bits)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.chmod(0o666 & ~_umask())  # mkstemp gives 0600
+        if beside is not None:  # first: where the image is, its configuration is too
+            notes = part.with_suffix(".json")
+            try:
+                notes.write_text(_configuration(path.name, facts, measurement), encoding="utf-8")
+                notes.replace(beside)
+            finally:
+                notes.unlink(missing_ok=True)
         part.replace(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -98,36 +113,77 @@ def _write(
     elif suffix == ".h5":
         write_hdf5(path, arrays, provenance)
     elif suffix == ".fits":
-        _fits(path, arrays, measurement, history, keep_complex)
+        _fits(path, arrays, measurement, provenance, history, keep_complex)
     elif suffix in (".nii", ".nii.gz"):
         _nifti(path, arrays["image"], measurement, keep_complex)
     else:
         _picture(path, _magnitude(arrays["image"]), measurement, bits)
 
 
+def sidecar(path: Path) -> Path | None:
+    """The JSON file beside a FITS file, ``<stem>.json``; other formats hold their provenance."""
+    return path.with_suffix(".json") if path.name.lower().endswith(".fits") else None
+
+
+def as_hdus(
+    image: Tensor | np.ndarray,
+    measurement: Measurement | None = None,
+    *,
+    residual: Tensor | np.ndarray | None = None,
+    uncertainty: Tensor | np.ndarray | None = None,
+    provenance: dict[str, Any] | None = None,
+    history: str = "",
+) -> HDUList:
+    """What `save` would write to a .fits file, in memory."""
+    named = {"image": image, "uncertainty": uncertainty, "residual": residual}
+    arrays = {name: _array(value) for name, value in named.items() if value is not None}
+    return _hdus(arrays, measurement, dict(provenance or {}), history, False)
+
+
 def _fits(
     path: Path,
     arrays: dict[str, np.ndarray],
     measurement: Measurement | None,
+    provenance: dict[str, Any],
     history: str,
     keep_complex: bool,
 ) -> None:
-    image = arrays["image"]
-    planes = {**arrays, "image": _magnitude(image)}
-    if keep_complex and np.iscomplexobj(image):
-        planes["phase"] = np.angle(image)
-    shape = None if measurement is None else measurement.image_shape
-    if "residual" in planes and shape is not None and planes["residual"].shape != shape:
-        del planes["residual"]  # of k-space: no picture
-    elif "residual" in planes:
-        planes["residual"] = _magnitude(planes["residual"])
-    header = None
-    if measurement is not None and measurement.kind != "kspace":
-        header = measurement.header
-        if measurement.mask is not None:
-            planes["mask"] = _array(measurement.mask.expand(measurement.image_shape))
-    line = history or f"rimaging {__version__}"
-    write_fits(path, planes, header, data_shape=shape, history=line, version=__version__)
+    hdus = _hdus(arrays, measurement, provenance, history, keep_complex)
+    # what cannot be repaired in an old header goes on as it came
+    hdus.writeto(path, checksum=True, output_verify="silentfix+ignore", overwrite=True)
+
+
+def _hdus(
+    arrays: dict[str, np.ndarray],
+    measurement: Measurement | None,
+    provenance: dict[str, Any],
+    history: str,
+    keep_complex: bool,
+) -> HDUList:
+    image, residual = arrays["image"], arrays.get("residual")
+    hdus, converted = fits_hdus(
+        _magnitude(image),
+        measurement,
+        uncertainty=arrays.get("uncertainty"),
+        residual=None if residual is None else _magnitude(residual),
+        phase=np.angle(image) if keep_complex and np.iscomplexobj(image) else None,
+        provenance=provenance,
+        history=history,
+    )
+    if converted:
+        provenance["converted"] = converted
+    return hdus
+
+
+def _configuration(name: str, provenance: dict[str, Any], measurement: Measurement | None) -> str:
+    """The whole configuration of a run as JSON: everything needed to repeat it."""
+    facts: dict[str, Any] = {"file": name, **provenance}
+    if measurement is not None:
+        facts["shape"] = list(measurement.image_shape)
+        facts["units"] = measurement.units
+        if measurement.beams is not None:
+            facts["beams_of_input_arcsec"] = measurement.beams.listed()
+    return json.dumps(facts, indent=2, default=str) + "\n"
 
 
 def _nifti(

@@ -1,0 +1,78 @@
+"""Which axis of a FITS image is which: sky, spectrum, Stokes; and the size of its pixels."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING
+
+from rimaging.errors import FormatError
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+__all__ = ["check_sky_axes", "pixel_scales", "spectral_axis", "stokes_axis"]
+
+SPECTRA = ("FREQ", "VELO", "VRAD", "VOPT", "WAVE", "AWAV", "ENER", "WAVN", "ZOPT", "BETA", "FELO")
+SKY = ("RA--", "DEC-", "GLON", "GLAT", "ELON", "ELAT", "HPLN", "HPLT")
+SCALES = {"PIXELSCL": 1.0, "PIXSCALE": 1.0, "SECPIX": 1.0, "PIXSCAL1": 1.0}
+"""Cards that state arcseconds per pixel where there is no WCS."""
+
+
+def check_sky_axes(header: Header, axes: int, what: str) -> None:
+    """Raise FormatError where the sky is not on the first two axes of FITS, the last of NumPy."""
+    for number in range(3, axes + 1):
+        kind = str(header.get(f"CTYPE{number}", ""))
+        if kind.startswith(SKY):
+            raise FormatError(
+                f"{what} has the sky ({kind}) on axis {number}, expected on 1 and 2 with the "
+                "spectrum behind them: transpose the cube (numpy.moveaxis) and its WCS."
+            )
+
+
+def spectral_axis(header: Header, axes: int) -> int | None:
+    """NumPy's (negative) index of the axis of channels; the third of FITS if nobody says."""
+    for number in range(3, axes + 1):
+        if str(header.get(f"CTYPE{number}", "")).upper().startswith(SPECTRA):
+            return -number
+    stokes = stokes_axis(header, axes)
+    rest = [number for number in range(3, axes + 1) if -number != stokes]
+    return -rest[0] if rest else None
+
+
+def stokes_axis(header: Header, axes: int) -> int | None:
+    """NumPy's (negative) index of the axis of polarisations, if there is one."""
+    for number in range(3, axes + 1):
+        if str(header.get(f"CTYPE{number}", "")).upper().startswith("STOKES"):
+            return -number
+    return None
+
+
+def pixel_scales(header: Header) -> tuple[float, float] | None:
+    """Degrees per pixel along x and y, from the WCS or a card such as PIXSCALE; else None."""
+    from astropy.wcs import WCS
+    from astropy.wcs.utils import proj_plane_pixel_scales
+
+    if str(header.get("CTYPE1", "")).upper().startswith(SKY):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old headers
+            try:
+                # distortions do not matter here, and their tables are not at hand
+                sky = WCS(_linear(header), relax=True).celestial
+                x, y = (float(abs(scale)) for scale in proj_plane_pixel_scales(sky))
+            except Exception:  # wcslib has a class of its own for each defect of a header
+                return None
+        return (x, y) if x > 0 and y > 0 and math.isfinite(x * y) else None
+    for name, unit in SCALES.items():
+        value = header.get(name)
+        if isinstance(value, int | float) and value > 0:
+            return (value * unit / 3600, value * unit / 3600)
+    return None
+
+
+def _linear(header: Header) -> Header:
+    """The header without lookup tables of distortion, which need the rest of their file."""
+    from astropy.io import fits
+
+    lookups = ("CPDIS", "CQDIS", "DP1", "DP2", "D2IM", "CPERR", "DET2IM")
+    return fits.Header([card for card in header.cards if not card.keyword.startswith(lookups)])
