@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
+from rimaging.datasets.fits_open import split_extension
+from rimaging.datasets.fits_psf import read_fits_psf
 from rimaging.datasets.measurement import Measurement
-from rimaging.datasets.open import open
+from rimaging.datasets.open import open_array, sniff
 from rimaging.datasets.sources import Array, Source, as_measurement, single
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators.convolution import Convolution
@@ -28,6 +30,9 @@ from rimaging.operators.target import (
 )
 from rimaging.reconstruct import Method, Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
 
 MethodName = Literal["rim", "richardson-lucy", "wiener"]
 Boundary = Literal["reflect", "valid"]
@@ -93,8 +98,10 @@ def deconvolve(
     """
     _check_options(method, boundary, steps, iterations, noise_to_signal)
     place = choose_device(device)
-    given = None if psf is None else as_psf(psf)
-    measurement = as_measurement(image, "sky", noise=noise, mask=mask, psf=given).completed()
+    measurement = as_measurement(image, "sky", noise=noise, mask=mask)
+    if psf is not None:
+        measurement = replace(measurement, psf=as_psf(psf, measurement.header))
+    measurement = measurement.completed()
     _check_psf(measurement)
     measurement, fwhm = _with_target(measurement, target)
     measurement, level = _with_background(measurement, background)
@@ -110,7 +117,8 @@ def deconvolve(
         if method == "rim"
         else classical(method, fwhm, boundary, iterations, noise_to_signal)
     )
-    chosen = replace(chosen, provenance={**chosen.provenance, "target_fwhm_pixels": fwhm})
+    said = {"target_fwhm_pixels": fwhm, "psf": psf_source(psf), "boundary": boundary}
+    chosen = replace(chosen, provenance={**chosen.provenance, **said})
     result = run(
         above_sky,
         chosen,
@@ -128,15 +136,29 @@ def deconvolve(
     return like(found, image)
 
 
-def as_psf(psf: Psf) -> Tensor:
-    """A PSF ``(..., y, x)`` from an array, a path, a FWHM in pixels, or a profile by name."""
+def psf_source(psf: Psf | None) -> str:
+    """In words, where a PSF came from."""
+    if psf is None:
+        return "the file of the image"
+    if isinstance(psf, int | float):
+        return f"gaussian:{psf:g}"
+    return Path(psf).name if isinstance(psf, str | Path) else f"array {tuple(psf.shape)}"
+
+
+def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
+    """A PSF ``(..., y, x)`` from an array, a path, a FWHM in pixels, or a profile by name.
+
+    ``header``, of the image, says how large its pixels are: a file of another scale is refused.
+    """
     if isinstance(psf, int | float):
         return gaussian_psf(psf)
     if not isinstance(psf, str | Path):
         return single(to_tensor(psf, "PSF"))
     name, _, numbers = str(psf).partition(":")
     if name not in ("gaussian", "moffat"):
-        return single(open(psf, kind="sky").data)
+        if sniff(split_extension(psf)[0]) == "fits":
+            return read_fits_psf(psf, header)
+        return single(open_array(psf, "psf"))
     try:
         values = [float(number) for number in numbers.split(":")]
     except ValueError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import html as markup
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,10 +16,14 @@ from torch import Tensor
 from rimaging import __version__
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.measurement import Kind, Measurement
-from rimaging.datasets.save import save
+from rimaging.datasets.save import as_hdus, save
 from rimaging.datasets.sources import Array
 from rimaging.reports.arrays import to_numpy
 from rimaging.reports.diagnostics import Diagnostics
+
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
+    from astropy.nddata import CCDData
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,10 +59,49 @@ class Reconstruction:
             self.measurement,
             residual=self.residual,
             uncertainty=self.uncertainty,
-            provenance=self.provenance,
+            provenance=self._facts(),
             history=self._line(),
             overwrite=overwrite,
         )
+
+    def to_hdulist(self) -> HDUList:
+        """What `save` writes to a .fits file, as an astropy ``HDUList`` in memory."""
+        return as_hdus(
+            self._kept,
+            self.measurement,
+            residual=self.residual,
+            uncertainty=self.uncertainty,
+            provenance=self._facts(),
+            history=self._line(),
+        )
+
+    def to_ccddata(self) -> CCDData:
+        """The image as an astropy ``CCDData`` with unit, WCS, header, mask, uncertainty and PSF."""
+        from rimaging.datasets.ccddata import to_ccddata
+
+        return to_ccddata(self.to_hdulist())
+
+    def to_ds9(self) -> Path:
+        """Open the image and its companions in DS9; gives the temporary FITS file that it shows.
+
+        Raises OptionError where DS9 is not installed.
+        """
+        from rimaging.reports.viewers import find_ds9, show_ds9
+
+        program = find_ds9()
+        path = self.save(Path(tempfile.mkdtemp(prefix="rimaging-")) / "reconstruction.fits")
+        show_ds9(path, program)
+        return path
+
+    def to_napari(self) -> Any:
+        """Show image, residual and uncertainty in a new napari viewer, and give the viewer.
+
+        Raises OptionError where napari is not installed.
+        """
+        from rimaging.reports.viewers import show_napari
+
+        named = {"image": self._kept, "residual": self.residual, "uncertainty": self.uncertainty}
+        return show_napari({k: to_numpy(v) for k, v in named.items() if v is not None})
 
     def report(self, path: str | Path) -> Path:
         """Write one HTML page: the data and the image under a slider, the residual, the facts."""
@@ -116,6 +160,9 @@ class Reconstruction:
     def _colour(self) -> bool:
         shape = self._kept.shape
         return self._kind == "image" and len(shape) > 2 and shape[-3] == 3
+
+    def _facts(self) -> dict[str, Any]:
+        return {**self.provenance, "chi2": float(self.chi2)}
 
     def _line(self) -> str:
         weights = self.provenance.get("weights")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,30 +12,47 @@ from rimaging.cli.app import command
 from rimaging.cli.options import (
     Input,
     Method,
-    Noise,
-    Output,
     Overwrite,
     Page,
-    read_mask,
-    read_noise,
+    read_number,
     read_psf,
     weights_option,
 )
 from rimaging.cli.output import check_outputs, finish
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rimaging.datasets.section import Section
+
+ENDINGS = r"(\.(fits|fit|fts|fz|gz|bz2|asdf|zarr|npz|npy|tiff?|png))+$"
+
 
 @command
 def deconvolve(
     image: Input,
-    output: Output,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="By default NAME_rim.fits in this folder."),
+    ] = None,
     psf: Annotated[
         str | None,
-        typer.Option(help="A file, a FWHM in pixels, gaussian:FWHM or moffat:FWHM:BETA."),
+        typer.Option(help="File, file.fits[PSF], a FWHM in pixels, moffat:4.5 or gaussian:3.2."),
     ] = None,
-    noise: Noise = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(help="Sigma: a number, a file or mosaic.fits[ERR]; else from the image."),
+    ] = None,
     mask: Annotated[str | None, typer.Option(help="File, 1 where pixels are good.")] = None,
     target: Annotated[
         float | None, typer.Option(help="FWHM in pixels of the image that is sought; 2 by default.")
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(help="Only x0:x1,y0:y1 (from 0, ends excluded), or a DS9 region or its file."),
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="Only the channels a:b (from 0, end excluded).")
     ] = None,
     weights: Annotated[str, weights_option("astro")] = "astro",
     method: Method = "rim",
@@ -41,16 +60,50 @@ def deconvolve(
     overwrite: Overwrite = False,
 ) -> None:
     """Deconvolve a telescope image."""
+    output = default_output(image) if output is None else output
     check_outputs(output, report, overwrite)
     from rimaging import astro
+    from rimaging.datasets.open import open as open_measurement
 
+    sky = open_measurement(image, kind="sky", region=region, channels=channels)
     result = astro.deconvolve(
-        image,
+        sky,
         read_psf(psf),
-        noise=read_noise(noise),
-        mask=read_mask(mask),
+        noise=_noise(noise, sky.section),
+        mask=_mask(mask, sky.section),
         target=target,
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
     )
     finish(result, output, report, overwrite)
+
+
+def default_output(image: str) -> Path:
+    """``NAME_rim.fits`` in the present folder, for an image of that name."""
+    name = Path(re.sub(r"\[[^\[\]]*\]$", "", image)).name
+    return Path(re.sub(ENDINGS, "", name, flags=re.IGNORECASE) + "_rim.fits")
+
+
+def _noise(text: str | None, section: Section | None) -> float | Tensor | None:
+    """A number, or sigma per pixel from a file, on the pixels that were read."""
+    if text is None:
+        return None
+    if not Path(text.partition("[")[0]).is_file():
+        return read_number(text)
+    from rimaging.datasets.fits_open import split_extension
+    from rimaging.datasets.fits_psf import read_fits_noise
+    from rimaging.datasets.open import open_array, sniff
+
+    if sniff(split_extension(text)[0]) == "fits":
+        return read_fits_noise(text, section)
+    return open_array(text, "noise", section)
+
+
+def _mask(path: str | None, section: Section | None) -> Tensor | None:
+    """0 and 1, on the pixels that were read; of a picture, white is 1."""
+    if path is None:
+        return None
+    from rimaging.datasets.open import open_array
+
+    mask = open_array(path, "mask", section)
+    return (mask > 0.5).to(mask.dtype)

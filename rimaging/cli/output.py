@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def check_outputs(output: Path, report: Path | None, overwrite: bool) -> None:
     """Refuse before anything is computed what could not be written after it."""
-    from rimaging.datasets.save import SUFFIXES
+    from rimaging.datasets.save import SUFFIXES, sidecar
 
     wanted: list[tuple[Path, tuple[str, ...]]] = [(output, SUFFIXES)]
     if report is not None:
@@ -25,6 +25,9 @@ def check_outputs(output: Path, report: Path | None, overwrite: bool) -> None:
             raise FormatError(f"{path.name!r} has no suffix of {', '.join(suffixes)}: choose one")
         if path.is_dir() or (path.exists() and not overwrite):
             raise FormatError(f"{path.name!r} exists: choose another name, or give --overwrite")
+        beside = sidecar(path)
+        if beside is not None and beside.exists() and not overwrite:
+            raise FormatError(f"{beside.name!r} exists: choose another name, or give --overwrite")
         if not path.parent.is_dir():
             raise FormatError(f"the folder of {path.name!r} does not exist: create it first")
 

@@ -35,7 +35,7 @@ from rimaging.errors import DataError, FormatError
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-__all__ = ["read_fits", "read_fits_array", "read_psfs"]
+__all__ = ["choose_image", "read_fits", "read_fits_array", "read_psfs"]
 
 ROLES = {
     "ERR": "ERR",
@@ -77,7 +77,7 @@ def read_fits(
     extension = found if extension is None else extension
     bare = existing_file(bare)
     with open_fits(bare) as file:
-        index, notes = _choose(file, extension)
+        index, notes = choose_image(file, extension)
         header, more = without_lookups(whole_header(file, index))
         notes += more
         shape = tuple(file.hdus[index].shape)
@@ -141,7 +141,7 @@ def read_fits_array(path: str | Path, section: Section | None = None) -> Tensor:
     """
     bare, extension = split_extension(path)
     with open_fits(bare) as file:
-        index, _ = _choose(file, extension)
+        index, _ = choose_image(file, extension)
         return torch.from_numpy(file.array(index, section))
 
 
@@ -149,14 +149,17 @@ def read_psfs(path: str | Path) -> list[Tensor]:
     """Read every image of a FITS file as a PSF or stamp, or the one that [extension] names."""
     bare, extension = split_extension(path)
     with open_fits(bare) as file:
-        indices = file.images() if extension is None else [_choose(file, extension)[0]]
+        indices = file.images() if extension is None else [choose_image(file, extension)[0]]
         if not indices:
             raise FormatError(f"{bare.name!r} holds no image, expected a PSF.")
         return [torch.from_numpy(file.array(index)) for index in indices]
 
 
-def _choose(file: FitsFile, extension: Extension | None) -> tuple[int, list[str]]:
-    """Index of the image that was asked for, and notes on a choice that was ours."""
+def choose_image(file: FitsFile, extension: Extension | None) -> tuple[int, list[str]]:
+    """Index of the image that was asked for, and notes on a choice that was ours.
+
+    Raises FormatError, naming the images that exist, where it is not there.
+    """
     images, hdus = file.images(), file.hdus
     if not images:
         raise FormatError(

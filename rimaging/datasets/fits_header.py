@@ -21,7 +21,7 @@ __all__ = ["carried", "rescale", "saturation", "shift", "without", "without_look
 STRUCTURE = (
     *("SIMPLE", "XTENSION", "BITPIX", "EXTEND", "GROUPS", "PCOUNT", "GCOUNT", "INHERIT"),
     *("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM", "DATAMIN", "DATAMAX"),
-    *("EXTNAME", "EXTVER", "EXTLEVEL", "NEXTEND", "NAXIS", "TFIELDS", "THEAP"),
+    *("EXTNAME", "EXTVER", "EXTLEVEL", "NEXTEND", "NAXIS", "TFIELDS", "THEAP", "BLOCKED"),
 )
 COMPRESSION = re.compile(
     r"Z(IMAGE|TENSION|SIMPLE|BITPIX|NAXIS\d*|TILE\d+|CMPTYPE|NAME\d+|VAL\d+|EXTEND|QUANTIZ|DITHER0|"
