@@ -43,11 +43,14 @@ def newton_direction(
     conjugate = residual
     power = _power(residual, dims)
     tiny = torch.finfo(power.dtype).tiny
+    # Where rounding is all that is left, an operator that sees nothing of it would divide by zero.
+    least = (16 * torch.finfo(power.dtype).eps) ** 2 * power
     for _ in range(iterations):
         image = variance * likelihood.curvature(x, conjugate) + damping * conjugate
         curvature = (conjugate.conj() * image).real.sum(dim=dims, keepdim=True)
         # An item that has converged has nothing left to divide by: it stays where it is.
-        step = torch.where(curvature > tiny, power / curvature.clamp_min(tiny), 0.0)
+        going = (curvature > tiny) & (power > least)
+        step = torch.where(going, power / curvature.clamp_min(tiny), 0.0)
         direction = direction + step * conjugate
         residual = residual - step * image
         fresh = _power(residual, dims)
