@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from rimaging.datasets.coil_maps import with_maps
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
-from rimaging.errors import DataError, OptionError, ShapeError
-from rimaging.operators.calibration import calibration_shape
+from rimaging.errors import OptionError
 from rimaging.operators.cartesian import CartesianMRI
-from rimaging.operators.espirit import espirit
 from rimaging.operators.likelihood import Gaussian
 from rimaging.reconstruct import Method, Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 
 MethodName = Literal["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv"]
-
-KERNEL = 6
-"""Side of the ESPIRiT kernels, and so the least width of a calibration region."""
 
 LAMDA = {"cg-sense": 0.01, "l1-wavelet": 0.005, "tv": 0.005}
 """Default penalties of the classical methods, relative to the image as each of them defines it."""
@@ -39,7 +34,7 @@ def reconstruct(
     weights: Weights = "mri",
     *,
     method: MethodName = "rim",
-    sets: int = 1,
+    sets: int | None = None,
     calibration: int = 24,
     crop: bool = True,
     steps: int | None = None,
@@ -62,8 +57,9 @@ def reconstruct(
         weights: name, path or `RIM`; for ``method="rim"``.
         method: ``"rim"``; or, to compare with, ``"zero-filled"`` (``A* y``), ``"cg-sense"``,
             ``"l1-wavelet"`` or ``"tv"``.
-        sets: 2 for soft SENSE, where the object is larger than the field of view. The image then
-            has the root sum of squares of both sets as magnitude, the phase of the first.
+        sets: 1, or 2 for soft SENSE, where the object is larger than the field of view; by default
+            as the data have it. With two sets the image has the root sum of squares of both as
+            magnitude, the phase of the first.
         calibration: largest side of the ESPIRiT calibration region.
         crop: cut to the size that the file's header states (readout oversampling).
         steps: of the RIM; as in training by default.
@@ -83,56 +79,24 @@ def reconstruct(
     _check_options(method, sets, steps, lamda, iterations)
     place = choose_device(device)
     measurement = as_measurement(kspace, "kspace", noise=noise, mask=mask, maps=maps)
-    measurement = with_maps(measurement.completed(), sets=sets, calibration=calibration)
+    measurement, count = with_maps(measurement.completed(), sets=sets, calibration=calibration)
     size = measurement.provenance.get("recon_size") if crop else None
 
     def finish(x: Tensor) -> Tensor:
-        image = combine(x) if sets > 1 else x
+        image = combine(x) if count > 1 else x
         return image if size is None else centre_crop(image, size)
 
     result = run(
         measurement,
         rim_method(weights, steps, place)
         if method == "rim"
-        else classical(method, lamda, iterations, sets > 1),
-        sets=sets > 1,
+        else classical(method, lamda, iterations, count > 1),
+        sets=count > 1,
         finish=finish,
         device=place,
         keep_steps=keep_steps,
     )
     return like(result, kspace)
-
-
-def with_maps(measurement: Measurement, *, sets: int = 1, calibration: int = 24) -> Measurement:
-    """The measurement with coil maps, by ESPIRiT where it has none, and a note that says so.
-
-    Raises DataError where the middle of k-space was not fully sampled, ShapeError for maps without
-    the axis of sets that was asked for.
-    """
-    maps = measurement.maps
-    if maps is not None:
-        if sets > 1 and (maps.ndim < 4 or maps.shape[-4] != sets):
-            raise ShapeError(
-                f"sets={sets} needs maps (..., {sets}, coil, y, x), got {tuple(maps.shape)}: leave "
-                "maps out to have them estimated, or use sets=1"
-            )
-        return measurement
-    assert measurement.mask is not None
-    planes = measurement.mask.reshape(-1, *measurement.mask.shape[-2:])
-    shapes = [calibration_shape(plane, calibration) for plane in planes]
-    smallest = min(shapes, key=min)
-    if min(smallest) < KERNEL:
-        raise DataError(
-            f"the fully sampled middle of k-space has {smallest[0]} x {smallest[1]} samples, coil "
-            f"maps need {KERNEL} x {KERNEL}: give maps=, from another scan of the same coils"
-        )
-    found = espirit(
-        measurement.data, measurement.mask, calibration=calibration, kernel=KERNEL, sets=sets
-    )
-    note = f"coil maps estimated by ESPIRiT from {smallest[0]} x {smallest[1]} samples"
-    assumed = [*measurement.provenance.get("assumed", []), note]
-    provenance = {**measurement.provenance, "assumed": assumed}
-    return replace(measurement, maps=found, provenance=provenance)
 
 
 def combine(x: Tensor) -> Tensor:
@@ -177,13 +141,13 @@ def _solved_by(
 
 
 def _check_options(
-    method: str, sets: int, steps: int | None, lamda: float | None, iterations: int | None
+    method: str, sets: int | None, steps: int | None, lamda: float | None, iterations: int | None
 ) -> None:
     if method not in get_args(MethodName):
         raise OptionError(
             f"method {method!r} does not exist: choose {', '.join(get_args(MethodName))}"
         )
-    if sets not in (1, 2):
+    if sets not in (None, 1, 2):
         raise OptionError(f"sets is {sets}: use 1, or 2 for soft SENSE")
     if method == "rim" and (lamda is not None or iterations is not None):
         raise OptionError("lamda and iterations are for the classical methods: a RIM has steps")

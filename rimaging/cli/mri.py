@@ -11,7 +11,6 @@ from rimaging.cli.options import (
     Input,
     Method,
     Noise,
-    Output,
     Overwrite,
     Page,
     read_mask,
@@ -20,25 +19,47 @@ from rimaging.cli.options import (
     weights_option,
 )
 from rimaging.cli.output import check_outputs, finish
+from rimaging.errors import OptionError
 
 
 @command
 def recon(
     kspace: Input,
-    output: Output,
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Where the image goes: the suffix says the format; dicom/ a folder.",
+        ),
+    ],
     mask: Annotated[str | None, typer.Option(help="File with the sampling mask.")] = None,
     maps: Annotated[str | None, typer.Option(help="File with coil maps; else ESPIRiT.")] = None,
     noise: Noise = None,
     weights: Annotated[str, weights_option("mri")] = "mri",
     method: Method = "rim",
-    sets: Annotated[int, typer.Option(help="Map sets; 2 if the object leaves the view.")] = 1,
+    sets: Annotated[
+        int | None, typer.Option(help="Map sets, 1 or 2; by default as the data have it.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(help="Folder of a DICOM series of this scan, to write one like it."),
+    ] = None,
     report: Page = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Reconstruct an MR image from undersampled k-space."""
     check_outputs(output, report, overwrite)
     from rimaging import mri
+    from rimaging.datasets.dicom_series import read_series
+    from rimaging.datasets.folder import is_folder
+    from rimaging.datasets.losses import losses
+
+    if like is not None:
+        if not is_folder(output):
+            raise OptionError(f"--like is for DICOM, {output!r} is none: write -o dicom/")
+        read_series(like)  # refused now rather than after the reconstruction
 
     result = mri.reconstruct(
         kspace,
@@ -50,4 +71,6 @@ def recon(
         sets=sets,
         steps=steps,
     )
-    finish(result, output, report, overwrite)
+    finish(result, output, report, overwrite, like)
+    for lost in losses(output, result.image, result.measurement):
+        typer.echo(f"  {lost}")

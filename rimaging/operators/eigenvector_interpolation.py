@@ -68,7 +68,7 @@ def _weigh(weights: Tensor, samples: Tensor) -> Tensor:
     """Sum real weights (p, 36) times real or complex samples (36, ...): (p, ...)."""
     if samples.is_complex():
         return torch.view_as_complex(_weigh(weights, torch.view_as_real(samples)))
-    return (weights @ samples.flatten(1)).view(-1, *samples.shape[1:])
+    return (weights @ samples.flatten(1)).view(len(weights), *samples.shape[1:])
 
 
 def _lagrange(t: Tensor, points: int) -> Tensor:

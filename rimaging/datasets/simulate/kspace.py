@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from rimaging.datasets.cards import Split
-from rimaging.datasets.simulate import masks
+from rimaging.datasets.simulate import masks, scan
 from rimaging.datasets.simulate.anatomy import Anatomy
 from rimaging.datasets.simulate.coils import coil_profiles, normalise, perturb, refer_to_first
 from rimaging.datasets.simulate.distributions import (
@@ -23,7 +24,7 @@ from rimaging.datasets.simulate.distributions import (
     integer,
 )
 from rimaging.datasets.simulate.phase import grid, smooth_phase
-from rimaging.errors import CardError, OptionError
+from rimaging.errors import CardError, DataError, OptionError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.likelihood import Gaussian
 
@@ -50,6 +51,9 @@ DEFAULTS: dict[str, Parameter] = {
     "complex": 0.15,
     "support": 0.4,
     "map_error": {"choice": [0, 0, 0.01, 0.02, 0.05]},
+    "estimated": 0.0,
+    "folded": 0.0,
+    "sigma_error": 0.0,
 }
 
 
@@ -61,6 +65,11 @@ class KSpace:
     smooth errors, or are zero outside the object, as estimated maps are. The truth is then what
     a full scan would show with these maps, sum_c conj(S_c) x_c of the noiseless coil images x_c,
     which is x where the maps are right.
+
+    A share ``estimated`` of the batches is scanned as a user scans (`simulate.scan.measure`):
+    ESPIRiT maps of the undersampled data, a share ``folded`` of them with two sets, the truth with
+    the noise of a full scan. ``sigma_error`` is the standard deviation of the logarithm of
+    the noise that is stated over the true one.
 
     ``snr`` is the mean magnitude in the object over sigma, the standard deviation of the noise
     per real component of each k-space sample (hence of each pixel of a full scan).
@@ -85,6 +94,10 @@ class KSpace:
     ) -> tuple[Gaussian, Tensor]:
         """Draw a batch: the likelihood of y (batch, coil, y, x) and the truth (batch, y, x)."""
         coils = int(draw_one(self.parameters["coils"], generator))
+        estimated = happens(draw_one(self.parameters["estimated"], generator), generator)
+        while estimated and coils > 1:
+            with suppress(DataError):  # noise took the maps: scan again
+                return self._scanned(generator, batch, size, coils)
         images, true_maps, given_maps, sampled = [], [], [], []
         for _ in range(batch):
             image, shows_support = self._image(generator, size)
@@ -93,7 +106,7 @@ class KSpace:
             if happens(0.5, generator):
                 true = refer_to_first(true)
             strength = float(torch.rand(1, generator=generator))
-            image = image * (shading / shading.mean()).clamp(0.1, 10) ** strength
+            image = shaded(image, shading, strength)
             given = true
             level = draw_one(self.parameters["map_error"], generator)
             if level > 0:
@@ -116,7 +129,41 @@ class KSpace:
         noise = torch.view_as_complex(torch.randn(*clean.shape, 2, generator=generator))
         weight = mask[:, None].float()
         y = clean + sigma * weight * noise
-        return Gaussian(CartesianMRI(given_stack, mask), y, sigma, weight), truth
+        stated = sigma * self._misjudged(generator, batch)
+        return Gaussian(CartesianMRI(given_stack, mask), y, stated, weight), truth
+
+    def _scanned(
+        self, generator: torch.Generator, batch: int, size: int, coils: int
+    ) -> tuple[Gaussian, Tensor]:
+        """A batch with maps estimated from its own calibration regions."""
+        folded = coils > 2 and happens(draw_one(self.parameters["folded"], generator), generator)
+        coil_images, sampled, levels = [], [], []
+        for _ in range(batch):
+            side = scan.folded_side(size, generator) if folded else size
+            image, _ = self._image(generator, side)
+            maps, shading = normalise(coil_profiles(generator, coils, side))
+            image = shaded(image, shading, float(torch.rand(1, generator=generator)))
+            scale, snr = (draw_one(self.parameters[name], generator) for name in ("scale", "snr"))
+            levels.append(scale * float(signal(image[None])) / snr)
+            coil_images.append(scan.fold(maps * (image * scale), size))
+            mask = self.mask(generator, size)
+            while not scan.has_middle(mask):
+                mask = self.mask(generator, size)
+            sampled.append(mask)
+        sigma = torch.tensor(levels)[:, None, None, None]
+        return scan.measure(
+            torch.stack(coil_images),
+            torch.stack(sampled),
+            sigma,
+            2 if folded else 1,
+            sigma * self._misjudged(generator, batch),
+            generator,
+        )
+
+    def _misjudged(self, generator: torch.Generator, batch: int) -> Tensor:
+        """What the noise is stated to be over what it is, (batch, 1, 1, 1)."""
+        spread = draw_one(self.parameters["sigma_error"], generator)
+        return torch.exp(spread * torch.randn(batch, 1, 1, 1, generator=generator))
 
     def _image(self, generator: torch.Generator, size: int) -> tuple[Tensor, bool]:
         """A complex image of maximum about 1, and whether it has an empty background."""
@@ -178,6 +225,11 @@ class KSpace:
         index = integer(0, int(draw_one(self.parameters["pool"], generator)) - 1, generator)
         mask = masks.pooled_poisson_disc(size, min(numbers), max(numbers), index)
         return mask.T if happens(0.5, generator) else mask
+
+
+def shaded(image: Tensor, shading: Tensor, strength: float) -> Tensor:
+    """The image as coils without correction of their sum show it, to a part ``strength``."""
+    return image * (shading / shading.mean()).clamp(0.1, 10) ** strength
 
 
 def signal(images: Tensor) -> Tensor:

@@ -1,0 +1,98 @@
+"""Coil sensitivity maps of a measurement: those it came with, or ESPIRiT's, in one set or two."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from rimaging.datasets.measurement import Measurement
+from rimaging.errors import DataError, ShapeError
+from rimaging.operators.calibration import calibration_shape
+from rimaging.operators.espirit import espirit_with_eigenvalues
+
+__all__ = ["needs_two_sets", "with_maps"]
+
+KERNEL = 6
+"""Side of the ESPIRiT kernels, and so the least width of a calibration region."""
+
+CROP = 0.8
+"""Maps end where the eigenvalue falls below: BART's default. At 0.95 the edge of a real head
+loses signal that no image through such maps can explain (docs/design/cell.md)."""
+
+FOLDED = 0.05
+"""Share of the object whose second eigenvalue exceeds `SECOND`, from which on it is folded: a
+wrapped head has 0.19 to 0.21, heads that fit their field of view at most 0.03 (real and simulated
+scans of 4 to 16 coils)."""
+
+SECOND = 0.9
+
+
+def with_maps(
+    measurement: Measurement, *, sets: int | None = None, calibration: int = 24
+) -> tuple[Measurement, int]:
+    """The measurement with coil maps, a note on where they come from, and how many sets they are.
+
+    sets: 1, or 2 for soft SENSE; None decides by the data (`needs_two_sets`), or by the axes of the
+    maps that came with them.
+
+    Raises DataError where the middle of k-space was not fully sampled, ShapeError for maps without
+    the axis of sets that was asked for.
+    """
+    maps = measurement.maps
+    if maps is not None:
+        return measurement, _sets_of(maps, measurement.data.ndim, sets)
+    assert measurement.mask is not None
+    planes = measurement.mask.reshape(-1, *measurement.mask.shape[-2:])
+    shapes = [calibration_shape(plane, calibration) for plane in planes]
+    smallest = min(shapes, key=min)
+    if min(smallest) < KERNEL:
+        raise DataError(
+            f"the fully sampled middle of k-space has {smallest[0]} x {smallest[1]} samples, coil "
+            f"maps need {KERNEL} x {KERNEL}: give maps=, from another scan of the same coils"
+        )
+    decide = sets is None and measurement.data.shape[-3] > 1
+    found, eigenvalues = espirit_with_eigenvalues(
+        measurement.data,
+        measurement.mask,
+        calibration=calibration,
+        kernel=KERNEL,
+        crop=CROP,
+        sets=2 if decide or sets == 2 else 1,
+    )
+    note = f"coil maps estimated by ESPIRiT from {smallest[0]} x {smallest[1]} samples"
+    if decide:
+        sets = 2 if needs_two_sets(eigenvalues) else 1
+        if sets == 1:
+            found = found.select(-4, 0)
+        else:
+            note += ", two sets: the object is wider than the field of view"
+    assumed = [*measurement.provenance.get("assumed", []), note]
+    provenance = {**measurement.provenance, "assumed": assumed}
+    return replace(measurement, maps=found, provenance=provenance), sets or 1
+
+
+def needs_two_sets(eigenvalues: Tensor) -> bool:
+    """Whether pixels show two places at once, by ESPIRiT's eigenvalues ``(..., 2, y, x)``.
+
+    Where the field of view is narrower than the object, two sensitivities belong to a pixel and the
+    second eigenvalue is near one too (Uecker et al., MRM 71, 2014). Any slice decides for all.
+    """
+    first, second = eigenvalues.unbind(-3)
+    inside = first > CROP
+    folded = inside & (second > SECOND)
+    share = folded.sum((-2, -1)) / inside.sum((-2, -1)).clamp_min(1)
+    return bool((share > FOLDED).any())
+
+
+def _sets_of(maps: Tensor, axes: int, sets: int | None) -> int:
+    """How many sets the maps of k-space with so many axes are."""
+    has_axis = maps.ndim > 3 and maps.shape[-4] == 2
+    if sets is None:
+        return 2 if has_axis and maps.ndim > axes else 1
+    if sets > 1 and not has_axis:
+        raise ShapeError(
+            f"sets={sets} needs maps (..., {sets}, coil, y, x), got {tuple(maps.shape)}: leave "
+            "maps out to have them estimated, or use sets=1"
+        )
+    return sets
