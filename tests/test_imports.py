@@ -20,7 +20,7 @@ ROOMS = BASE | {"catalogue", "operators", "rim", "datasets", "solvers", "mosaic"
 WAY = {"reconstruct", "reconstruction"}
 DOORS = {"mri", "astro", "image"}
 # Experiments and the demonstration are users of the house: everything but the command line.
-USERS = {"experiment", "benchmark", "demo", "doctor"}
+USERS = {"experiment", "benchmark", "demo", "doctor", "validate"}
 
 # Room -> the other rooms that it may import. A module right under rimaging/ is a room.
 MAY_IMPORT = {
@@ -37,19 +37,22 @@ MAY_IMPORT = {
     "progress": BASE | {"rim"},
     "reconstruction": ROOMS,
     "reconstruct": ROOMS | {"reconstruction"},
-    **{door: ROOMS | WAY for door in DOORS},
+    "tiles": ROOMS | WAY,
+    "mosaics": ROOMS | WAY | {"astro", "tiles"},
+    **{door: ROOMS | WAY | ({"tiles"} if door == "astro" else set()) for door in DOORS},
     **{user: ROOMS | WAY | DOORS | (USERS - {user}) for user in USERS},
     "cli": BASE
     | DOORS
     | USERS
     | WAY
-    | {"catalogue", "progress", "datasets", "mosaic", "reports", "rim"},
+    | {"catalogue", "progress", "datasets", "mosaic", "mosaics", "reports", "rim"},
 }
 
 # Imported inside the function that uses them, wherever that is.
 HEAVY = {
     "astropy",
     "dask",
+    "distributed",
     "galsim",
     "h5py",
     "jinja2",
@@ -59,6 +62,7 @@ HEAVY = {
     "scipy",
     "sigpy",
     "skimage",
+    "zarr",
 }
 # Answer before torch is loaded: `import rimaging`, `rimaging --help` and errors.
 WITHOUT_TORCH = {"", "errors", "catalogue", "cli"}

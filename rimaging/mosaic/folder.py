@@ -32,11 +32,19 @@ class Recipe:
     notes: dict[str, Any] | None = None
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """What the user gave, of which the settings were made: the task's setting "asked"."""
+        found: dict[str, Any] = self.task.settings.get("asked", {})
+        return found
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What a fingerprint is made of, by name; large values as digests."""
+        given = {name: value for name, value in self.task.settings.items() if name != "asked"}
+        given |= {f"given {name}": value for name, value in self.asked.items()}
         options = {
             f"option {name}": digest(json.dumps(value, sort_keys=True)) if _large(value) else value
-            for name, value in self.task.settings.items()
+            for name, value in given.items()
         }
         identity = self.source.get("identity", {})
         return {
