@@ -48,8 +48,13 @@ class Reconstruction:
     steps: list[Array] = field(default_factory=list)
     estimate: Tensor | None = None
 
-    def save(self, path: str | Path, overwrite: bool = False) -> Path:
+    def save(
+        self, path: str | Path, overwrite: bool = False, like: str | Path | None = None
+    ) -> Path:
         """Write the image in the format of the suffix, with geometry and provenance.
+
+        A path that ends with / becomes a folder of DICOM files, with ``like`` those of a series of
+        the same scan: its patient, study and geometry.
 
         Raises FormatError: see `rimaging.datasets.save.save`.
         """
@@ -62,6 +67,7 @@ class Reconstruction:
             provenance=self._facts(),
             history=self._line(),
             overwrite=overwrite,
+            like=like,
         )
 
     def to_hdulist(self) -> HDUList:

@@ -13,11 +13,19 @@ if TYPE_CHECKING:
     from rimaging.reconstruction import Reconstruction
 
 
-def check_outputs(output: Path, report: Path | None, overwrite: bool) -> None:
-    """Refuse before anything is computed what could not be written after it."""
+def check_outputs(output: Path | str, report: Path | None, overwrite: bool) -> None:
+    """Refuse before anything is computed what could not be written after it.
+
+    An output that ends with / is a folder of DICOM files.
+    """
+    from rimaging.datasets.folder import check_folder, is_folder
     from rimaging.datasets.save import SUFFIXES, sidecar
 
-    wanted: list[tuple[Path, tuple[str, ...]]] = [(output, SUFFIXES)]
+    wanted: list[tuple[Path, tuple[str, ...]]] = []
+    if is_folder(output):
+        check_folder(Path(output).expanduser(), ".dcm", overwrite=overwrite)
+    else:
+        wanted.append((Path(output), SUFFIXES))
     if report is not None:
         wanted.append((report, (".html",)))
     for path, suffixes in wanted:
@@ -32,9 +40,15 @@ def check_outputs(output: Path, report: Path | None, overwrite: bool) -> None:
             raise FormatError(f"the folder of {path.name!r} does not exist: create it first")
 
 
-def finish(result: Reconstruction, output: Path, report: Path | None, overwrite: bool) -> None:
+def finish(
+    result: Reconstruction,
+    output: Path | str,
+    report: Path | None,
+    overwrite: bool,
+    like: str | None = None,
+) -> None:
     """Write the image, and the report where one is wanted, and say so."""
-    result.save(output, overwrite=overwrite)
+    result.save(output, overwrite=overwrite, like=like)
     shape = " x ".join(map(str, result.image.shape))
     typer.echo(f"wrote {output} ({shape}, chi2 {float(result.chi2):.3f} per measured value)")
     if report is not None:

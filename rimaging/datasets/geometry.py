@@ -10,17 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from rimaging.errors import DataError, ShapeError
 
+if TYPE_CHECKING:
+    from rimaging.datasets.measurement import Measurement
+
 __all__ = [
     "ImagePlanes",
     "affine",
     "centre_cropped",
+    "image_affine",
     "image_planes",
     "is_sheared",
     "planes_affine",
@@ -122,6 +126,19 @@ def centre_cropped(
     skipped = [(original[-i] - cropped[-i]) // 2 for i in range(1, axes + 1)]
     moved[:3, 3] += affine[:3, :axes] @ np.array(skipped, dtype=np.float64)
     return moved
+
+
+def image_affine(
+    measurement: Measurement | None, shape: Sequence[int]
+) -> tuple[np.ndarray | None, bool]:
+    """The affine of an image of a measurement, and whether it states positions in the scanner.
+
+    Where it does not, a reader has left a word on it in ``provenance["geometry"]``.
+    """
+    if measurement is None or measurement.affine is None:
+        return None, False
+    moved = centre_cropped(measurement.affine, measurement.image_shape, shape)
+    return moved, "geometry" not in measurement.provenance
 
 
 def voxel_sizes(affine: np.ndarray) -> tuple[float, float, float]:

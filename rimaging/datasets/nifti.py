@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.geometry import is_sheared
 from rimaging.datasets.guard import check_declared, existing_file, expanded, identity
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import FormatError
@@ -62,13 +63,22 @@ def write_nifti(
     """Write images (..., y, x) as a NIfTI volume (x, y, ...) in millimetres.
 
     The affine goes into sform and qform: code 1 (scanner) where positions are known, 2 (aligned)
-    where only voxel sizes are. Without an affine both have code 0 and the units stay unknown.
+    where only voxel sizes are. Without an affine both have code 0 and the units stay unknown. A
+    qform is a rotation: where the axes are not perpendicular it has code 0. Leading axes of more
+    than slices are those that follow z: time, which has no unit, as no reader states one.
+
+    Raises FormatError for more than 7 axes and axes of more than 32767.
     """
     import nibabel
 
     volume = np.transpose(array)
     if volume.ndim == 2:
         volume = volume[:, :, None]
+    if volume.ndim > 7 or max(volume.shape) > 32767:
+        raise FormatError(
+            f"the volume has shape {volume.shape}, a NIfTI-1 file holds 7 axes of at most 32767: "
+            "save parts of it, or as .h5."
+        )
     image = nibabel.Nifti1Image(volume, np.eye(4) if affine is None else affine)
     if affine is None:
         image.set_sform(None, code=0)
@@ -76,7 +86,7 @@ def write_nifti(
     else:
         code = 1 if scanner else 2
         image.set_sform(affine, code=code)
-        image.set_qform(affine, code=code)
+        image.set_qform(affine, code=0 if is_sheared(affine) else code)
         image.header.set_xyzt_units(xyz="mm")
     image.header["descrip"] = description.encode()[:79]
     raw = image.to_bytes()

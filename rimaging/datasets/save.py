@@ -12,14 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rimaging import __version__
+from rimaging.datasets.dicom import write_dicom
 from rimaging.datasets.fits_writer import fits_hdus
-from rimaging.datasets.geometry import centre_cropped
+from rimaging.datasets.folder import is_folder, whole_folder
+from rimaging.datasets.geometry import image_affine, is_sheared
 from rimaging.datasets.hdf5 import write_hdf5
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.nifti import write_nifti
 from rimaging.datasets.npz import write_npy, write_npz
 from rimaging.datasets.picture import write_picture
-from rimaging.errors import FormatError
+from rimaging.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -41,6 +44,7 @@ def save(
     keep_complex: bool = False,
     bits: int | None = None,
     overwrite: bool = False,
+    like: str | Path | None = None,
 ) -> Path:
     """Write an image (..., y, x) in the format of the suffix and give the path.
 
@@ -49,16 +53,23 @@ def save(
     it. .h5, .npz: image, uncertainty, residual, provenance. .npy: the image. .png,
     .tif: of ``bits`` 8 or 16 (as the input had), pictures from 0 to 1, others from their 0.5th to
     99.5th percentile. Complex images become magnitudes in .nii, .fits and pictures, unless
-    ``keep_complex`` (FITS: an extension PHASE). The file appears whole or not at all: it
-    is written under another name in the same folder, then renamed.
+    ``keep_complex`` (FITS: an extension PHASE). A path that ends with / is a folder of DICOM files,
+    with ``like`` those of a series of the same scan (`rimaging.datasets.dicom.write_dicom`). File
+    and folder appear whole or not at all: written under another name beside it, then renamed.
 
     Raises FormatError for an unknown suffix, an existing file without ``overwrite``, a missing
     folder, a full disk.
     """
+    if like is not None or is_folder(path):
+        kept = _magnitude(_array(image))
+        return _save_dicom(path, kept, measurement, provenance or {}, history, like, overwrite)
     path = Path(path).expanduser()
     suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
     if suffix is None:
-        raise FormatError(f"{path.name!r} has no suffix of {', '.join(SUFFIXES)}: choose one.")
+        raise FormatError(
+            f"{path.name!r} has no suffix of {', '.join(SUFFIXES)}: choose one, or end with / for "
+            "a folder of DICOM."
+        )
     if path.is_dir() or (path.exists() and not overwrite):
         raise FormatError(f"{path.name!r} exists: choose another name, or overwrite=True.")
     if not path.parent.is_dir():
@@ -186,21 +197,43 @@ def _configuration(name: str, provenance: dict[str, Any], measurement: Measureme
     return json.dumps(facts, indent=2, default=str) + "\n"
 
 
+def _save_dicom(
+    path: str | Path,
+    image: np.ndarray,
+    measurement: Measurement | None,
+    provenance: dict[str, Any],
+    history: str,
+    like: str | Path | None,
+    overwrite: bool,
+) -> Path:
+    path = Path(path).expanduser()
+    if path.name.lower().endswith(SUFFIXES):
+        raise OptionError(
+            f"like= is for DICOM, {path.name!r} is none: name a folder, such as dicom/"
+        )
+    affine, scanner = image_affine(measurement, image.shape)
+    description = "; ".join([history or f"rimaging {__version__}", *provenance.get("assumed", [])])
+    with whole_folder(path, ".dcm", overwrite=overwrite) as folder:
+        write_dicom(folder, image, affine, scanner=scanner, like=like, description=description)
+    return path
+
+
 def _nifti(
     path: Path, image: np.ndarray, measurement: Measurement | None, keep_complex: bool
 ) -> None:
-    affine, scanner = None, False
-    if measurement is not None and measurement.affine is not None:
-        affine = centre_cropped(measurement.affine, measurement.image_shape, image.shape)
-        scanner = "geometry" not in measurement.provenance
+    affine, scanner = image_affine(measurement, image.shape)
     if keep_complex and np.iscomplexobj(image):
         volume = image.astype(np.complex64)
     else:
         volume = _magnitude(image).astype(np.float32)
     if affine is None:
         description = "rimaging; no geometry known"
+    elif not scanner:
+        description = "rimaging; voxel sizes only, no slice positions"
+    elif is_sheared(affine):
+        description = "rimaging; axes not perpendicular, see the sform"
     else:
-        description = "rimaging" if scanner else "rimaging; voxel sizes only, no slice positions"
+        description = "rimaging"
     write_nifti(path, volume, affine, scanner=scanner, description=description)
 
 

@@ -1,0 +1,109 @@
+"""DICOM MR images, written: a folder with one file for each slice and frame."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rimaging.datasets.dicom_header import blank_header, image_header, place, scale_of
+from rimaging.datasets.dicom_match import matched
+from rimaging.datasets.dicom_series import Series, quiet_pydicom, read_series
+from rimaging.datasets.geometry import image_planes, voxel_sizes
+from rimaging.errors import DataError, FormatError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["write_dicom"]
+
+
+def write_dicom(
+    folder: Path,
+    image: np.ndarray,
+    affine: np.ndarray | None,
+    *,
+    scanner: bool,
+    like: str | Path | None = None,
+    description: str = "",
+) -> None:
+    """Write real images (..., slice, y, x) as DICOM files into a folder that exists.
+
+    With ``like``, a folder of one series of the same scan, everything but the pixels comes from it:
+    patient, study, frame of reference, geometry, acquisition; the image is turned to lie as it does
+    (`rimaging.datasets.dicom_match.matched`). Without, the geometry is that of the affine, and the
+    patient is nobody. UIDs are new. One slope and intercept rescale all values to 15 bits; small
+    values are multiplied by a power of ten first, which DerivationDescription states.
+
+    Raises FormatError where pydicom is absent or neither positions (``scanner``) nor ``like`` say
+    where the slices lie, DataError for an image that does not fit the series.
+    """
+    try:
+        from pydicom.uid import generate_uid
+    except ImportError:
+        raise FormatError("DICOM needs pydicom, which is not here: pip install pydicom.") from None
+    if not np.isfinite(image).all():
+        raise DataError("the image has NaN or infinite values, expected none: DICOM holds integers")
+    frames = image.reshape(-1, *(1,) * (3 - image.ndim), *image.shape[-3:])
+    notes = [description] if description else []
+    if like is not None:
+        series = read_series(like)
+        if image.ndim == 3 and series.shape[0] == 1:
+            frames = image[:, None]  # one slice, many times
+        frames, note = matched(series, frames, affine, scanner=scanner)
+        notes.append(note)
+        planes, headers = series.planes, _headers(series, len(frames))
+    elif affine is None or not scanner:
+        raise FormatError(
+            "the scan states no slice positions, and DICOM cannot do without: give like=, a series "
+            "of this scan, or save as .nii.gz."
+        )
+    else:
+        planes = image_planes(affine, frames.shape[1])
+        headers = [[blank_header(voxel_sizes(affine)[2])] * frames.shape[1]] * len(frames)
+    scale = scale_of(frames)
+    if scale.power:
+        notes.append(f"values are 1e{scale.power} times those of the reconstruction")
+    text = "; ".join(notes).encode("ascii", "replace").decode()[:1024]
+    uid, now = generate_uid(prefix=None), datetime.now()
+    for frame, slices in enumerate(frames):
+        for index, picture in enumerate(slices):
+            header = image_header(headers[frame][index], picture, scale, text, now)
+            place(header, planes, index, frame, len(frames))
+            header.SeriesInstanceUID = uid
+            header.InstanceNumber = frame * len(slices) + index + 1
+            _write(folder / f"image{header.InstanceNumber:05d}.dcm", header)
+
+
+def _headers(series: Series, frames: int) -> list[list[Dataset]]:
+    """Headers [frame][slice] of the series to be like."""
+    images = len(series.headers[0])
+    if images not in (1, frames):
+        raise DataError(
+            f"the DICOM series has {images} images of each slice, the reconstruction {frames}: "
+            "give the series of one echo, phase or repetition."
+        )
+    return [
+        [slices[frame if images > 1 else 0] for slices in series.headers] for frame in range(frames)
+    ]
+
+
+def _write(path: Path, header: Dataset) -> None:
+    import pydicom
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    try:
+        with quiet_pydicom():
+            pydicom.dcmwrite(path, header, enforce_file_format=True)
+    except OSError:
+        raise
+    except Exception:  # of many kinds, which quote the value that breaks the standard
+        raise FormatError(
+            "a header of the DICOM series breaks the standard and cannot be written again: repair "
+            "the series, or save without like=."
+        ) from None
