@@ -18,6 +18,7 @@ from rimaging.benchmark import bart
 from rimaging.benchmark.baselines import Row, magnitude, mri_baselines
 from rimaging.benchmark.scans import BRAIN, CALIBRATION, PATTERNS, SIDE, Scan, real, simulated
 from rimaging.benchmark.table import Table, number, publish
+from rimaging.datasets.coil_maps import CROP
 from rimaging.datasets.kspace_noise import estimate_kspace_noise
 from rimaging.datasets.npz import load_arrays
 from rimaging.errors import FormatError
@@ -220,7 +221,7 @@ def prospective(data: Path, weights: str) -> bytes:
     """A scan that was undersampled when it was made: there is no truth, only pictures."""
     kspace = torch.from_numpy(load_arrays(data / PROSPECTIVE)["ksp"].copy())
     mask = (kspace != 0).any(dim=0).float()
-    maps = espirit(kspace, mask, calibration=CALIBRATION)
+    maps = espirit(kspace, mask, calibration=CALIBRATION, crop=CROP)
     scan = Scan(kspace, mask, maps, torch.zeros(mask.shape), sets=False)
     rim, _ = load_weights(weights)
     wavelet = l1_wavelet(kspace, mask, maps, lamda=PROSPECTIVE_LAMBDA)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rimaging.datasets.coil_maps import CROP
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.simulate.distributions import Parameter
 from rimaging.datasets.simulate.kspace import KSpace
@@ -60,7 +61,7 @@ def real(data: Path, pattern: str, sets: int) -> Scan:
     size = (kspace.shape[-2], kspace.shape[-1])
     mask = real_mask(pattern, size)
     start = time.perf_counter()
-    maps = espirit(kspace * mask, mask, calibration=CALIBRATION, sets=sets)
+    maps = espirit(kspace * mask, mask, calibration=CALIBRATION, crop=CROP, sets=sets)
     seconds = time.perf_counter() - start
     reference = zero_filled(kspace, torch.ones(size))
     return Scan(kspace, mask, maps, reference, sets == 2, seconds)
