@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.linear_operator import LinearOperator
+from rimaging.operators.operator import Operator
 
 
 class Likelihood(nn.Module, ABC):
@@ -19,7 +20,7 @@ class Likelihood(nn.Module, ABC):
     ``d/d Re x + i d/d Im x``. Standard deviations are those of one real component.
     """
 
-    def __init__(self, operator: LinearOperator, y: Tensor) -> None:
+    def __init__(self, operator: Operator, y: Tensor) -> None:
         super().__init__()
         operator.range.check(y, "the measurement")
         self.operator = operator
@@ -72,7 +73,7 @@ class Gaussian(Likelihood):
     """``y = A x + n`` with ``n ~ N(0, sigma^2)``: ``score(x) = A* W (y - A x)``, ``W = 1/sigma^2``.
 
     Args:
-        operator: the linear forward model ``A``.
+        operator: the forward model ``A``; where it is not linear, ``A*`` is its vjp at ``x``.
         y: the measurement, ``(*batch, *range.shape)``.
         sigma: standard deviation of one real component: a number, or a tensor broadcastable to
             ``y`` (per item ``(*batch, 1, ...)``, per coil ``(coil, 1, 1)``, per pixel ``(y, x)``).
@@ -92,7 +93,7 @@ class Gaussian(Likelihood):
 
     def __init__(
         self,
-        operator: LinearOperator,
+        operator: Operator,
         y: Tensor,
         sigma: float | Tensor,
         weight: Tensor | None = None,
@@ -116,8 +117,10 @@ class Gaussian(Likelihood):
         precision = torch.where(sigma > 0, sigma, torch.inf).pow(-2)
         whitener = None if coil_covariance is None else _whitener(coil_covariance, operator, y)
         per_item = None
-        if whitener is None and _covers(weight, operator.measured):
-            per_item = self._per_item(precision)
+        back = None
+        if isinstance(operator, LinearOperator) and whitener is None:
+            per_item = self._per_item(precision) if _covers(weight, operator.measured) else None
+            back = None if per_item is None else operator.adjoint(y)
         if mask is not None:
             precision = torch.where(mask > 0, mask * precision, 0).to(real.dtype)
         self.precision: Tensor
@@ -127,7 +130,7 @@ class Gaussian(Likelihood):
         self._scale: Tensor
         self.register_buffer("precision", precision)
         self.register_buffer("per_item", per_item)
-        self.register_buffer("back", None if per_item is None else operator.adjoint(y))
+        self.register_buffer("back", back)
         self.register_buffer("_scale", self._typical(precision))
         self.register_buffer("whitener", whitener)
 
@@ -168,15 +171,16 @@ class Gaussian(Likelihood):
 
     def score(self, x: Tensor) -> Tensor:
         """``A* W (y - A x)``, of the shape of ``x``."""
-        if self.per_item is not None and self.back is not None:
+        if self.per_item is not None and isinstance(self.operator, LinearOperator):
+            assert self.back is not None
             return self.per_item * (self.back - self.operator.normal(x))
-        return self.operator.adjoint(self._weighted(self.y - self.operator(x)))
+        return self.operator.vjp(x, self._weighted(self.y - self.operator(x)))
 
     def curvature(self, x: Tensor, v: Tensor) -> Tensor:
-        """``A* W A v``; it does not depend on ``x``."""
-        if self.per_item is not None:
+        """``A* W A v``, of Gauss and Newton: it depends on ``x`` where ``A`` is not linear."""
+        if self.per_item is not None and isinstance(self.operator, LinearOperator):
             return self.per_item * self.operator.normal(v)
-        return self.operator.adjoint(self._weighted(self.operator(v)))
+        return self.operator.vjp(x, self._weighted(self.operator.jvp(x, v)))
 
     def information(self) -> Tensor:
         """``diag(A* W A)``, for ``x``; of a coil covariance only its inverse's diagonal."""
@@ -214,7 +218,7 @@ class Poisson(Likelihood):
 
     def __init__(
         self,
-        operator: LinearOperator,
+        operator: Operator,
         counts: Tensor,
         background: float | Tensor,
         weight: Tensor | None = None,
@@ -248,7 +252,7 @@ class Poisson(Likelihood):
         raw = self.operator(x) + self.background
         active = (raw > 0.1 * self.background).to(raw.dtype)
         rate = torch.maximum(raw, 0.1 * self.background)
-        return self.operator.adjoint(self.weight * active * (self.y / rate - 1))
+        return self.operator.vjp(x, self.weight * active * (self.y / rate - 1))
 
     def _precision(self) -> Tensor:
         """One over the variance, from the data themselves and never below the background's."""
@@ -256,7 +260,7 @@ class Poisson(Likelihood):
 
     def curvature(self, x: Tensor, v: Tensor) -> Tensor:
         """``A* w (1 / rate(x)) A v``: the Fisher information at ``x``."""
-        return self.operator.adjoint(self.weight / self._rate(x) * self.operator(v))
+        return self.operator.vjp(x, self.weight / self._rate(x) * self.operator.jvp(x, v))
 
     def information(self) -> Tensor:
         """``diag(A* W A)`` with ``W = 1 / max(y, background)``."""
@@ -308,7 +312,7 @@ def _extremes(tensor: Tensor) -> str:
     return f"values from {tensor.min().item():.4g} to {tensor.max().item():.4g}"
 
 
-def _whitener(covariance: Tensor, operator: LinearOperator, y: Tensor) -> Tensor:
+def _whitener(covariance: Tensor, operator: Operator, y: Tensor) -> Tensor:
     """``L^-1`` of the covariance ``L L^H`` between the coils, the first axis of the range."""
     coils = operator.range.shape[0] if len(operator.range.shape) > 2 else 0
     if covariance.shape != (coils, coils):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from rimaging.errors import OptionError, ShapeError
+from rimaging.operators.operator import Operator
 from rimaging.operators.space import Space
 
 Locality = int | tuple[int, ...]
 """A radius in pixels, or the (negative) axes of the domain that the operator couples entirely."""
 
 
-class LinearOperator(nn.Module, ABC):
+class LinearOperator(Operator):
     """A linear map ``A: domain -> range`` with its adjoint ``A*`` and normal operator ``A* A``.
 
     Tensors are ``(*batch, *space.shape)``. Constant tensors are buffers, so ``.to(device)`` moves
@@ -25,24 +26,11 @@ class LinearOperator(nn.Module, ABC):
     ``locality`` where it knows better than the defaults; `rimaging.testing` holds the laws to keep.
     """
 
-    def __init__(self, domain: Space, range: Space) -> None:
-        super().__init__()
-        self.domain = domain
-        self.range = range
-
-    @abstractmethod
-    def _forward(self, x: Tensor) -> Tensor: ...
-
     @abstractmethod
     def _adjoint(self, y: Tensor) -> Tensor: ...
 
     def _normal(self, x: Tensor) -> Tensor:
         return self._adjoint(self._forward(x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``A x``, from ``(*batch, *domain.shape)`` to ``(*batch, *range.shape)``."""
-        self.domain.check(x, f"{type(self).__name__}.forward")
-        return self._forward(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """``A* y``, from ``(*batch, *range.shape)`` to ``(*batch, *domain.shape)``."""
@@ -64,13 +52,13 @@ class LinearOperator(nn.Module, ABC):
         """Pixels of the domain per pixel of the range, along each spatial axis."""
         return 1
 
-    @property
-    def measured(self) -> Tensor | None:
-        """Ones where the operator measures, zeros where its output is always zero; None: all ones.
+    def vjp(self, x: Tensor, v: Tensor) -> Tensor:
+        """``A* v``, whatever ``x`` is."""
+        return self.adjoint(v)
 
-        Broadcastable to ``(*batch, *range.shape)``.
-        """
-        return None
+    def jvp(self, x: Tensor, v: Tensor) -> Tensor:
+        """``A v``, whatever ``x`` is."""
+        return self.forward(v)
 
     def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
         """Estimate ``diag(A* W A)``, the weighted squared norms of the columns.
@@ -120,10 +108,6 @@ class LinearOperator(nn.Module, ABC):
 
     def __mul__(self, factor: complex) -> LinearOperator:
         return Scaled(self, factor)
-
-    def extra_repr(self) -> str:
-        """Say what is mapped to what."""
-        return f"{self.domain} -> {self.range}"
 
 
 builtin_range = range  # `range` is the field's name for where an operator maps to

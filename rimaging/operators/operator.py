@@ -1,0 +1,54 @@
+"""What every operator has, linear or not: two spaces, forward, and its derivative both ways."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from rimaging.operators.space import Space
+
+
+class Operator(nn.Module, ABC):
+    """A map ``A: domain -> range`` with Jacobian ``J(x)``; tensors are ``(*batch, *space.shape)``.
+
+    Likelihoods, and with them the RIM, know an operator through ``forward``, ``jvp`` and ``vjp``
+    alone. `LinearOperator` writes them by its adjoint, `NonlinearOperator` by autograd.
+    """
+
+    def __init__(self, domain: Space, range: Space) -> None:
+        super().__init__()
+        self.domain = domain
+        self.range = range
+
+    @abstractmethod
+    def _forward(self, x: Tensor) -> Tensor: ...
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``A x``, from ``(*batch, *domain.shape)`` to ``(*batch, *range.shape)``."""
+        self.domain.check(x, f"{type(self).__name__}.forward")
+        return self._forward(x)
+
+    @abstractmethod
+    def vjp(self, x: Tensor, v: Tensor) -> Tensor:
+        """``J(x)* v``, from ``(*batch, *range.shape)`` to ``(*batch, *domain.shape)``."""
+
+    @abstractmethod
+    def jvp(self, x: Tensor, v: Tensor) -> Tensor:
+        """``J(x) v``, from ``(*batch, *domain.shape)`` to ``(*batch, *range.shape)``."""
+
+    @abstractmethod
+    def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
+        """``diag(J* W J)``; of a non-linear operator where it starts from, see there."""
+
+    @property
+    def measured(self) -> Tensor | None:
+        """Ones where the operator measures, zeros where its output is always zero; None: all ones.
+
+        Broadcastable to ``(*batch, *range.shape)``.
+        """
+        return None
+
+    def extra_repr(self) -> str:
+        """Say what is mapped to what."""
+        return f"{self.domain} -> {self.range}"
