@@ -33,6 +33,10 @@ class RIMConfig:
         consistency_damping: how strongly the network's estimate holds against the data there.
         level: whether the network sees the local mean of the initial estimate. Without it a
             constant background passes through untouched; with it the zero of a sky counts.
+        estimate: whether the network sees the current estimate; without it, it is the paper's
+            gradient-descent network.
+        memory: whether the cell keeps its state from step to step; without it, it is the paper's
+            feed-forward network.
         fine: features at half resolution.
         coarse: features at quarter resolution.
     """
@@ -46,6 +50,8 @@ class RIMConfig:
     consistency_iterations: int = 0
     consistency_damping: float = 0.5
     level: bool = False
+    estimate: bool = True
+    memory: bool = True
     fine: int = 32
     coarse: int = 64
 
@@ -197,12 +203,15 @@ class RIM(nn.Module):
                 images.append(direction / scale)
             seen = [self._planes(image) / frame.contrast for image in images]
         relative = (self._planes(step.estimate / scale) - frame.mean) / frame.contrast
+        if not self.config.estimate:
+            relative = torch.zeros_like(relative)
         level = (frame.mean / frame.contrast,) if self.config.level else ()
         inputs = torch.cat((relative, *seen, frame.information, 1 / frame.contrast, *level), dim=1)
         height, width = inputs.shape[-2:]
         device = inputs.device.type
         with torch.autocast(device, dtype=network_dtype, enabled=network_dtype is not None):
-            update, state = self.cell(self._pad(inputs), step.state)
+            before = step.state if self.config.memory else self.initial_state(step.estimate)
+            update, state = self.cell(self._pad(inputs), before)
         update = frame.contrast * update[..., :height, :width].to(inputs.dtype)
         estimate = step.estimate + scale * self._image(update, step.estimate)
         if self.config.consistency_iterations:
