@@ -25,6 +25,7 @@ from rimaging.datasets.cards import (
     load_operator_card,
 )
 from rimaging.datasets.simulate import SAMPLERS
+from rimaging.datasets.simulate.pictures import OPERATORS as KINDS
 from rimaging.errors import CardError, FormatError, OptionError
 from rimaging.rim.rim import RIM, RIMConfig
 from rimaging.rim.training import Progress, Sampler, Trainer, TrainingConfig
@@ -32,6 +33,9 @@ from rimaging.rim.weights import load_weights, save_weights
 
 READS: dict[str, tuple[str, ...]] = {
     "photographs": ("bsds300",),
+    "pictures": ("bsds300",),
+    "microscopy": ("w2s",),
+    "features": ("bsds300", "squeezenet"),
     "kspace": ("chest100", "ptbp48", "oasis14", "brain-axial24", "kellman", "bsds300"),
     "sky": ("cosmos-galaxies", "cosmos-psfs", "glimpse", "horsehead", "bsds300"),
 }
@@ -184,7 +188,8 @@ class Validation:
 
     def __init__(self, sample: Sampler, training: TrainingConfig) -> None:
         generator = torch.Generator().manual_seed(_VALIDATION_SEED)
-        count = math.ceil(VALIDATION_ITEMS / training.batch)
+        # A sampler of several operators says how many batches show them all.
+        count = max(math.ceil(VALIDATION_ITEMS / training.batch), getattr(sample, "draws", 1))
         self.draws = [sample(generator, training.batch, training.size) for _ in range(count)]
 
     @torch.no_grad()
@@ -234,9 +239,11 @@ def linked_data(cards: Sequence[DataCard]) -> Iterator[Path]:
 def weights_card(experiment: Experiment, psnr: float) -> dict[str, Any]:
     """The card inside the weights: what was trained, on what, how well, when and by whom."""
     operator = experiment.operator
+    shares = [name for name in KINDS if operator.parameters.get(name)]
     return {
         "name": operator.name,
         "title": operator.title,
+        "operators": shares or [operator.operator],
         "operator": {
             "operator": operator.operator,
             "sampler": operator.sampler,

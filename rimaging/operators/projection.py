@@ -61,11 +61,10 @@ class RandomProjection(LinearOperator):
         self.register_buffer("matrix", matrix.to(dtype))
 
     def _forward(self, x: Tensor) -> Tensor:
-        pixels = x.flatten(-len(self.domain.shape)).unsqueeze(-1)
-        return (self.matrix.to(x.dtype) @ pixels).squeeze(-1)
+        return _applied(self.matrix.to(x.dtype), x.flatten(-len(self.domain.shape)))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        pixels = (self.matrix.mT.to(y.dtype) @ y.unsqueeze(-1)).squeeze(-1)
+        pixels = _applied(self.matrix.mT.to(y.dtype), y)
         return pixels.reshape(*pixels.shape[:-1], *self.domain.shape)
 
     def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
@@ -75,6 +74,13 @@ class RandomProjection(LinearOperator):
             squares = squares * (weight.unsqueeze(-1) if weight.ndim else weight)
         diagonal = squares.sum(dim=-2)
         return diagonal.reshape(*diagonal.shape[:-1], *self.domain.shape)
+
+
+def _applied(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """``M v`` of each item; one matrix for all is one product, not as many as items."""
+    if matrix.ndim == 2:
+        return vectors @ matrix.mT
+    return (matrix @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
 def _gaussian(shape: tuple[int, ...], count: int, generator: torch.Generator) -> Tensor:

@@ -11,13 +11,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rimaging.datasets.simulate.features import Features
     from rimaging.datasets.simulate.kspace import KSpace
+    from rimaging.datasets.simulate.microscopy import Microscopy
     from rimaging.datasets.simulate.photographs import Photographs
+    from rimaging.datasets.simulate.pictures import Pictures
     from rimaging.datasets.simulate.sky import Sky
 
-__all__ = ["SAMPLERS", "KSpace", "Photographs", "Sky"]
+__all__ = ["SAMPLERS", "Features", "KSpace", "Microscopy", "Photographs", "Pictures", "Sky"]
 
-SAMPLERS = {"photographs": "Photographs", "kspace": "KSpace", "sky": "Sky"}
+SAMPLERS = {
+    "photographs": "Photographs",
+    "pictures": "Pictures",
+    "microscopy": "Microscopy",
+    "features": "Features",
+    "kspace": "KSpace",
+    "sky": "Sky",
+}
 """Class by the ``sampler`` of an operator card; the module has the name of the card's entry."""
 
 

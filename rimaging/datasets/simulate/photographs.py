@@ -1,8 +1,8 @@
-"""Photographs in gray with white noise: the training data of the denoiser."""
+"""Photographs with white noise: the training data of the denoiser."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,19 +30,31 @@ def load_gray(folder: Path, exclude: frozenset[str] = frozenset()) -> tuple[Tens
     Files whose stem is in ``exclude`` are skipped. All samplers share what was read.
     Raises FormatError if none is left.
     """
+    weights = torch.tensor(GRAY, dtype=torch.float64)
+    return tuple(
+        torch.einsum("cyx,c->yx", rgb.double(), weights).round().to(torch.uint8)
+        for rgb in _read(folder, exclude)
+    )
+
+
+@lru_cache(maxsize=3)
+def load_colour(folder: Path, exclude: frozenset[str] = frozenset()) -> tuple[Tensor, ...]:
+    """Read every JPEG or PNG of a folder as uint8 ``(3, y, x)``; else as `load_gray`."""
+    return tuple(_read(folder, exclude))
+
+
+def _read(folder: Path, exclude: frozenset[str]) -> Iterator[Tensor]:
     import numpy as np
     from PIL import Image
 
-    images = []
-    for path in sorted(folder.glob("*")):
-        if path.suffix.lower() not in {".jpg", ".jpeg", ".png"} or path.stem in exclude:
-            continue
-        with Image.open(path) as file:
-            rgb = np.asarray(file.convert("RGB"), dtype=np.float64)
-        images.append(torch.from_numpy(np.rint(rgb @ np.array(GRAY)).astype(np.uint8)))
-    if not images:
+    paths = [p for p in sorted(folder.glob("*")) if p.suffix.lower() in {".jpg", ".jpeg", ".png"}]
+    paths = [path for path in paths if path.stem not in exclude]
+    if not paths:
         raise FormatError(f"no photographs in {folder}: expected JPEG or PNG files there.")
-    return tuple(images)
+    for path in paths:
+        with Image.open(path) as file:
+            rgb = np.asarray(file.convert("RGB"))
+        yield torch.from_numpy(rgb.transpose(2, 0, 1).copy())
 
 
 def dihedral(image: Tensor, element: int) -> Tensor:
@@ -53,11 +65,12 @@ def dihedral(image: Tensor, element: int) -> Tensor:
 
 
 class Photographs:
-    """Draw noisy gray patches, y = x + sigma n with x in 0..1, and their truth.
+    """Draw noisy patches, y = x + sigma n with x in 0..1, and their truth.
 
     Training patches come from the BSDS300 training images without the two that leak into
     Set5 and Set12; validation from the 200 test images of BSDS500, test from those of
-    BSDS300. ``parameters["sigma"]`` is in 8-bit counts, drawn for each item.
+    BSDS300. ``parameters["sigma"]`` is in 8-bit counts, drawn for each item; gray, or with
+    ``parameters["colour"]`` RGB.
 
     Source: Martin et al., ICCV 2001; Putzky and Welling, arXiv:1706.04008.
     """
@@ -69,34 +82,37 @@ class Photographs:
         if split not in FOLDERS:
             raise OptionError(f"split {split!r} is unknown: use one of {', '.join(FOLDERS)}.")
         self.sigma = parameters.get("sigma", {"uniform": [3, 65]})
-        self.images = load_gray(Path(root) / "natural" / FOLDERS[split], LEAKING)
+        self.colour = bool(parameters.get("colour", False))
+        load = load_colour if self.colour else load_gray
+        self.images = load(Path(root) / "natural" / FOLDERS[split], LEAKING)
 
     def patches(self, generator: torch.Generator, batch: int, size: int) -> Tensor:
-        """Draw crops (batch, size, size) in 0..1, each flipped and turned at random.
+        """Draw crops (batch, [3,] size, size) in 0..1, each flipped and turned at random.
 
         Raises DataError where ``size`` exceeds the shorter side of the photographs.
         """
-        smallest = min(min(image.shape) for image in self.images)
+        smallest = min(min(image.shape[-2:]) for image in self.images)
         if size > smallest:
             raise DataError(
                 f"patches of {size} pixels asked, the photographs have {smallest}: "
                 f"choose size <= {smallest}."
             )
-        crops = torch.empty(batch, size, size)
+        crops = torch.empty(batch, *self.images[0].shape[:-2], size, size)
         numbers = torch.rand(batch, 4, generator=generator).tolist()
         for crop, (which, top, left, symmetry) in zip(crops, numbers, strict=True):
             image = self.images[int(which * len(self.images))]
-            y = int(top * (image.shape[0] - size + 1))
-            x = int(left * (image.shape[1] - size + 1))
-            crop.copy_(dihedral(image[y : y + size, x : x + size], int(8 * symmetry)))
+            y = int(top * (image.shape[-2] - size + 1))
+            x = int(left * (image.shape[-1] - size + 1))
+            crop.copy_(dihedral(image[..., y : y + size, x : x + size], int(8 * symmetry)))
         return crops / 255
 
     def __call__(
         self, generator: torch.Generator, batch: int, size: int
     ) -> tuple[Gaussian, Tensor]:
-        """Draw a batch: the likelihood of the noisy patches and the truth (batch, size, size)."""
+        """Draw a batch: the likelihood of the noisy patches and their truth."""
         truth = self.patches(generator, batch, size)
-        sigma = draw(self.sigma, generator, batch)[:, None, None] / 255
+        sigma = draw(self.sigma, generator, batch) / 255
+        sigma = sigma.reshape(-1, *(1 for _ in truth.shape[1:]))
         noise = torch.randn(truth.shape, generator=generator)
-        identity = Identity((size, size), torch.float32)
+        identity = Identity(truth.shape[1:], torch.float32)
         return Gaussian(identity, truth + sigma * noise, sigma), truth
