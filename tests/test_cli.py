@@ -29,6 +29,7 @@ COMMANDS = (
     "demo",
     "doctor",
     "benchmark",
+    "validate",
 )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
 
-__all__ = ["prepare_psf"]
+__all__ = ["prepare_psf", "psf_shape"]
 
 
 def prepare_psf(psf: Tensor) -> tuple[Tensor, list[str]]:
@@ -63,3 +63,31 @@ def _to_odd(psf: Tensor, axis: int) -> tuple[Tensor, str]:
         shift = shift[:, None]
     spectrum = torch.fft.fft(torch.cat((psf, zeros), dim=axis), dim=axis)
     return torch.fft.ifft(spectrum * shift, dim=axis).real, "moved by half a pixel"
+
+
+def psf_shape(psf: Tensor) -> tuple[float, float]:
+    """FWHM in pixels and ellipticity ``1 - b / a`` of one PSF ``(y, x)``.
+
+    The FWHM is that of a circle as large as the area above half of the peak, on a grid eight times
+    finer (Fourier interpolation); the axes ``a`` and ``b`` are those of the second moments of that
+    area.
+
+    Raises ShapeError for more than one PSF, DataError for one without a positive peak.
+    """
+    if psf.ndim != 2:
+        raise ShapeError(f"the PSF has shape {tuple(psf.shape)}, expected one, (y, x).")
+    spectrum = torch.fft.fftshift(torch.fft.fft2(psf.double()))
+    height, width = psf.shape
+    fine = spectrum.new_zeros(8 * height, 8 * width)
+    top, left = (8 * height) // 2 - height // 2, (8 * width) // 2 - width // 2
+    fine[top : top + height, left : left + width] = spectrum
+    image = torch.fft.ifft2(torch.fft.ifftshift(fine)).real
+    peak = image.max()
+    if not bool(peak > 0):
+        raise DataError("the PSF has no positive peak: give a point spread function.")
+    rows, columns = torch.nonzero(image >= peak / 2, as_tuple=True)
+    points = torch.stack((rows, columns)).double() / 8
+    offset = points - points.mean(dim=1, keepdim=True)
+    covariance = offset @ offset.T / offset.shape[1] + torch.eye(2) / (12 * 64)
+    small, large = torch.linalg.eigvalsh(covariance).tolist()
+    return 2 * math.sqrt(len(rows) / 64 / math.pi), 1 - math.sqrt(max(small, 0.0) / large)

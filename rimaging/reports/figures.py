@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,20 @@ class Scale:
         if self.softening is None:
             return self.low + span * gray
         return self.low + self.softening * np.sinh(gray * math.asinh(span / self.softening))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Points or lines ``(x, y)`` by name; ``asked`` is a range of y to shade."""
+
+    title: str
+    x: str
+    y: str
+    series: Mapping[str, tuple[NDArray[Any] | Tensor, NDArray[Any] | Tensor]]
+    asked: tuple[float, float] | None = None
+    limits: tuple[float, float] | None = None
+    logarithmic: bool = False
+    lines: bool = False
 
 
 def plane(image: NDArray[Any] | Tensor, kind: Kind) -> NDArray[np.float64]:
@@ -202,6 +216,37 @@ def residual_plot(
         how_white.legend(loc="lower left", fontsize=7.5, handlelength=1)
         top = max(2.0, 1.15 * float(power.max()))
         how_white.set(title="power by spatial frequency", xlabel="cycles per pixel", ylim=(0, top))
+        return _png(figure)
+
+
+def points(panels: Sequence[Panel], size: tuple[float, float] = (9.6, 3.0)) -> bytes:
+    """Measured points in panels side by side, with the range that is asked for shaded."""
+    with _figure(1, len(panels), size) as (figure, (axes,)):
+        for axis, panel in zip(axes, panels, strict=True):
+            if panel.asked is not None:
+                axis.axhspan(*panel.asked, color=GREEN, alpha=0.15, lw=0)
+            colours = (BLUE, ORANGE, GREEN, GRAY)
+            for (name, (x, y)), colour in zip(panel.series.items(), colours, strict=False):
+                style = "-" if panel.lines else "."
+                axis.plot(to_numpy(x), to_numpy(y), style, color=colour, ms=4, lw=1.5, label=name)
+            axis.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
+            if panel.logarithmic:
+                axis.set_xscale("log")
+            if panel.limits is not None:
+                axis.set_ylim(*panel.limits)
+            if len(panel.series) > 1:
+                axis.legend(fontsize=7.5, handlelength=1)
+        return _png(figure)
+
+
+def tile_map(values: NDArray[Any] | Tensor, title: str, span: float) -> bytes:
+    """One number for each tile ``(rows, columns)``, coloured by its distance from 1."""
+    with _figure(1, 1, (4.2, 3.4)) as (figure, ((axis,),)):
+        shown = axis.imshow(
+            to_numpy(values), cmap="RdBu_r", vmin=1 - span, vmax=1 + span, origin="lower"
+        )
+        axis.set(title=title, xticks=[], yticks=[])
+        figure.colorbar(shown, ax=axis, shrink=0.85)
         return _png(figure)
 
 

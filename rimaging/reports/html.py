@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
-from rimaging.reports.diagnostics import Diagnostics
+from rimaging.reports.diagnostics import Diagnostics, Verdict
 from rimaging.reports.figures import Kind, Scale, plane, scale_of
 
 MAX_SIDE = 1024
@@ -92,6 +92,7 @@ class Chapter:
     facts: Mapping[str, object] | None = None
     methods: Sequence[Method] = ()
     diagnostics: Diagnostics | None = None
+    gates: Sequence[Verdict] = ()
     pictures: Sequence[Picture] = ()
 
 
@@ -103,6 +104,7 @@ def report(
     facts: Mapping[str, object] | None = None,
     methods: Sequence[Method] = (),
     diagnostics: Diagnostics | None = None,
+    gates: Sequence[Verdict] = (),
     pictures: Sequence[Picture] = (),
     chapters: Sequence[Chapter] = (),
     provenance: Mapping[str, Any] | None = None,
@@ -117,6 +119,7 @@ def report(
         facts: a few numbers worth reading first, such as the acceleration, by name.
         methods: the table of methods; the best of each column is marked.
         diagnostics: of the residual; told in words.
+        gates: what a validation found, one sentence each.
         pictures: shown one below the other if they are PNG bytes (plots), else in a grid.
         chapters: further parts, each with comparison, table and pictures of its own.
         provenance: whatever led to the image; nested mappings are flattened.
@@ -154,6 +157,7 @@ def report(
         facts=facts,
         methods=methods,
         diagnostics=diagnostics,
+        gates=gates,
         pictures=pictures,
     )
     template = environment.get_template("template.html")
@@ -249,6 +253,7 @@ def _part(part: Chapter, side: int) -> dict[str, Any]:
         "columns": columns,
         "rows": rows,
         "verdicts": part.diagnostics.verdicts() if part.diagnostics else [],
+        "gates": [Verdict(v.level, public_text(v.text)) for v in part.gates],
         "plots": [_shown(p, side) for p in part.pictures if isinstance(p.image, bytes)],
         "images": [_shown(p, side) for p in part.pictures if not isinstance(p.image, bytes)],
     }

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rimaging.datasets.psf import prepare_psf
+from rimaging.datasets.psf import prepare_psf, psf_shape
 from rimaging.errors import DataError, ShapeError
+from rimaging.operators.target import gaussian_psf
 
 
 def gaussian(length: int, centre: float, width: float = 2.0) -> torch.Tensor:
@@ -53,3 +56,14 @@ def test_what_is_no_psf_is_refused() -> None:
         prepare_psf(torch.full((5, 5), -1.0))
     with pytest.raises(DataError, match="NaN"):
         prepare_psf(torch.full((5, 5), torch.nan))
+
+
+def test_the_shape_of_a_psf() -> None:
+    fwhm, ellipticity = psf_shape(gaussian_psf(3.7))
+    assert fwhm == pytest.approx(3.7, rel=0.01) and ellipticity < 0.01
+    y, x = torch.meshgrid(torch.arange(-12.0, 13), torch.arange(-12.0, 13), indexing="ij")
+    oval = torch.exp(-4 * math.log(2) * (x**2 / 25 + y**2 / 16))
+    fwhm, ellipticity = psf_shape(oval)
+    assert fwhm == pytest.approx(math.sqrt(20), rel=0.01) and ellipticity == pytest.approx(
+        0.2, abs=0.01
+    )

@@ -1,0 +1,78 @@
+"""Astronomy: whether a deconvolution can be trusted on this image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rimaging.cli.app import command
+from rimaging.cli.options import (
+    Input,
+    Method,
+    Noise,
+    Overwrite,
+    read_mask,
+    read_noise,
+    read_psf,
+    weights_option,
+)
+from rimaging.errors import FormatError
+
+
+@command
+def validate(
+    image: Input,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Also write a page of plots (.html).")
+    ] = None,
+    psf: Annotated[
+        str | None,
+        typer.Option(help="File, file.fits[PSF], a FWHM in pixels, moffat:4.5 or gaussian:3.2."),
+    ] = None,
+    noise: Noise = None,
+    mask: Annotated[str | None, typer.Option(help="File, 1 where pixels are good.")] = None,
+    target: Annotated[
+        float | None, typer.Option(help="FWHM in pixels of the image that is sought; 2 by default.")
+    ] = None,
+    weights: Annotated[str, weights_option("astro")] = "astro",
+    method: Method = "rim",
+    band: Annotated[int | None, typer.Option(help="Plane of a cube, from 0; the middle.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the cut-out; 512 by default.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="128 pixels and fewer sources.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the places of injected sources.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a gate fails.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Inject stars and galaxies into your image and see what a deconvolution makes of them."""
+    if output is not None:
+        if output.suffix.lower() != ".html":
+            raise FormatError(f"{output.name!r} is no .html: the page of plots is one")
+        if output.exists() and not overwrite:
+            raise FormatError(f"{output.name!r} exists: choose another name, or give --overwrite")
+        if not output.parent.is_dir():
+            raise FormatError(f"the folder of {output.name!r} does not exist: create it first")
+    from rimaging.validate.run import validate as run
+
+    result = run(
+        image,
+        read_psf(psf),
+        noise=read_noise(noise),
+        mask=read_mask(mask),
+        target=target,
+        weights=weights,
+        method=method,  # type: ignore[arg-type] # the door names those that exist
+        band=band,
+        size=size,
+        quick=quick,
+        seed=seed,
+    )
+    for name, value in result.facts.items():
+        for line in value if isinstance(value, list) else [value]:
+            typer.echo(f"{name}: {line}")
+    typer.echo(result.text())
+    if output is not None:
+        typer.echo(f"wrote {result.report(output)}")
+    if strict and not result.passed:
+        raise typer.Exit(1)
