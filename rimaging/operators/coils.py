@@ -67,6 +67,12 @@ def combine_coils(maps: Tensor, z: Tensor, sets: bool, ndim: int) -> Tensor:
     return (maps.conj() * z).sum(dim=-ndim - 1)
 
 
+def root_sum_of_squares(coils: Tensor, ndim: int = 2) -> Tensor:
+    """``sqrt(sum_c |z_c|^2)`` of coil images ``(..., coil, *spatial)``, real."""
+    magnitude: Tensor = torch.linalg.vector_norm(coils, dim=-ndim - 1)
+    return magnitude
+
+
 def weighted_power(maps: Tensor, weight: Tensor | None, sets: bool, ndim: int) -> Tensor:
     """``sum_c w_c |S_c|^2`` for each set, with ``w`` of shape ``(*batch, coil, *spatial)``."""
     power = maps.real.square() + maps.imag.square()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.coils import root_sum_of_squares
 from rimaging.operators.fourier import Fourier
 
 
@@ -30,4 +31,4 @@ def zero_filled(
         return CartesianMRI(maps, mask, sets=sets).adjoint(kspace)
     size = (kspace.shape[-2], kspace.shape[-1])
     coils = Fourier(size).adjoint(kspace * mask.unsqueeze(-3))
-    return coils.abs().square().sum(dim=-3).sqrt()
+    return root_sum_of_squares(coils)
