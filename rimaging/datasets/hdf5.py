@@ -138,19 +138,40 @@ def _affine(encoding: Encoding, shape: tuple[int, ...]) -> np.ndarray:
     return scale
 
 
-def write_hdf5(path: Path, arrays: dict[str, np.ndarray], provenance: dict[str, Any]) -> None:
-    """Write named arrays and the provenance, as JSON in the attribute `provenance`.
+def write_hdf5(
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    provenance: dict[str, Any],
+    *,
+    affine: np.ndarray | None = None,
+    scanner: bool = False,
+) -> None:
+    """Write named arrays, and what fastMRI's `evaluate.py` reads of a reconstructed volume.
 
-    The magnitude of `image` is also `reconstruction`, the name that fastMRI's evaluation reads.
+    That is `reconstruction`, the magnitude of ``image`` (slice, y, x), in a file of the name of the
+    scan. Attributes: `max` and `norm` of it and the `acquisition`, as fastMRI's own files have;
+    `provenance` as JSON; `affine` from voxels (x, y, slice) to mm, RAS+, and whether its origin is
+    "scanner" or only voxel sizes are known ("aligned").
     """
     import h5py
 
+    image = arrays["image"]
+    volume = np.abs(image) if np.iscomplexobj(image) else image
+    if volume.ndim == 2:
+        volume = volume[None]
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
-        image = arrays["image"]
-        if np.iscomplexobj(image):
-            file.create_dataset("reconstruction", data=np.abs(image))
-        else:
+        if volume is image:
             file["reconstruction"] = file["image"]  # a hard link: the same data, once
+        else:
+            file.create_dataset("reconstruction", data=volume)
+        file.attrs["max"] = float(volume.max())
+        file.attrs["norm"] = float(np.linalg.norm(volume))
+        acquisition = provenance.get("input", {}).get("acquisition")
+        if acquisition in ACQUISITIONS:
+            file.attrs["acquisition"] = acquisition
+        if affine is not None:
+            file.attrs["affine"] = affine
+            file.attrs["origin"] = "scanner" if scanner else "aligned"
         file.attrs["provenance"] = json.dumps(provenance, default=str)

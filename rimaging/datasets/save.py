@@ -122,7 +122,8 @@ def _write(
     elif suffix == ".npy":
         write_npy(path, arrays)
     elif suffix == ".h5":
-        write_hdf5(path, arrays, provenance)
+        affine, scanner = image_affine(measurement, arrays["image"].shape)
+        write_hdf5(path, arrays, provenance, affine=affine, scanner=scanner)
     elif suffix == ".fits":
         _fits(path, arrays, measurement, provenance, history, keep_complex)
     elif suffix in (".nii", ".nii.gz"):

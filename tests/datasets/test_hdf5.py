@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from rimaging.datasets.hdf5 import read_hdf5
+from rimaging.datasets.hdf5 import read_hdf5, write_hdf5
 from rimaging.errors import FormatError
 
 HEADER = """<?xml version="1.0"?>
@@ -130,3 +130,24 @@ def test_every_truncation_is_named(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(FormatError, match="damaged"):
             read_hdf5(path)
+
+
+def test_fastmris_evaluation_reads_what_is_written(tmp_path: Path) -> None:
+    """As its evaluate.py does: the two files have one name, the arrays three axes."""
+    image = np.random.default_rng(0).normal(size=(3, 20, 16)) * np.exp(1j)
+    affine = np.diag([-1.0, -2, 3, 1])
+    facts = {"method": "rim", "input": {"acquisition": "AXT2"}}
+    write_hdf5(tmp_path / "f.h5", {"image": image}, facts, affine=affine, scanner=True)
+    with h5py.File(tmp_path / "f.h5") as file:
+        found = file["reconstruction"][()]
+        assert np.allclose(found, np.abs(image))
+        assert (file.attrs["acquisition"], file.attrs["origin"]) == ("AXT2", "scanner")
+        assert np.isclose(file.attrs["max"], np.abs(image).max())
+        assert np.isclose(file.attrs["norm"], np.linalg.norm(image))
+        assert np.array_equal(file.attrs["affine"], affine)
+    facts["input"] = {"acquisition": "Jane Doe"}
+    write_hdf5(tmp_path / "g.h5", {"image": np.abs(image[0])}, facts)
+    with h5py.File(tmp_path / "g.h5") as file:
+        assert file["reconstruction"].shape == (1, 20, 16)
+        assert "acquisition" not in file.attrs
+        assert "affine" not in file.attrs

@@ -68,6 +68,29 @@ def test_unknown_geometry_is_not_invented(tmp_path: Path) -> None:
     assert int(nibabel.load(path).header["sform_code"]) == 2
 
 
+def test_frames_follow_the_slices_and_time_has_no_unit(tmp_path: Path) -> None:
+    film = np.random.default_rng(1).normal(size=(4, *VOLUME.shape)).astype(np.float32)
+    affine = orthogonal(OBLIQUE)
+    write_nifti(tmp_path / "f.nii", film, affine, scanner=True, description="x")
+    image = nibabel.load(tmp_path / "f.nii")
+    assert image.shape == (6, 8, 3, 4)
+    assert image.header.get_xyzt_units() == ("mm", "unknown")
+    assert np.allclose(image.affine, affine, atol=1e-4)
+    assert image.dataobj[5, 2, 1, 3] == film[3, 1, 2, 5]
+
+
+def test_what_a_qform_cannot_hold_is_in_the_sform_alone(tmp_path: Path) -> None:
+    sheared = orthogonal(OBLIQUE)
+    sheared[:3, 2] += 0.5 * sheared[:3, 0]
+    write_nifti(tmp_path / "f.nii", VOLUME, sheared, scanner=True, description="x")
+    image = nibabel.load(tmp_path / "f.nii")
+    assert np.allclose(image.affine, sheared, atol=1e-4)
+    assert (int(image.header["sform_code"]), int(image.header["qform_code"])) == (1, 0)
+    for shape in ((1,) * 7 + (2, 2), (1, 40000, 2)):
+        with pytest.raises(FormatError, match="7 axes of at most 32767"):
+            write_nifti(tmp_path / "g.nii", np.zeros(shape), None, scanner=False, description="")
+
+
 def test_the_same_volume_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.nii.gz", "b.nii.gz"):
         write_nifti(tmp_path / name, VOLUME, np.eye(4), scanner=True, description="x")
