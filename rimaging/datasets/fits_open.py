@@ -91,6 +91,9 @@ class FitsFile:
             part = tuple(slice(0, n) for n in shape)
         lengths = tuple(s.stop - s.start for s in part)
         out = np.empty(lengths, _flag_type(hdu) if flags else np.float32)
+        # astropy takes a BLANK of 0 for none
+        blank_zero = hdu.header.get("BLANK") == 0 and hdu.header.get("BITPIX", -32) > 0
+        zero = hdu.header.get("BZERO", 0)
         for lead in np.ndindex(lengths[:-2]):
             outer = tuple(s.start + i for s, i in zip(part, lead, strict=False))
             plane = out[lead]
@@ -102,6 +105,8 @@ class FitsFile:
                 if flags and values.dtype.kind == "f":
                     values = np.nan_to_num(values)
                 plane[first:last] = values
+                if blank_zero and not flags:
+                    plane[first:last][values == zero] = np.nan
         return out
 
     def _read(self, hdu: Any, outer: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:

@@ -16,7 +16,7 @@ __all__ = ["check_declared", "existing_file", "expanded", "identity"]
 GIB = 1 << 30
 FREE = 64 << 20  # bytes that anything may expand to
 RATIO = 200  # beyond FREE: expanded over stored; noisy data hardly reach 10
-AHEAD = 256 << 20  # bytes that a blank beginning may be ahead of that
+AHEAD = 128 << 20  # bytes that a blank beginning may be ahead of that
 
 
 def existing_file(path: str | Path) -> Path:
