@@ -85,8 +85,9 @@ class Anatomy:
         top, left = int(u[2] * (height - int(h) + 1)), int(u[3] * (width - int(w) + 1))
         piece = image[top : top + int(h), left : left + int(w)]
         planes = torch.stack([piece.real, piece.imag]) if piece.is_complex() else piece[None]
+        # Bicubic: a bilinear kernel dims the corners of k-space, which a scanner fills.
         scaled = functional.interpolate(
-            planes[None].float(), (size, size), mode="bilinear", antialias=True
+            planes[None].float(), (size, size), mode="bicubic", antialias=True
         )[0]
         return torch.complex(scaled[0], scaled[1]) if piece.is_complex() else scaled[0]
 
