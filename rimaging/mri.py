@@ -1,8 +1,8 @@
-"""MRI: from Cartesian k-space to images."""
+"""MRI: from k-space, Cartesian or along a trajectory, to images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, get_args
 
@@ -15,6 +15,7 @@ from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.errors import OptionError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.noncartesian import NonCartesianMRI
 from rimaging.reconstruct import Method, Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 
@@ -33,6 +34,9 @@ def reconstruct(
     noise: float | Array | None = None,
     weights: Weights = "mri",
     *,
+    trajectory: Array | None = None,
+    density: Array | None = None,
+    image_shape: Sequence[int] | None = None,
     method: MethodName = "rim",
     sets: int | None = None,
     calibration: int = 24,
@@ -55,6 +59,13 @@ def reconstruct(
         noise: standard deviation of one real component of k-space, one number or broadcastable to
             it; by default estimated from the outer samples.
         weights: name, path or `RIM`; for ``method="rim"``.
+        trajectory: of non-Cartesian k-space ``(..., coil, shot, sample)``, or ``(..., coil,
+            sample)``: ``(..., [shot,] sample, 2)`` in the order ``(ky, kx)``, or 3 ``(kz, ky,
+            kx)``, in cycles per field of view.
+        density: area of k-space of each sample in cells, ``(..., [shot,] sample)``; by default that
+            of Pipe and Menon.
+        image_shape: ``(y, x)`` or ``(z, y, x)`` of the image of a trajectory; by default as large
+            as the trajectory resolves.
         method: ``"rim"``; or, to compare with, ``"zero-filled"`` (``A* y``), ``"cg-sense"``,
             ``"l1-wavelet"`` or ``"tv"``.
         sets: 1, or 2 for soft SENSE, where the object is larger than the field of view; by default
@@ -78,7 +89,16 @@ def reconstruct(
     """
     _check_options(method, sets, steps, lamda, iterations)
     place = choose_device(device)
-    measurement = as_measurement(kspace, "kspace", noise=noise, mask=mask, maps=maps)
+    measurement = as_measurement(
+        kspace,
+        "kspace",
+        noise=noise,
+        mask=mask,
+        maps=maps,
+        trajectory=trajectory,
+        density=density,
+        matrix=image_shape,
+    )
     measurement, count = with_maps(measurement.completed(), sets=sets, calibration=calibration)
     size = measurement.provenance.get("recon_size") if crop else None
 
@@ -113,7 +133,7 @@ def classical(name: MethodName, lamda: float | None, iterations: int | None, set
     from rimaging.solvers.zero_filled import zero_filled
 
     if name == "zero-filled":
-        return Method(name=name, solve=_solved_by(partial(zero_filled, sets=sets)))
+        return Method(name=name, solve=_solved_by(name, partial(zero_filled, sets=sets)))
     weight = LAMDA[name] if lamda is None else lamda
     count = ITERATIONS[name] if iterations is None else iterations
     settings = {"lamda": weight, "iterations": count}
@@ -124,16 +144,25 @@ def classical(name: MethodName, lamda: float | None, iterations: int | None, set
         solver = partial(l1_wavelet, lamda=weight, iterations=count, sets=sets)
     else:
         solver = partial(total_variation, lamda=weight, iterations=count, sets=sets)
-    return Method(name=name, solve=_solved_by(solver), provenance={"settings": settings})
+    solve = _solved_by(name, solver, weight, count)
+    return Method(name=name, solve=solve, provenance={"settings": settings})
 
 
 def _solved_by(
+    name: MethodName,
     solver: Callable[[Tensor, Tensor, Tensor], Tensor],
+    lamda: float = 0.0,
+    iterations: int = 1,
 ) -> Callable[[Measurement | None, Gaussian], list[Tensor]]:
-    """A function of k-space, mask and maps as one of a likelihood."""
+    """A function of k-space, mask and maps as one of a likelihood, or the same of a trajectory."""
+    from rimaging.solvers.noncartesian import solve_noncartesian
 
-    def solve(_: Measurement | None, likelihood: Gaussian) -> list[Tensor]:
+    def solve(part: Measurement | None, likelihood: Gaussian) -> list[Tensor]:
         operator = likelihood.operator
+        if isinstance(operator, NonCartesianMRI):
+            density = None if part is None else part.density
+            settings = {"lamda": lamda, "iterations": iterations}
+            return [solve_noncartesian(name, likelihood, density=density, **settings)]
         assert isinstance(operator, CartesianMRI)
         return [solver(likelihood.y, operator.mask.squeeze(-3), operator.maps)]
 

@@ -19,6 +19,7 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.pieces import moved, pieces
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators.likelihood import Gaussian, Likelihood, Poisson
+from rimaging.operators.noncartesian import equalised
 from rimaging.reconstruction import Reconstruction, planar
 from rimaging.reports.diagnostics import diagnose
 from rimaging.rim.rim import RIM
@@ -138,13 +139,14 @@ def rim_method(weights: Weights, steps: int | None, device: torch.device) -> Met
         raise OptionError(f"steps must be at least 1, got {count}: leave it out for the default")
     cell = rim.cell.config
 
-    def solve(_: Measurement | None, likelihood: Likelihood) -> list[Tensor]:
+    def solve(part: Measurement | None, likelihood: Likelihood) -> list[Tensor]:
         if likelihood.y.dtype not in (torch.float32, torch.complex64):
             raise DataError(
                 f"the likelihood is of {likelihood.y.dtype}, a RIM of single precision: build it "
                 "from float32 or complex64"
             )
-        estimates: list[Tensor] = rim(likelihood, steps=count)
+        balanced = equalised(likelihood, None if part is None else part.density)
+        estimates: list[Tensor] = rim(balanced, steps=count)
         return estimates
 
     return Method(
@@ -222,13 +224,16 @@ def _likelihood(
 
 def _at_once(whole: Measurement, method: Method, device: torch.device) -> int:
     """How many items to take at once; raise ShapeError where not even one fits."""
-    pixels = math.prod(whole.data.shape[-2:])
+    spatial = 2 if whole.matrix is None else len(whole.matrix)
+    pixels = math.prod(whole.image_shape[-spatial:])
     coils = whole.data.shape[-3] if whole.kind == "kspace" else 1
-    physics = 5 * coils * whole.data.element_size()
+    # a trajectory works on twice the grid along every axis, and a little finer still
+    grids = 5 if whole.trajectory is None else 2 + 3 * 2**spatial
+    physics = grids * coils * whole.data.element_size()
     need = pixels * (physics + method.bytes_per_pixel)
     free = _free(device)
     if need > free:
-        size = " x ".join(map(str, whole.data.shape[-2:]))
+        size = " x ".join(map(str, whole.image_shape[-spatial:]))
         raise ShapeError(
             f"an image of {size} needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are "
             f"free on {device}: cut it into overlapping parts, or use a device with more memory"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.calibration import calibration_shape
 from rimaging.operators.espirit import espirit_with_eigenvalues
+from rimaging.operators.gridding import grid_centre
 
 __all__ = ["needs_two_sets", "with_maps"]
 
@@ -42,8 +44,8 @@ def with_maps(
     maps = measurement.maps
     if maps is not None:
         return measurement, _sets_of(maps, measurement.data.ndim, sets)
-    assert measurement.mask is not None
-    planes = measurement.mask.reshape(-1, *measurement.mask.shape[-2:])
+    kspace, mask = calibration_kspace(measurement, calibration)
+    planes = mask.reshape(-1, *mask.shape[-2:])
     shapes = [calibration_shape(plane, calibration) for plane in planes]
     smallest = min(shapes, key=min)
     if min(smallest) < KERNEL:
@@ -53,8 +55,8 @@ def with_maps(
         )
     decide = sets is None and measurement.data.shape[-3] > 1
     found, eigenvalues = espirit_with_eigenvalues(
-        measurement.data,
-        measurement.mask,
+        kspace,
+        mask,
         calibration=calibration,
         kernel=KERNEL,
         crop=CROP,
@@ -70,6 +72,27 @@ def with_maps(
     assumed = [*measurement.provenance.get("assumed", []), note]
     provenance = {**measurement.provenance, "assumed": assumed}
     return replace(measurement, maps=found, provenance=provenance), sets or 1
+
+
+def calibration_kspace(measurement: Measurement, size: int) -> tuple[Tensor, Tensor]:
+    """Cartesian k-space (..., coil, y, x) and its mask, the middle of a trajectory gridded.
+
+    Raises DataError for a trajectory in three dimensions.
+    """
+    if measurement.trajectory is None:
+        assert measurement.mask is not None
+        return measurement.data, measurement.mask
+    assert measurement.matrix is not None
+    if len(measurement.matrix) != 2:
+        raise DataError("coil maps are estimated in two dimensions: give maps= for this trajectory")
+    data, k = measurement.data, measurement.trajectory
+    batch = data.shape[:-3]
+    items = data.reshape(-1, *data.shape[-3:])
+    own = k.expand(*batch, *k.shape[-3:]).reshape(-1, *k.shape[-3:])
+    centres = [grid_centre(y, t, measurement.matrix, size) for y, t in zip(items, own, strict=True)]
+    kspace = torch.stack([centre for centre, _ in centres])
+    mask = torch.stack([where for _, where in centres])
+    return kspace.reshape(*batch, *kspace.shape[1:]), mask.reshape(*batch, *mask.shape[1:])
 
 
 def needs_two_sets(eigenvalues: Tensor) -> bool:

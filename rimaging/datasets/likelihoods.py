@@ -9,6 +9,7 @@ from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.noncartesian import NonCartesianMRI
 
 if TYPE_CHECKING:
     from rimaging.datasets.measurement import Measurement
@@ -17,11 +18,15 @@ __all__ = ["image_likelihood", "kspace_likelihood", "sky_likelihood"]
 
 
 def kspace_likelihood(m: Measurement, sets: bool) -> Gaussian:
-    """``y = M F S x + n``; raises DataError without maps."""
+    """``y = M F S x + n``, of a trajectory ``y = F_k S x + n``; raises DataError without maps."""
     if m.maps is None:
         raise DataError(
             f"k-space of {m.data.shape[-3]} coils came without maps: estimate them with espirit."
         )
+    if m.trajectory is not None:
+        assert m.noise is not None
+        transform = NonCartesianMRI(m.maps.to(m.data.dtype), m.trajectory, sets=sets)
+        return Gaussian(transform, m.data, m.noise)
     assert m.mask is not None and m.noise is not None
     mask = m.mask.to(m.data.real.dtype)
     operator = CartesianMRI(m.maps.to(m.data.dtype), mask, sets=sets)

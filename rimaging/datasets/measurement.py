@@ -14,6 +14,7 @@ from rimaging.datasets.kspace_noise import estimate_kspace_noise
 from rimaging.datasets.noise import estimate_band_noise, estimate_image_noise
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sampled import find_sampled
+from rimaging.datasets.trajectory import estimate_trajectory_noise, fit_trajectory
 from rimaging.errors import DataError, OptionError, ShapeError
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class Measurement:
         unknown, `completed` estimates it.
     mask: 1 where measured, 0 where not, broadcastable to (..., y, x); columns (x,) do for k-space.
     maps: coil sensitivities (..., coil, y, x). psf: point spread function (..., y, x).
+    trajectory: of non-Cartesian k-space, whose data are (..., coil, shot, sample): (..., shot,
+        sample, 2) in the order (ky, kx), or 3 (kz, ky, kx), in cycles per field of view, within
+        half of ``matrix``. It takes the place of the mask. matrix: (y, x) or (z, y, x) of the
+        image, by default as large as the trajectory resolves. density: (..., shot, sample), the
+        area of k-space that a sample stands for, in cells of the Cartesian grid.
     units: of ``data``, as its file writes them. header: the whole FITS header.
     quality: the flags of its pixels as their file has them, kept for what is written; ``mask`` says
         which of them count. beams: of a radio image. section: the part of the file that was read.
@@ -57,6 +63,9 @@ class Measurement:
     mask: Tensor | None = None
     maps: Tensor | None = None
     psf: Tensor | None = None
+    trajectory: Tensor | None = None
+    density: Tensor | None = None
+    matrix: tuple[int, ...] | None = None
     units: str | None = None
     header: Header | None = None
     quality: np.ndarray | None = None
@@ -70,6 +79,12 @@ class Measurement:
         if self.kind not in KINDS:
             raise OptionError(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}.")
         self._check_data()
+        if self.trajectory is not None or self.density is not None or self.matrix is not None:
+            fitted = fit_trajectory(
+                self.kind, self.data, self.mask, self.trajectory, self.density, self.matrix
+            )
+            for name, value in zip(("trajectory", "density", "matrix"), fitted, strict=True):
+                object.__setattr__(self, name, value)
         if self.mask is not None:
             object.__setattr__(self, "mask", self._checked_mask(self.mask))
         self._check_maps_and_psf()
@@ -81,6 +96,8 @@ class Measurement:
     def image_shape(self) -> tuple[int, ...]:
         """Shape (..., y, x) of the images behind the data, on the grid of the data."""
         shape = tuple(self.data.shape)
+        if self.matrix is not None:
+            return (*shape[:-3], *self.matrix)
         return (*shape[:-3], *shape[-2:]) if self.kind == "kspace" else shape
 
     def completed(self) -> Measurement:
@@ -93,12 +110,12 @@ class Measurement:
         notes: list[str] = []
         mask, maps, psf, noise = self.mask, self.maps, self.psf, self.noise
         if self.kind == "kspace":
-            mask, note = find_sampled(self.data, mask)
-            notes += note
+            if self.trajectory is None:
+                mask, note = find_sampled(self.data, mask)
+                notes += note
             if maps is None and self.data.shape[-3] == 1:
-                maps = torch.ones(
-                    self.data.shape[-3:], dtype=self.data.dtype, device=self.data.device
-                )
+                size = self._maps_shape
+                maps = torch.ones(size, dtype=self.data.dtype, device=self.data.device)
                 notes.append("single coil, sensitivity taken as 1")
         if psf is not None:
             psf, changes = prepare_psf(psf)
@@ -107,7 +124,10 @@ class Measurement:
                 if "padded" in change:
                     warnings.warn(change, stacklevel=2)
         if noise is None:
-            if self.kind == "kspace":
+            if self.trajectory is not None:
+                noise = estimate_trajectory_noise(self.data, self.trajectory)
+                notes.append(f"noise {noise:.4g} estimated from the outer samples of k-space")
+            elif self.kind == "kspace":
                 assert mask is not None
                 noise = estimate_kspace_noise(self.data, mask)
                 notes.append(f"noise {noise:.4g} estimated from k-space itself")
@@ -151,6 +171,11 @@ class Measurement:
         if self.kind == "sky":
             return sky_likelihood(whole, boundary)
         return image_likelihood(whole)
+
+    @property
+    def _maps_shape(self) -> tuple[int, ...]:
+        """``(coil, y, x)``, or ``(coil, z, y, x)`` of a trajectory in three dimensions."""
+        return (self.data.shape[-3], *(self.matrix or self.data.shape[-2:]))
 
     def _check_data(self) -> None:
         axes = 3 if self.kind == "kspace" else 2
@@ -211,8 +236,8 @@ class Measurement:
         if self.maps is not None:
             if self.kind != "kspace":
                 raise OptionError(f"maps given to {self.kind} data: only k-space has coils.")
-            wanted = tuple(self.data.shape[-3:])
-            if tuple(self.maps.shape[-3:]) != wanted:
+            wanted = self._maps_shape
+            if tuple(self.maps.shape[-len(wanted) :]) != wanted:
                 raise ShapeError(
                     f"the maps have shape {tuple(self.maps.shape)}, expected (..., "
                     f"{', '.join(map(str, wanted))}) as k-space: estimate them for this scan."

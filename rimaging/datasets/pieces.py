@@ -19,9 +19,11 @@ def pieces(whole: Measurement, at_once: int, *, sets: bool = False) -> Iterator[
     """Cut the leading axes of a measurement, flattened into one, into parts of ``at_once`` items.
 
     The measurement itself where that is all of it. ``sets`` says that its maps have an axis of
-    sets. Noise, mask, maps and PSF go with their items, or stay whole where all share them.
+    sets. Noise, mask, maps, trajectory and PSF go with their items, or stay whole where all share
+    them.
     """
     axes = 3 if whole.kind == "kspace" else 2
+    spatial = 2 if whole.matrix is None else len(whole.matrix)
     batch = tuple(whole.data.shape[:-axes])
     count = math.prod(batch)
     if count <= at_once:
@@ -43,7 +45,9 @@ def pieces(whole: Measurement, at_once: int, *, sets: bool = False) -> Iterator[
             data=part(whole.data, axes, piece),
             noise=part(whole.noise, axes, piece),
             mask=part(whole.mask, 2, piece),
-            maps=part(whole.maps, 4 if sets else 3, piece),
+            maps=part(whole.maps, 1 + spatial + sets, piece),
+            trajectory=part(whole.trajectory, 3, piece),
+            density=part(whole.density, 2, piece),
             psf=part(whole.psf, 2, piece),
             reference=None,
         )
@@ -62,4 +66,6 @@ def moved(measurement: Measurement, device: torch.device) -> Measurement:
         mask=move(measurement.mask),
         maps=move(measurement.maps),
         psf=move(measurement.psf),
+        trajectory=move(measurement.trajectory),
+        density=move(measurement.density),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from rimaging.datasets.arrays import fill_invalid, to_tensor
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.open import open
+from rimaging.datasets.trajectory import with_shots
 from rimaging.errors import OptionError
 
 __all__ = ["Array", "Source", "as_measurement", "single"]
@@ -29,12 +31,17 @@ def as_measurement(
     mask: Array | None = None,
     maps: Array | None = None,
     psf: Tensor | None = None,
+    trajectory: Array | None = None,
+    density: Array | None = None,
+    matrix: Sequence[int] | None = None,
 ) -> Measurement:
     """A measurement of one kind from an array, a path or a measurement; arguments overrule it.
 
     Single precision; NaN pixels of images are masked. Raises OptionError for another kind.
     """
+    along = _along(trajectory, density, matrix)
     given = noise is not None or mask is not None or maps is not None or psf is not None
+    given = given or bool(along)
     if isinstance(source, str | Path):
         measurement = open(source, kind=kind)
         provenance = {"file": Path(source).name, **measurement.provenance}
@@ -42,7 +49,7 @@ def as_measurement(
     elif isinstance(source, Measurement):
         measurement = source
     else:
-        return _from_array(source, kind, noise, mask, maps, psf)
+        return _from_array(source, kind, noise, mask, maps, psf, along)
     if measurement.kind != kind:
         raise OptionError(
             f"the measurement is of kind {measurement.kind!r}, expected {kind!r}: use the door "
@@ -56,6 +63,7 @@ def as_measurement(
         mask=measurement.mask if mask is None else to_tensor(mask, "mask"),
         maps=measurement.maps if maps is None else single(to_tensor(maps, "maps")),
         psf=measurement.psf if psf is None else psf,
+        **along,
     )
 
 
@@ -66,9 +74,13 @@ def _from_array(
     mask: Array | None,
     maps: Array | None,
     psf: Tensor | None,
+    along: dict[str, Any],
 ) -> Measurement:
     data = single(to_tensor(source, "k-space" if kind == "kspace" else "image"))
     weight = None if mask is None else to_tensor(mask, "mask").to(data.device)
+    if "trajectory" in along:
+        data, along["trajectory"] = with_shots(data, along["trajectory"])
+        along = {k: v.to(data.device) if isinstance(v, Tensor) else v for k, v in along.items()}
     provenance: dict[str, Any] = {}
     if kind != "kspace":
         data, weight, filled = fill_invalid(data, weight)
@@ -81,8 +93,24 @@ def _from_array(
         mask=weight,
         maps=None if maps is None else single(to_tensor(maps, "maps")).to(data.device),
         psf=psf,
+        **along,
         provenance=provenance,
     )
+
+
+def _along(
+    trajectory: Array | None, density: Array | None, matrix: Sequence[int] | None
+) -> dict[str, Any]:
+    """What says where non-Cartesian samples lie, of it what was given."""
+    found: dict[str, Any] = {}
+    if trajectory is not None:
+        found["trajectory"] = to_tensor(trajectory, "trajectory")
+    if density is not None:
+        weights = single(to_tensor(density, "density"))
+        found["density"] = weights[None] if weights.ndim == 1 else weights
+    if matrix is not None:
+        found["matrix"] = tuple(int(n) for n in matrix)
+    return found
 
 
 def _noise(noise: float | Array | None) -> float | Tensor | None:

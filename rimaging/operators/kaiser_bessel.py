@@ -60,7 +60,8 @@ def interpolation(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rows, columns and values of the matrix from a grid to samples.
 
-        C_ig = prod_d (-1)^g_d phi(k_id G_d / n_d - g_d),   phi(u) = e^-beta I0(beta sqrt(1 - (2u/W)^2))
+        C_ig = prod_d (-1)^g_d phi(k_id G_d / n_d - g_d)
+        phi(u) = e^-beta I0(beta sqrt(1 - (2u/W)^2))
 
     The sign moves the origin of the image from the corner to ``G // 2``, so that no FFT needs a
     shift. ``trajectory (item, sample, axis)`` is in cycles per field of view; items have their own

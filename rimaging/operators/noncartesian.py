@@ -9,12 +9,14 @@ from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.coils import checked_maps, combine_coils, expand_coils, weighted_power
+from rimaging.operators.density import pipe_menon
+from rimaging.operators.likelihood import Gaussian, Likelihood
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.nufft import NUFFT, Backend
 from rimaging.operators.space import Space
 from rimaging.operators.toeplitz import Toeplitz
 
-__all__ = ["NonCartesianMRI"]
+__all__ = ["NonCartesianMRI", "equalised"]
 
 CACHE_BYTES = 2**22
 
@@ -65,9 +67,8 @@ class NonCartesianMRI(LinearOperator):
         flat = trajectory.to(maps.device).flatten(-3, -2)
         flat = flat.unsqueeze(-3) if flat.ndim > 2 else flat  # an axis for the coils
         weight = _checked_weight(weight, (shots, samples), maps)
-        power = None if weight is None else weight.square().flatten(-2)
         self.nufft = NUFFT(flat, spatial, dtype=maps.dtype, backend=backend)
-        self.toeplitz = Toeplitz(flat, spatial, power, maps.dtype)
+        self.toeplitz: Toeplitz | None = None
         self.maps: Tensor
         self.weight: Tensor | None
         self.register_buffer("maps", maps)
@@ -90,10 +91,11 @@ class NonCartesianMRI(LinearOperator):
         return combine_coils(self.maps, z, self.sets, self.ndim)
 
     def _normal(self, x: Tensor) -> Tensor:
+        toeplitz = self._toeplitz()
         parts = (
             combine_coils(
                 maps,
-                self.toeplitz._forward(expand_coils(maps, x, self.sets, self.ndim)),
+                toeplitz._forward(expand_coils(maps, x, self.sets, self.ndim)),
                 self.sets,
                 self.ndim,
             )
@@ -104,6 +106,16 @@ class NonCartesianMRI(LinearOperator):
             total = total + part
         return total
 
+    def _toeplitz(self) -> Toeplitz:
+        """``F_k* d^2 F_k``, made at the first use: an adjoint or a residual needs none."""
+        if self.toeplitz is None:
+            power = None if self.weight is None else self.weight.square().flatten(-2)
+            shape = self.nufft.domain.shape
+            with torch.inference_mode(False):  # so that autograd may save its spectrum
+                found = Toeplitz(self.nufft.trajectory.clone(), shape, power, self.maps.dtype)
+            self.toeplitz = found.to(self.maps.device)
+        return self.toeplitz
+
     def _coils_at_once(self, x: Tensor) -> int:
         """On a CPU, as many coils as stay in its cache with their padding."""
         coils = self.maps.shape[-self.ndim - 1]
@@ -111,6 +123,16 @@ class NonCartesianMRI(LinearOperator):
             return coils
         padded = x.numel() * x.element_size() * 2**self.ndim
         return max(1, min(coils, CACHE_BYTES // padded))
+
+    def density(self) -> Tensor:
+        """The area of k-space that each sample stands for, ``(*batch, shot, sample)``, in cells.
+
+        By `pipe_menon`, for each trajectory.
+        """
+        k = self.trajectory
+        shape = self.nufft.domain.shape
+        items = [pipe_menon(item, shape) for item in k.reshape(-1, *k.shape[-3:])]
+        return torch.stack(items).reshape(k.shape[:-1])
 
     @property
     def locality(self) -> tuple[int, ...]:
@@ -131,6 +153,35 @@ class NonCartesianMRI(LinearOperator):
             self.sets,
             self.ndim,
         )
+
+
+def equalised(likelihood: Likelihood, density: Tensor | None = None) -> Likelihood:
+    """The same likelihood with ``W -> min(1, density) W``, if it is one of non-Cartesian k-space.
+
+    Samples that lie closer than a cycle per field of view, as spokes do in the middle, together
+    count as one for each cell of the grid; no sample counts for more than it is. The eigenvalues of
+    ``A* W A`` then lie between 0 and 1 as those of a Cartesian mask do, instead of reaching the
+    number of spokes, and so a RIM trained on masks, and few conjugate-gradient steps, can serve. It
+    states the noise of what was measured many times too high, never too low.
+
+    Args:
+        likelihood: of any operator; another than `NonCartesianMRI`, or one that has a weight, is
+            given back as it is.
+        density: ``(*batch, shot, sample)`` in cells; by default that of `pipe_menon`.
+    """
+    operator = likelihood.operator
+    if not isinstance(operator, NonCartesianMRI) or not isinstance(likelihood, Gaussian):
+        return likelihood
+    if operator.weight is not None or likelihood.whitener is not None:
+        return likelihood
+    k = operator.trajectory
+    density = operator.density() if density is None else density
+    weight = density.to(operator.maps.real).clamp(max=1).sqrt()
+    balanced = NonCartesianMRI(operator.maps, k, weight, sets=operator.sets)
+    balanced.nufft = operator.nufft
+    assert balanced.weight is not None
+    sigma = likelihood.precision.clamp_min(torch.finfo(weight.dtype).tiny).rsqrt()
+    return Gaussian(balanced, balanced.weight * likelihood.y, sigma)
 
 
 def _checked_weight(weight: Tensor | None, shape: tuple[int, int], maps: Tensor) -> Tensor | None:

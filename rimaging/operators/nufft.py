@@ -273,10 +273,9 @@ def checked_trajectory(trajectory: Tensor, shape: tuple[int, ...], name: str) ->
     """The trajectory in double precision, or an error for one that no image has."""
     axes = len(shape)
     if axes not in (2, 3) or trajectory.ndim < 2 or trajectory.shape[-1] != axes:
-        wanted = {2: "(..., sample, 2), order (ky, kx)", 3: "(..., sample, 3), order (kz, ky, kx)"}
         raise ShapeError(
-            f"{name} of an image {shape} expects a trajectory {wanted.get(axes, 'of 2 or 3 axes')}, "
-            f"got {tuple(trajectory.shape)}: move the axis of coordinates to the end"
+            f"{name} of an image {shape} expects a trajectory (..., sample, {axes}), got "
+            f"{tuple(trajectory.shape)}: move the axis of the 2 or 3 coordinates to the end"
         )
     if trajectory.is_complex() or not bool(torch.isfinite(trajectory).all()):
         raise DataError(

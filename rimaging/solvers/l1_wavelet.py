@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -44,12 +45,20 @@ def l1_wavelet(
 
     Source: Lustig, Donoho & Pauly (2007), Magn. Reson. Med. 58, 1182.
     """
-    import sigpy as sp
+    return solve(kspace, mask, maps, sets, wavelet_app(lamda, iterations, wavelet))
 
+
+def wavelet_app(lamda: float, iterations: int, wavelet: str = "db4") -> Callable[..., Any]:
+    """What `sigpy_sense.solve` runs: ``app(A, y, bound)`` by FISTA.
+
+    Raises OptionError for a negative lambda, and later for a wavelet that does not exist.
+    """
     if lamda < 0:
         raise OptionError(f"l1_wavelet got lamda={lamda}: use 0 or more")
 
     def app(A: Any, y: Any, bound: float) -> Any:
+        import sigpy as sp
+
         try:
             W = sp.linop.Wavelet(A.ishape, axes=(-2, -1), wave_name=wavelet)
         except ValueError:
@@ -61,4 +70,4 @@ def l1_wavelet(
             A, y, proxg=proxg, alpha=1 / bound, max_iter=iterations, show_pbar=False
         ).run()
 
-    return solve(kspace, mask, maps, sets, app)
+    return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,20 @@ def total_variation(
 
     Source: Block, Uecker & Frahm (2007), Magn. Reson. Med. 57, 1086; Chambolle & Pock (2011).
     """
-    import sigpy as sp
+    return solve(kspace, mask, maps, sets, variation_app(lamda, iterations))
 
+
+def variation_app(lamda: float, iterations: int) -> Callable[..., Any]:
+    """What `sigpy_sense.solve` runs: ``app(A, y, bound)``, primal-dual.
+
+    Raises OptionError for a negative lambda.
+    """
     if lamda < 0:
         raise OptionError(f"total_variation got lamda={lamda}: use 0 or more")
 
     def app(A: Any, y: Any, bound: float) -> Any:
+        import sigpy as sp
+
         G = sp.linop.FiniteDifference(A.ishape, axes=(-2, -1))
         proxg = sp.prox.L1Reg(G.oshape, lamda)
         steps = [np.full(A.oshape, 1.0).ravel(), np.full(G.oshape, _DUAL_STEP).ravel()]
@@ -63,4 +72,4 @@ def total_variation(
             A, y, proxg=proxg, G=G, tau=tau, sigma=sigma, max_iter=iterations, show_pbar=False
         ).run()
 
-    return solve(kspace, mask, maps, sets, app)
+    return app
