@@ -14,10 +14,13 @@ from torch import Tensor
 
 from rimaging.datasets.arrays import fill_invalid, to_tensor
 from rimaging.datasets.guard import FREE, RATIO, check_declared, existing_file, identity
+from rimaging.datasets.mat import load_mat
 from rimaging.datasets.measurement import Measurement
-from rimaging.errors import FormatError
+from rimaging.datasets.suspicions import check_coil_axis
+from rimaging.datasets.trajectory import with_shots
+from rimaging.errors import FormatError, ShapeError
 
-__all__ = ["load_arrays", "read_npz", "write_npy", "write_npz"]
+__all__ = ["NAMES", "find_name", "load_arrays", "read_mat", "read_npz", "write_npy", "write_npz"]
 
 NAMES = {
     "kspace": ("kspace", "ksp", "k"),
@@ -28,7 +31,9 @@ NAMES = {
     "psf": ("psf", "psfs"),
     "reference": ("reference", "target", "truth"),
 }
-TRAJECTORIES = ("coord", "traj", "trajectory", "w", "dcf")
+TRAJECTORIES = ("coord", "traj", "trajectory", "k")
+DENSITIES = ("w", "dcf", "density", "weights")
+MATRICES = ("image_shape", "matrix")
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
@@ -98,20 +103,53 @@ def read_npz(path: str | Path, *, kind: str | None = None) -> Measurement:
 
     k-space under ksp, kspace or k; images under image or images (divided by `scale` when integers
     come with one); further mask, maps (mps, smaps, csm), noise (sigma), psf and reference. With a
-    psf, images are a sky. k-space of two axes is one coil; a lone array without a name is
-    k-space when complex with three or more axes, unless ``kind`` says otherwise.
+    psf, images are a sky. k-space of two axes is one coil; a lone array is k-space when complex
+    with three or more axes, unless ``kind`` says otherwise. k-space with coord or traj (..., 2|3)
+    in the order (ky, kx), or complex k = kx + i ky, is non-Cartesian, w or dcf its density.
 
     Raises FormatError that lists the names found when none of these is there.
     """
     path = existing_file(path)
-    arrays = load_arrays(path)
+    return _measurement(path, load_arrays(path), kind)
+
+
+def read_mat(path: str | Path, *, kind: str | None = None) -> Measurement:
+    """Read a measurement from the named arrays of a .mat, as `read_npz`.
+
+    k-space is (y, x, coil, slice) in MATLAB's order, or (coil, y, x) where that alone can be.
+    """
+    path = existing_file(path)
+    arrays = load_mat(path)
+    name = find_name(arrays, NAMES["kspace"]) or _lone(arrays)
+    note = ""
+    if name is not None and arrays[name].ndim > 2:
+        matlab = arrays[name].swapaxes(-1, -2).T
+        order = ("y", "x", "coil", "slice")[: matlab.ndim]
+        try:
+            check_coil_axis(to_tensor(arrays[name], name))
+        except ShapeError:
+            check_coil_axis(to_tensor(matlab, name), f"'{name}'")
+            order = ("slice", "coil", "y", "x")[-matlab.ndim :]
+            arrays = {
+                key: array.swapaxes(-1, -2).T if array.ndim > 2 else array
+                for key, array in arrays.items()
+            }
+        note = f"MATLAB's {matlab.shape} read as ({', '.join(order)})"
+    return _measurement(path, arrays, kind, note)
+
+
+def _measurement(
+    path: Path, arrays: dict[str, np.ndarray], kind: str | None, note: str = ""
+) -> Measurement:
     if set(arrays) in ({"array"}, {"arr_0"}):  # a .npy, or np.savez without a name
         (array,) = arrays.values()
         kspace = kind == "kspace" or (kind is None and np.iscomplexobj(array) and array.ndim >= 3)
         arrays = {"kspace" if kspace else "image": array}
-    found = {role: _find(arrays, names) for role, names in NAMES.items()}
+    found = {role: find_name(arrays, names) for role, names in NAMES.items()}
+    if found["kspace"] is None and found["image"] is None and kind in (None, "kspace"):
+        found["kspace"] = _lone(arrays)
     if kind == "kspace" or (kind is None and found["kspace"] is not None):
-        return _kspace(path, arrays, found)
+        return _kspace(path, arrays, found, note)
     if found["image"] is None:
         raise FormatError(
             f"{path.suffix} file has {_listing(arrays)}; expected k-space under 'kspace' or 'ksp', "
@@ -135,31 +173,95 @@ def read_npz(path: str | Path, *, kind: str | None = None) -> Measurement:
     )
 
 
-def _kspace(path: Path, arrays: dict[str, np.ndarray], found: dict[str, str | None]) -> Measurement:
+def _kspace(
+    path: Path, arrays: dict[str, np.ndarray], found: dict[str, str | None], note: str
+) -> Measurement:
     name = found["kspace"]
     if name is None:
         raise FormatError(f"{path.suffix} file has {_listing(arrays)}; expected 'kspace' or 'ksp'.")
-    others = [key for key in (*TRAJECTORIES, "k") if key in arrays and key != name]
-    if others:
-        raise FormatError(
-            f"k-space comes with {', '.join(map(repr, others))}, a trajectory or its weights: this "
-            "version reconstructs Cartesian k-space; grid it first (e.g. sigpy.gridding)."
-        )
     kspace = to_tensor(arrays[name], name)
+    provenance: dict[str, Any] = {"format": path.suffix.lstrip("."), "sha256": identity(path)}
+    if note:
+        provenance["assumed"] = [note]
+    maps = _tensor(arrays, found["maps"])
+    reference = _tensor(arrays, found["reference"] or found["image"])
+    others = {key: array for key, array in arrays.items() if key != name}
+    along = find_name(others, TRAJECTORIES)
+    if along is not None:
+        return _along(kspace, others, along, maps, reference, provenance)
+    kspace = kspace[None] if kspace.ndim == 2 else kspace
+    check_coil_axis(kspace, f"'{name}'")
     mask = _tensor(arrays, found["mask"])
     return Measurement(
         kind="kspace",
-        data=kspace[None] if kspace.ndim == 2 else kspace,
+        data=kspace,
         mask=None if mask is None else (mask != 0).to(mask.dtype),
-        maps=_tensor(arrays, found["maps"]),
+        maps=maps,
         noise=_tensor(arrays, found["noise"]),
-        reference=_tensor(arrays, found["reference"] or found["image"]),
-        provenance={"format": path.suffix.lstrip("."), "sha256": identity(path)},
+        reference=reference,
+        provenance=provenance,
     )
 
 
-def _find(arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name in arrays), None)
+def _along(
+    kspace: Tensor,
+    arrays: dict[str, np.ndarray],
+    name: str,
+    maps: Tensor | None,
+    reference: Tensor | None,
+    provenance: dict[str, Any],
+) -> Measurement:
+    """k-space (..., coil, shot, sample) along a trajectory, in cycles per field of view."""
+    path = arrays[name]
+    if np.iscomplexobj(path):
+        path = np.stack([path.imag, path.real], axis=-1)
+    matrix = None
+    given = find_name(arrays, MATRICES)
+    if given is not None:
+        matrix = tuple(int(n) for n in arrays[given].ravel())
+    elif maps is not None or reference is not None:
+        like = maps if maps is not None else reference
+        assert like is not None
+        matrix = tuple(like.shape[-path.shape[-1] :])
+    reach = float(np.abs(path).max())
+    if reach <= 0.501:
+        if matrix is None or len(matrix) != path.shape[-1]:
+            raise FormatError(
+                f"trajectory '{name}' goes out to {reach:.3g} cycles per pixel: add the size of "
+                "the image as 'image_shape', or give cycles per field of view."
+            )
+        path = path * np.array(matrix)
+        noted = "trajectory from cycles per pixel to cycles per field of view"
+        provenance = {**provenance, "assumed": [*provenance.get("assumed", []), noted]}
+    coordinates = to_tensor(path, name)
+    kspace, coordinates = with_shots(kspace, coordinates)
+    weights = find_name(arrays, DENSITIES)
+    density = None if weights is None else to_tensor(arrays[weights], weights)
+    if density is not None and density.ndim == coordinates.ndim - 2:
+        density = density.unsqueeze(-2)
+    return Measurement(
+        kind="kspace",
+        data=kspace.unsqueeze(0) if kspace.ndim == 2 else kspace,
+        trajectory=coordinates,
+        density=density,
+        matrix=matrix,
+        maps=maps,
+        reference=reference,
+        noise=_tensor(arrays, find_name(arrays, NAMES["noise"])),
+        provenance=provenance,
+    )
+
+
+def find_name(arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> str | None:
+    """The array of the first of these names, capitals or not."""
+    lower = {key.lower(): key for key in arrays}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def _lone(arrays: dict[str, np.ndarray]) -> str | None:
+    """The only complex array of three or more axes, of whatever name."""
+    likely = [key for key, array in arrays.items() if np.iscomplexobj(array) and array.ndim > 2]
+    return likely[0] if len(likely) == 1 else None
 
 
 def _tensor(arrays: dict[str, np.ndarray], name: str | None) -> Tensor | None:

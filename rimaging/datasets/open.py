@@ -12,21 +12,30 @@ from typing import Literal
 from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.bart import is_cfl, read_cfl, read_cfl_measurement, squeezed
 from rimaging.datasets.fits import read_fits, read_fits_array
 from rimaging.datasets.fits_open import split_extension
 from rimaging.datasets.guard import existing_file
 from rimaging.datasets.hdf5 import read_hdf5
+from rimaging.datasets.hdf5_guard import layout
+from rimaging.datasets.ismrmrd import read_ismrmrd
+from rimaging.datasets.mat import load_mat
 from rimaging.datasets.measurement import KINDS, Kind, Measurement
 from rimaging.datasets.nifti import read_nifti
-from rimaging.datasets.npz import NAMES, load_arrays, read_npz
+from rimaging.datasets.npz import NAMES, find_name, load_arrays, read_mat, read_npz
 from rimaging.datasets.picture import TIFF, read_picture
 from rimaging.datasets.section import Section
+from rimaging.datasets.suspicions import look_over
 from rimaging.datasets.tree import is_zarr, read_asdf, read_zarr
+from rimaging.datasets.twix import is_twix, read_twix
 from rimaging.errors import FormatError, OptionError
 
 __all__ = ["open", "open_array", "sniff"]
 
-KNOWN = "HDF5 (fastMRI), .npz, .npy, FITS, ASDF, Zarr, NIfTI, PNG, JPEG, TIFF"
+KNOWN = (
+    "HDF5 (fastMRI, ISMRMRD), MATLAB .mat, BART .cfl, Siemens twix .dat, .npz, .npy, FITS, ASDF, "
+    "Zarr, NIfTI, PNG, JPEG, TIFF"
+)
 
 Role = Literal["psf", "mask", "maps", "noise", "reference"]
 
@@ -66,10 +75,19 @@ def open(
         measurement = read_zarr(bare, region=region, channels=channels)
     elif form == "hdf5":
         measurement = read_hdf5(bare)
+    elif form == "ismrmrd":
+        measurement = read_ismrmrd(bare)
+    elif form == "mat":
+        measurement = read_mat(bare, kind=kind)
+    elif form == "bart":
+        measurement = read_cfl_measurement(bare, kind=kind)
+    elif form == "twix":
+        measurement = read_twix(bare)
     elif form == "nifti":
         measurement = read_nifti(bare)
     else:
         measurement = read_picture(bare)
+    measurement = look_over(measurement)
     if kind is None or kind == measurement.kind:
         return measurement
     if "kspace" in (kind, measurement.kind):
@@ -82,18 +100,20 @@ def open(
 def open_array(path: str | Path, role: Role, section: Section | None = None) -> Tensor:
     """Read one companion of a measurement: its "psf", "mask", "maps", "noise" or "reference".
 
-    A .npy, a .npz with an array of one of the names of that role or a lone array, a FITS image
-    (``file.fits[ERR]``) or a picture. Of an array on the pixels of a whole image of which a
-    ``section`` was read, that section.
+    A .npy, a .npz or .mat with an array of one of the names of that role or a lone array, a .cfl, a
+    FITS image (``file.fits[ERR]``) or a picture. Of an array on the pixels of a whole image of
+    which a ``section`` was read, that section.
 
     Raises FormatError where the array is not found.
     """
     bare, _ = split_extension(path)
     form = sniff(bare)
-    if form == "npz":
-        arrays = load_arrays(bare)
+    if form == "bart":
+        return _cut(to_tensor(squeezed(read_cfl(bare)), role), section)
+    if form in ("npz", "mat"):
+        arrays = load_arrays(bare) if form == "npz" else load_mat(bare)
         names = NAMES[role] if len(arrays) > 1 else tuple(arrays)
-        found = next((name for name in names if name in arrays), None)
+        found = find_name(arrays, names)
         if found is None:
             raise FormatError(
                 f"{bare.name!r} has {', '.join(arrays)}, expected one of {', '.join(names)}."
@@ -111,9 +131,10 @@ def _cut(array: Tensor, section: Section | None) -> Tensor:
 
 
 def sniff(path: str | Path) -> str:
-    """Tell hdf5, npz, fits, asdf, zarr, nifti or picture from the first bytes of a file.
+    """Tell the format of a file from its first bytes; HDF5 from the names in it.
 
-    Raises FormatError, with a way on, for everything else.
+    One of hdf5 (fastMRI), ismrmrd, mat, bart, twix, npz, fits, asdf, zarr, nifti, picture. Raises
+    FormatError, with a way on, for everything else.
     """
     if is_zarr(Path(path).expanduser()):
         return "zarr"
@@ -130,7 +151,11 @@ def sniff(path: str | Path) -> str:
     except (OSError, EOFError, zlib.error) as error:
         raise FormatError(f"{path.name!r} is damaged or cannot be read: fetch it again.") from error
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return "hdf5"
+        return layout(path)
+    if head.startswith(b"MATLAB "):
+        return "mat"
+    if is_cfl(path):
+        return "bart"
     if head.startswith((b"PK\x03\x04", b"\x93NUMPY")):
         return "npz"
     if head.startswith(b"SIMPLE  ="):
@@ -141,14 +166,14 @@ def sniff(path: str | Path) -> str:
         return "nifti"
     if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", *TIFF)):
         return "picture"
+    if is_twix(path):
+        return "twix"
     if head[128:132] == b"DICM":
         hint = "DICOM holds no k-space; convert it to NIfTI (dcm2niix) to denoise it"
     elif head.startswith(b"\x80"):
         hint = "it is a pickle, which can run code; save arrays as .npz"
-    elif head.startswith(b"MATLAB 5.0"):
-        hint = "save the arrays of MATLAB as .npz (scipy.io.loadmat, numpy.savez)"
     elif path.suffix == ".cfl":
-        hint = "save BART's array as .npz, axes (coil, y, x)"
+        hint = "BART's header is missing, put the .hdr of the same name beside it"
     elif not head:
         hint = "it is empty"
     else:
