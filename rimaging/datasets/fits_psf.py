@@ -51,8 +51,8 @@ def check_pixel_scale(psf: Header, image: Header, what: str) -> None:
     if abs(ratio - 1) > TOLERANCE:
         raise DataError(
             f"the PSF {what} has {3600 * own[0]:.4g} arcsec per pixel and the image "
-            f"{3600 * wanted[0]:.4g}: resample it {1 / ratio:.4g}-fold, or take the extension that "
-            "has the pixels of the detector."
+            f"{3600 * wanted[0]:.4g}: resample it to those, or take the extension that has the "
+            "pixels of the detector."
         )
 
 
