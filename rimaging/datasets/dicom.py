@@ -50,8 +50,6 @@ def write_dicom(
     notes = [description] if description else []
     if like is not None:
         series = read_series(like)
-        if image.ndim == 3 and series.shape[0] == 1:
-            frames = image[:, None]  # one slice, many times
         frames, note = matched(series, frames, affine, scanner=scanner)
         notes.append(note)
         planes, headers = series.planes, _headers(series, len(frames))
