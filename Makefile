@@ -45,5 +45,5 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "Setting up .venv with $$($$python --version)"; \
 	  $$python -m venv .venv; \
 	fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,simulation]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,astro,nufft,twix,simulation]'
 	@touch $@
