@@ -20,6 +20,8 @@ from rimaging.rim.weights import save_weights
 COMMANDS = (
     "recon",
     "deconvolve",
+    "plan",
+    "verify",
     "denoise",
     "upscale",
     "restore",

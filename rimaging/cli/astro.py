@@ -9,6 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rimaging.cli.app import command
+from rimaging.cli.mosaic import (
+    AllowMissing,
+    Gpus,
+    Halo,
+    Insecure,
+    Resume,
+    Scheduler,
+    Tile,
+    WorkersOption,
+    deconvolve_mosaic,
+    is_large,
+    sky_of,
+    workers_of,
+)
 from rimaging.cli.options import (
     Input,
     Method,
@@ -19,6 +33,7 @@ from rimaging.cli.options import (
     weights_option,
 )
 from rimaging.cli.output import check_outputs, finish
+from rimaging.errors import OptionError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,9 +73,38 @@ def deconvolve(
     method: Method = "rim",
     report: Page = None,
     overwrite: Overwrite = False,
+    workers: WorkersOption = None,
+    gpus: Gpus = None,
+    scheduler: Scheduler = None,
+    insecure: Insecure = False,
+    tile: Tile = None,
+    halo: Halo = None,
+    resume: Resume = False,
+    allow_missing: AllowMissing = False,
 ) -> None:
-    """Deconvolve a telescope image."""
+    """Deconvolve a telescope image.
+
+    Images of more than 64 megapixels, and those for which workers, GPUs, a scheduler, a tile or a
+    halo are given, go tile by tile: see `rimaging plan` and `rimaging verify`.
+    """
     output = default_output(image) if output is None else output
+    by_tile = any((workers, gpus, scheduler, tile, halo, resume, allow_missing))
+    whole = region is None and channels is None and method == "rim" and report is None
+    if by_tile or (whole and is_large(image)):
+        if not whole:
+            raise OptionError(
+                "tile by tile, an image goes whole, by the RIM and without a report: leave out "
+                "--region, --channels, --method and --report"
+            )
+        deconvolve_mosaic(
+            sky_of(image, psf, noise, mask, target, weights, tile, halo),
+            output,
+            workers_of(workers, gpus, scheduler, insecure),
+            resume=resume,
+            overwrite=overwrite,
+            allow_missing=allow_missing,
+        )
+        return
     check_outputs(output, report, overwrite)
     from rimaging import astro
     from rimaging.datasets.open import open as open_measurement

@@ -54,7 +54,7 @@ class OnCluster:
         self.run = (folder, fingerprint)
         self.futures: dict[str, int] = {}
         self.attempts = 0
-        self.completed = as_completed()
+        self.completed = as_completed(loop=client.loop)
         self.lost: deque[Answer] = deque()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,7 +20,6 @@ from rimaging.mosaic import store
 from rimaging.mosaic.fits_sums import encoded, folded, word_sum
 from rimaging.mosaic.folder import Recipe, RunFolder, write_whole
 from rimaging.mosaic.receipts import Receipt, append, checksum
-from rimaging.mosaic.task import digest
 from rimaging.mosaic.tiles import Unit
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def settle(run: RunFolder, output: Path) -> None:
 
 def metadata_digest(folder: Path) -> str:
     """One digest of every zarr.json of a store."""
-    return digest("".join(path.read_text() for path in sorted(folder.rglob("zarr.json"))))
+    texts = [path.read_bytes() for path in sorted(folder.rglob("zarr.json"))]
+    return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
 def _units(run: RunFolder, recipe: Recipe, done: dict[int, Receipt]) -> Iterator[tuple[str, Unit]]:

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rimaging.errors import FormatError
+
 
 @dataclass(frozen=True)
 class PlaneReceipt:
@@ -72,7 +74,7 @@ def append(folder: Path, receipt: Receipt) -> None:
         line = ("\n" if torn else "") + receipt.line() + "\n"
         data = line.encode()
         if os.write(file, data) != len(data):
-            raise OSError(28, os.strerror(28), name)
+            raise FormatError(f"a receipt was written in part: is there room for {name}?")
         os.fsync(file)
     finally:
         os.close(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -11,9 +12,10 @@ from typing import Any, Literal
 
 from rimaging.errors import RimagingError
 from rimaging.mosaic import receipts, store
-from rimaging.mosaic.folder import RunFolder, recipe_of
+from rimaging.mosaic.folder import Recipe, RunFolder, recipe_of
 from rimaging.mosaic.sources import read_unit
 from rimaging.mosaic.task import planes_of
+from rimaging.mosaic.tiles import Unit
 
 COMPUTING = threading.Lock()
 """One computation at a time in a process; meanwhile its other threads read and write."""
@@ -29,11 +31,16 @@ def work(folder: str, fingerprint: str, index: int) -> Answer:
     (its input, its computation) and worth another try; stop is the output's (disk full,
     read-only), which no other unit would survive.
     """
+    # A worker that is told to close may log the heartbeat that it could not send, at length.
+    logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
     run = RunFolder(Path(folder))
     started = time.perf_counter()
     try:
         recipe = recipe_of(folder, fingerprint)
         unit = recipe.grid[index]
+        earlier = _earlier(run, recipe, unit)
+        if earlier is not None:
+            return earlier
         block = read_unit(recipe.source, unit)
         was_read = time.perf_counter()
         process = recipe.task.build()
@@ -56,6 +63,24 @@ def work(folder: str, fingerprint: str, index: int) -> Answer:
         # An OSError is the disk's; what else arises in writing is no better on another try.
         return {"verdict": "stop", "unit": index, "reason": reason_of(error)}
     missing = sum(plane.missing for plane in written.values())
+    return _done(index, seconds, missing)
+
+
+def _earlier(run: RunFolder, recipe: Recipe, unit: Unit) -> Answer | None:
+    """The answer of a unit whose worker died between its receipt and telling so.
+
+    Receipts are read only where a shard is there already, which is rare.
+    """
+    if not store.shard_path(run.store, recipe.task.planes[0], unit).exists():
+        return None
+    receipt = run.done(recipe).get(unit.index)
+    if receipt is None:
+        return None
+    missing = sum(plane.missing for plane in receipt.planes.values())
+    return _done(unit.index, receipt.seconds, missing)
+
+
+def _done(index: int, seconds: tuple[float, float, float], missing: int) -> Answer:
     return {"verdict": "done", "unit": index, "seconds": seconds, "missing": missing}
 
 

@@ -36,11 +36,11 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recipe(image: Path, tmp_path: Path) -> Callable[..., Recipe]:
-    """A run over the image: 32 units of 1 x 32 x 40, noting each unit that is begun."""
+    """A run over the image: 12 units of 1 x 48 x 72, noting each unit that is begun."""
 
     def make(**settings: Any) -> Recipe:
         source = describe(image)
         task = Task("cheap:blur", {"radius": 3, "log": str(tmp_path / "log"), **settings})
-        return Recipe(source, Grid((2, 100, 136), (1, 32, 40), 8), task)
+        return Recipe(source, Grid((2, 100, 136), (1, 48, 72), 8), task)
 
     return make

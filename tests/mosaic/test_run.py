@@ -38,7 +38,7 @@ def read(output: Path) -> np.ndarray:
 def test_tiles_make_the_whole(suffix: str, recipe: Make, image: Path, tmp_path: Path) -> None:
     output = tmp_path / f"out{suffix}"
     outcome = run(recipe(), output)
-    assert (outcome.done, outcome.resumed, outcome.quarantined) == (32, 0, {})
+    assert (outcome.done, outcome.resumed, outcome.quarantined) == (12, 0, {})
     assert np.allclose(read(output), whole(image), rtol=0, atol=1e-6)
     assert not verify(output).problems
     assert not (RunFolder.beside(output).store).exists()
@@ -51,7 +51,7 @@ def test_astropy_finds_the_checksums_right(recipe: Make, tmp_path: Path) -> None
     with fits.open(tmp_path / "out.fits", checksum=True) as hdus:
         for hdu in hdus:
             assert hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1
-        assert hdus["SCI"].header["RIMTILE"] == 32 and hdus["SCI"].header["RIMHALO"] == 8
+        assert hdus["SCI"].header["RIMTILE"] == 48 and hdus["SCI"].header["RIMHALO"] == 8
         hdus.verify("exception")
 
 
@@ -79,11 +79,11 @@ def test_a_bad_unit_is_put_aside_and_the_rest_done(
 ) -> None:
     output = tmp_path / "out.zarr"
     outcome = run(recipe(fails=[5]), output)
-    assert outcome.done == 31 and list(outcome.quarantined) == [5]
+    assert outcome.done == 11 and list(outcome.quarantined) == [5]
     assert "this unit is bad" in outcome.quarantined[5]
     assert not output.exists()
     again = run(recipe(fails=[5]), output, resume=True, allow_missing=True)
-    assert again.resumed == 31 and output.exists()
+    assert again.resumed == 11 and output.exists()
     found, expected = read(output), whole(image)
     gap = recipe().grid[5].core
     assert np.isnan(found[gap]).all()

@@ -1,0 +1,131 @@
+"""A small sky tile by tile: by the command line, by Python, like the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from rimaging import mosaics
+from rimaging.cli import app
+from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.mosaic.folder import Recipe
+from rimaging.mosaic.generated import describe_starfield
+from rimaging.mosaic.sources import open_source
+from rimaging.mosaic.tiles import Grid
+
+SHAPE = (2, 88, 104)
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def sky_file(tmp_path: Path) -> Path:
+    """Two channels of a made-up sky on a background, with a hole."""
+    from astropy.io import fits
+
+    everything = (slice(0, 2), slice(0, 88), slice(0, 104))
+    data = open_source(describe_starfield(SHAPE, fwhm=3.0, cell=24)).read(everything) + 50
+    data[0, 30:33, 40:42] = np.nan
+    fits.writeto(tmp_path / "sky.fits", data, fits.Header({"BUNIT": "nJy"}))
+    return tmp_path / "sky.fits"
+
+
+def whole(recipe: Recipe, image: Path) -> np.ndarray:
+    """What the same task gives when it sees everything at once."""
+    unit = Grid(recipe.grid.shape, recipe.grid.shape, 0)[0]
+    answer = recipe.task.build()(open_source(recipe.source).read(unit.block), unit)
+    assert isinstance(answer, dict)
+    return answer["image"]
+
+
+def test_with_the_exact_halo_tiles_equal_the_whole(
+    sky_file: Path, tmp_path: Path, real_weights: Path
+) -> None:
+    from astropy.io import fits
+
+    sky = mosaics.Sky(
+        image=sky_file, psf=3.0, target=1.5, weights=real_weights, tile=40, halo="exact"
+    )
+    outcome = mosaics.deconvolve(sky, tmp_path / "out.fits")
+    assert outcome.done == 18
+    recipe = mosaics.recipe_for(sky)
+    expected = whole(recipe, sky_file)
+    with fits.open(tmp_path / "out.fits", checksum=True) as hdus:
+        found = np.asarray(hdus["SCI"].data, np.float32)
+        header = hdus["SCI"].header
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-4)
+    assert header["BUNIT"] == "nJy" and header["RIMMODEL"] == "tiny" and header["RIMPSF"] == 1.5
+    assert np.isfinite(found).all() and not mosaics.verify(tmp_path / "out.fits").problems
+
+
+def test_the_measured_halo_keeps_its_promise_on_every_grid(
+    sky_file: Path, real_weights: Path
+) -> None:
+    sky = mosaics.Sky(image=sky_file, psf=3.0, target=1.5, noise=1.0, weights=real_weights)
+    answers = []
+    for tile in (40, 48):
+        recipe = mosaics.recipe_for(replace(sky, tile=tile))
+        assert recipe.notes is not None and recipe.notes["seam error"] < 1e-3
+        image = np.full(SHAPE, np.nan, np.float32)
+        process = recipe.task.build()
+        for unit in recipe.grid:
+            answer = process(open_source(recipe.source).read(unit.block), unit)
+            image[unit.core] = answer["image"]  # type: ignore[call-overload]
+        answers.append(image)
+    assert np.abs(answers[0] - answers[1]).max() < 2e-3
+
+
+def test_the_command_line_takes_the_same_way(
+    sky_file: Path, tmp_path: Path, real_weights: Path
+) -> None:
+    def run(*words: object) -> str:
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    out = tmp_path / "out.fits"
+    options = ["--psf", "3", "--target", "1.5", "--weights", real_weights, "--tile", "48"]
+    told = run("plan", sky_file, *options)
+    for word in ("memory", "disk", "halo", "hours", "units    12 of 1 x 48 x 48"):
+        assert word in told
+    assert "12 tiles" in run("deconvolve", sky_file, "-o", out, *options)
+    assert "all as it was computed" in run("verify", out)
+    with out.open("r+b") as file:
+        file.seek(-20000, 2)
+        file.write(b"spoilt")
+    result = CliRunner().invoke(app, ["verify", str(out)])
+    assert result.exit_code == 1 and "unit" in result.output
+
+
+def test_channels_have_their_own_psf_and_noise(
+    sky_file: Path, tmp_path: Path, real_weights: Path
+) -> None:
+    from rimaging.operators.target import gaussian_psf
+
+    wide, narrow = gaussian_psf(4.0), gaussian_psf(3.0)
+    pad = (wide.shape[-1] - narrow.shape[-1]) // 2
+    psfs = np.stack([wide.numpy(), np.pad(narrow.numpy(), pad)])
+    sky = mosaics.Sky(image=sky_file, psf=psfs, noise=np.array([1.0, 2.0]), weights=real_weights)
+    both = whole(mosaics.recipe_for(sky), sky_file)
+    data = open_source(mosaics.recipe_for(sky).source).read(Grid(SHAPE, SHAPE, 0)[0].block)
+    for channel, sigma in enumerate((1.0, 2.0)):
+        np.save(tmp_path / "one.npy", data[channel])
+        alone = replace(sky, image=tmp_path / "one.npy", psf=psfs[channel], noise=sigma, target=2.0)
+        one = whole(mosaics.recipe_for(alone), tmp_path / "one.npy")
+        assert np.allclose(one[0], both[channel], rtol=1e-3, atol=2e-2)
+
+
+def test_what_does_not_fit_is_refused(sky_file: Path, tmp_path: Path, real_weights: Path) -> None:
+    sky = mosaics.Sky(image=sky_file, psf=3.0, weights=real_weights)
+    with pytest.raises(ShapeError, match="3 PSFs"):
+        mosaics.recipe_for(replace(sky, psf=np.ones((3, 5, 5), np.float32)))
+    with pytest.raises(DataError, match="noise"):
+        mosaics.recipe_for(replace(sky, noise=0.0))
+    with pytest.raises(OptionError, match="auto, exact"):
+        mosaics.recipe_for(replace(sky, halo="wide", tile=48))
+    with pytest.raises(OptionError, match="multiple of 8"):
+        mosaics.recipe_for(replace(sky, tile=50))
