@@ -14,11 +14,15 @@ from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
-from rimaging.datasets.fits_open import split_extension
+from rimaging.datasets.beam_psf import beam_psf
+from rimaging.datasets.fits_open import open_fits, split_extension
 from rimaging.datasets.fits_psf import read_fits_psf
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.open import open_array, sniff
+from rimaging.datasets.psf_grid import gridded_psf, is_gridded_model, read_stdpsf
+from rimaging.datasets.psfex import find_psfex, read_psfex
 from rimaging.datasets.sources import Array, Source, as_measurement, single
+from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.likelihood import Gaussian
@@ -28,6 +32,7 @@ from rimaging.operators.target import (
     radius_squared,
     relative_kernel,
 )
+from rimaging.operators.varying_convolution import VaryingConvolution
 from rimaging.reconstruct import Method, Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
 
 MethodName = Literal["rim", "richardson-lucy", "wiener"]
 Boundary = Literal["reflect", "valid"]
-Psf = Array | str | Path | float
+Psf = Array | str | Path | float | VaryingPsf
 
 TARGET = 2.0
 """FWHM in pixels of the target PSF that the weights ``astro`` were trained for."""
@@ -70,6 +75,9 @@ def deconvolve(
         psf: array ``(y, x)``, or one per band ``(band, y, x)``, or its path; or the FWHM in pixels
             of a Gaussian, or a profile: ``"gaussian:3.2"``, ``"moffat:4.5"``, ``"moffat:4.5:2.5"``
             (FWHM and beta, 3 by default). Normalised to 1, padded to odd sides (with a warning).
+            One that varies over the image: a model of PSFEx (``"field.psf"``), a STDPSF file, a
+            `GriddedPSFModel` of photutils, a `VaryingPsf`. ``"beam"``: the clean beam of the
+            header or of each channel, which is also taken where there is no other.
         noise: standard deviation, one number or a map; by default estimated for each band.
         mask: 1 where a pixel is good, ``(..., y, x)``.
         target: FWHM of ``T`` in pixels; 0 deconvolves to points. By default 2, or the largest that
@@ -99,16 +107,20 @@ def deconvolve(
     _check_options(method, boundary, steps, iterations, noise_to_signal)
     place = choose_device(device)
     measurement = as_measurement(image, "sky", noise=noise, mask=mask)
-    if psf is not None:
-        measurement = replace(measurement, psf=as_psf(psf, measurement.header))
+    measurement, varying = with_psf(measurement, psf)
     measurement = measurement.completed()
     _check_psf(measurement)
-    measurement, fwhm = _with_target(measurement, target)
+    if varying is not None and method != "rim":
+        raise OptionError(f"{method} takes one PSF for the whole image: use method='rim'")
+    measurement, fwhm = _with_target(measurement, target, varying)
     measurement, level = _with_background(measurement, background)
     above_sky = replace(measurement, data=measurement.data - level)
 
     def build(piece: Measurement) -> Gaussian:
-        assert piece.psf is not None
+        assert piece.psf is not None and piece.noise is not None
+        if varying is not None:
+            operator = varying_operator(varying.relative(fwhm), piece.data, boundary)
+            return Gaussian(operator, piece.data, piece.noise, weight=piece.mask)
         kernel = relative_kernel(piece.psf, fwhm)
         return replace(piece, psf=kernel).likelihood(boundary=boundary)
 
@@ -136,10 +148,72 @@ def deconvolve(
     return like(found, image)
 
 
+def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, VaryingPsf | None]:
+    """The measurement with its PSF, and the varying PSF if it is one.
+
+    Of a varying PSF the measurement gets the one in its middle, to check and to show.
+    """
+    beams = measurement.beams
+    asked = isinstance(psf, str) and psf == "beam"
+    if asked or (psf is None and measurement.psf is None and beams is not None):
+        if beams is None or measurement.header is None:
+            raise DataError("psf='beam', and the image states no beam (BMAJ, BEAMS): give psf=")
+        note = "PSF taken from the beam that the file states"
+        assumed = [*measurement.provenance.get("assumed", []), note]
+        return replace(
+            measurement,
+            psf=beam_psf(beams, measurement.header, tuple(measurement.data.shape)),
+            provenance={**measurement.provenance, "assumed": assumed},
+        ), None
+    if psf is None:
+        return measurement, None
+    varying = as_varying(psf)
+    if varying is None:
+        return replace(measurement, psf=as_psf(psf, measurement.header)), None
+    if measurement.section is not None:
+        (top, _), (left, _) = measurement.section.ranges[-2:]
+        varying = varying.moved((varying.origin[0] + top, varying.origin[1] + left))
+    middle = [(n - 1) / 2 for n in measurement.data.shape[-2:]]
+    return replace(measurement, psf=varying.at(*middle)), varying
+
+
+def as_varying(psf: object) -> VaryingPsf | None:
+    """A PSF that varies, from a model or the path of one; None for what is no such model."""
+    if isinstance(psf, VaryingPsf):
+        return psf
+    if is_gridded_model(psf):
+        return gridded_psf(psf)
+    if not isinstance(psf, str | Path) or str(psf).startswith(("gaussian:", "moffat:")):
+        return None
+    path, extension = split_extension(psf)
+    if extension is not None or not path.is_file() or sniff(path) != "fits":
+        return None
+    with open_fits(path) as file:
+        psfex = find_psfex(file.hdus) is not None
+        stdpsf = "NXPSFS" in file.hdus[0].header
+    if psfex:
+        return read_psfex(path)
+    return read_stdpsf(path) if stdpsf else None
+
+
+def varying_operator(
+    kernel: VaryingPsf, data: Tensor, boundary: Boundary = "reflect"
+) -> VaryingConvolution:
+    """The operator of a varying PSF on images like ``data (..., y, x)``."""
+    radius = (kernel.images.shape[-2] // 2, kernel.images.shape[-1] // 2)
+    shape = (data.shape[-2], data.shape[-1])
+    weights = kernel.weights(shape, radius if boundary == "valid" else (0, 0))
+    return VaryingConvolution(kernel.images.to(data), weights.to(data), shape, boundary)
+
+
 def psf_source(psf: Psf | None) -> str:
     """In words, where a PSF came from."""
     if psf is None:
         return "the file of the image"
+    if isinstance(psf, VaryingPsf):
+        return psf.name
+    if is_gridded_model(psf):
+        return "GriddedPSFModel"
     if isinstance(psf, int | float):
         return f"gaussian:{psf:g}"
     return Path(psf).name if isinstance(psf, str | Path) else f"array {tuple(psf.shape)}"
@@ -152,6 +226,8 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
     """
     if isinstance(psf, int | float):
         return gaussian_psf(psf)
+    if isinstance(psf, VaryingPsf):
+        raise OptionError(f"the PSF {psf.name!r} varies, one for the whole image is needed here")
     if not isinstance(psf, str | Path):
         return single(to_tensor(psf, "PSF"))
     name, _, numbers = str(psf).partition(":")
@@ -264,13 +340,16 @@ def _wiener(piece: Measurement, *, noise_to_signal: float | None) -> Tensor:
     return wiener(piece.data, psf, noise / signal)
 
 
-def _with_target(measurement: Measurement, target: float | None) -> tuple[Measurement, float]:
+def _with_target(
+    measurement: Measurement, target: float | None, varying: VaryingPsf | None
+) -> tuple[Measurement, float]:
     """The target's width, and a note where it had to be chosen narrower than usual."""
-    assert measurement.psf is not None
+    psfs = measurement.psf if varying is None else varying.samples(measurement.data.shape[-2:])
+    assert psfs is not None
     if target is not None:
-        relative_kernel(measurement.psf, target)  # say at once what cannot be
+        relative_kernel(psfs, target)  # say at once what cannot be
         return measurement, float(target)
-    width = largest_target(measurement.psf, TARGET)
+    width = largest_target(psfs, TARGET)
     if width == TARGET:
         return measurement, width
     note = f"target FWHM {width:.2f} pixels, since the PSF is too narrow for {TARGET:g}"

@@ -205,3 +205,44 @@ def test_a_background_comes_out_as_it_went_in(real_weights: Path) -> None:
     assert any("background" in note for note in other.provenance["assumed"])
     given = astro.deconvolve(y + 512, 3.0, 1.0, weights=real_weights, background=512.0).image
     assert torch.allclose(given - 512, one, atol=0.2)
+
+
+def test_a_psf_that_varies_comes_from_its_model(real_weights: Path, tmp_path: Path) -> None:
+    from tests.datasets.test_psfex import write
+
+    path = write(tmp_path / "field.psf")
+    image = torch.zeros(SHAPE)
+    image[20, 18] = 50.0
+    varying = astro.as_varying(path)
+    assert varying is not None and astro.as_varying("moffat:4") is None
+    seen = astro.varying_operator(varying, image)(image)
+    result = astro.deconvolve(seen, path, SIGMA, weights=real_weights)
+    assert result.image.shape == SHAPE and result.provenance["psf"] == "field.psf"
+    kernel = varying.relative(1.0)
+    assert float(astro.varying_operator(kernel, image)(image).sum()) == pytest.approx(50, rel=1e-4)
+    valid = astro.deconvolve(seen, path, SIGMA, weights=real_weights, boundary="valid")
+    assert valid.image.shape == SHAPE
+    with pytest.raises(OptionError, match="method='rim'"):
+        astro.deconvolve(seen, path, SIGMA, method="wiener")
+
+
+def test_a_constant_model_is_the_constant_psf(real_weights: Path) -> None:
+    from rimaging.datasets.varying_psf import Grid, VaryingPsf
+
+    same = VaryingPsf(torch.stack((PSF, PSF)), Grid((0.0,), (0.0, 30.0)), "same")
+    image = stars(PSF)
+    plain = astro.deconvolve(image, PSF, SIGMA, weights=real_weights)
+    varying = astro.deconvolve(image, same, SIGMA, weights=real_weights)
+    assert torch.allclose(varying.image, plain.image, atol=1e-3 * float(plain.image.max()))
+
+
+def test_the_beam_of_a_radio_image_is_its_psf(real_weights: Path, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "BUNIT": "Jy/beam"})
+    header.update({"CDELT1": -1 / 3600, "CDELT2": 1 / 3600, "BMAJ": 5 / 3600, "BMIN": 4 / 3600})
+    fits.writeto(tmp_path / "map.fits", stars(PSF).numpy(), header)
+    found = astro.deconvolve(tmp_path / "map.fits", weights=real_weights)
+    assert any("beam" in note for note in found.provenance["assumed"])
+    with pytest.raises(DataError, match="states no beam"):
+        astro.deconvolve(stars(PSF), "beam", SIGMA, weights=real_weights)

@@ -56,6 +56,22 @@ def relative_kernel(psf: Tensor, target_fwhm: float) -> Tensor:
     return kernel.to(psf.dtype)
 
 
+def relative_basis(basis: Tensor, target_fwhm: float) -> Tensor:
+    """The filter of `relative_kernel` on each image of a sum, which need not be PSFs by themselves.
+
+    Linear in ``basis (k, y, x)``, hence not normalised: of ``sum_k a_k p_k`` the kernel is
+    ``sum_k a_k K_k``, but for its sum.
+
+    Raises ShapeError for an even side, OptionError for a negative width.
+    """
+    _check(basis, target_fwhm)
+    if target_fwhm == 0:
+        return basis
+    height, width = basis.shape[-2:]
+    kernels: Tensor = torch.fft.ifft2(_filtered(_tapered(basis), target_fwhm)).real
+    return kernels[..., :height, :width].to(basis.dtype)
+
+
 def largest_target(psf: Tensor, at_most: float) -> float:
     """The largest width of a target that `relative_kernel` takes, to 1/100 pixel downwards.
 
@@ -92,14 +108,23 @@ def radius_squared(radius: int) -> Tensor:
 
 def _ratio(psf: Tensor, target_fwhm: float) -> Tensor:
     """``P T / (T^2 + DAMPING)`` on the large grid, of the tapered PSF."""
-    height, width = psf.shape[-2:]
-    rows, columns = (_taper(side).to(psf.device) for side in (height, width))
-    tapered = psf.double() * rows[:, None] * columns[None, :]
-    tapered = tapered / tapered.sum(dim=(-2, -1), keepdim=True)
-    fy, fx = (torch.fft.fftfreq(3 * n, dtype=torch.float64).to(psf.device) for n in (height, width))
+    tapered = _tapered(psf)
+    return _filtered(tapered / tapered.sum(dim=(-2, -1), keepdim=True), target_fwhm)
+
+
+def _filtered(stamp: Tensor, target_fwhm: float) -> Tensor:
+    height, width = stamp.shape[-2:]
+    fy, fx = (
+        torch.fft.fftfreq(3 * n, dtype=torch.float64).to(stamp.device) for n in (height, width)
+    )
     target = gaussian_transfer(target_fwhm, fy, fx)
-    ratio: Tensor = torch.fft.fft2(tapered, s=(3 * height, 3 * width))
-    return ratio * target / (target**2 + DAMPING)
+    spectrum: Tensor = torch.fft.fft2(stamp, s=(3 * height, 3 * width))
+    return spectrum * target / (target**2 + DAMPING)
+
+
+def _tapered(psf: Tensor) -> Tensor:
+    rows, columns = (_taper(side).to(psf.device) for side in psf.shape[-2:])
+    return psf.double() * rows[:, None] * columns[None, :]
 
 
 def _taper(side: int) -> Tensor:

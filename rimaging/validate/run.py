@@ -15,6 +15,7 @@ from rimaging.astro import TARGET, MethodName, Psf, as_psf, deconvolve
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.psf import resampled
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.target import gaussian_psf, largest_target
@@ -120,8 +121,9 @@ def validate(
         OptionError: a band that does not exist, a target of width 0.
         DataError, ShapeError: no PSF, an image that is too small, as `deconvolve`.
     """
-    given = None if psf is None else as_psf(psf)
-    whole = as_measurement(image, "sky", noise=noise, mask=mask, psf=given)
+    whole = as_measurement(image, "sky", noise=noise, mask=mask)
+    if psf is not None:
+        whole = replace(whole, psf=as_psf(psf, whole.header))
     plane = _cut(_plane(whole, band), size or (QUICK_SIDE if quick else SIDE)).completed()
     if plane.psf is None:
         raise DataError("validation needs a PSF: give psf=, as for deconvolve")
@@ -252,12 +254,8 @@ def _wrong(place: Field, estimate: Estimator, stars: Catalogue) -> dict[str, Res
 
 
 def stretched(psf: Tensor, factor: float) -> Tensor:
-    """A PSF ``(y, x)`` with odd sides so many times wider, of the same sum."""
-    sinc = []
-    for side in psf.shape:
-        place = torch.arange(side, dtype=torch.float64) - side // 2
-        sinc.append(torch.sinc(place[:, None] / factor - place[None, :]))
-    wide = (sinc[0] @ psf.double() @ sinc[1].T).to(psf.dtype)
+    """A PSF ``(y, x)`` with odd sides so many times wider, on its stamp, of the same sum."""
+    wide = resampled(psf, factor, (psf.shape[0] // 2, psf.shape[1] // 2))
     return wide * (psf.sum() / wide.sum())
 
 

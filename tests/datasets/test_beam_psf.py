@@ -1,0 +1,65 @@
+"""Beams as PSFs: the right axes on the sky, one for each channel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rimaging.datasets.beam_psf import beam_psf, gaussian_beam
+from rimaging.datasets.fits_beams import Beams
+from rimaging.datasets.psf import psf_shape
+from rimaging.errors import DataError
+
+
+def header(**cards: float) -> object:
+    from astropy.io import fits
+
+    given = {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -1 / 3600, "CDELT2": 1 / 3600}
+    return fits.Header({**given, **cards})
+
+
+def test_the_angle_goes_from_north_through_east() -> None:
+    beam = gaussian_beam(6.0, 3.0, 30.0, 12)
+    rows, columns = torch.meshgrid(torch.arange(-12.0, 13), torch.arange(-12.0, 13), indexing="ij")
+    # East is to the left: of a beam that leans from north to east, y and -x rise together.
+    assert float((beam * rows * columns).sum()) < 0
+    assert float((beam * rows**2).sum()) > float((beam * columns**2).sum())
+    flipped = gaussian_beam(6.0, 3.0, 30.0, 12, east=1)
+    assert torch.allclose(flipped, beam.flip(-1))
+
+
+def test_it_agrees_with_radio_beam() -> None:
+    radio_beam = pytest.importorskip("radio_beam")
+    from astropy import units
+
+    theirs = radio_beam.Beam(6 * units.arcsec, 4 * units.arcsec, 40 * units.deg)
+    kernel = theirs.as_kernel(1 * units.arcsec, x_size=25, y_size=25).array
+    ours = gaussian_beam(6.0, 4.0, 40.0, 12)
+    assert np.allclose(ours, kernel / kernel.sum(), atol=2e-4 * kernel.max())
+
+
+def test_a_beam_and_beams_of_channels() -> None:
+    one = Beams(*(np.full((1, 1), v) for v in (5 / 3600, 4 / 3600, 0.0)), table=False)
+    psf = beam_psf(one, header(), (7, 50, 50))
+    fwhm, ellipticity = psf_shape(psf)
+    assert fwhm == pytest.approx(np.sqrt(20), rel=0.01) and ellipticity == pytest.approx(0.2, 0.05)
+    widths = np.array([[5.0, np.nan, 3.0]]) / 3600
+    many = Beams(widths, widths, np.zeros((1, 3)), table=True)
+    assert beam_psf(many, header(), (3, 50, 50)).shape[:1] == (3,)
+    psfs = beam_psf(many, header(), (1, 3, 50, 50))
+    assert psfs.shape[:2] == (1, 3)
+    assert psf_shape(psfs[0, 2])[0] == pytest.approx(3, rel=0.02)
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    one = Beams(*(np.full((1, 1), v) for v in (5 / 3600, 4 / 3600, 0.0)), table=False)
+    from astropy.io import fits
+
+    for cards, words in (
+        (fits.Header(), "pixel size"),
+        (header(CDELT2=2 / 3600), "no squares"),
+        (header(CROTA2=30.0), "north"),
+    ):
+        with pytest.raises(DataError, match=words):
+            beam_psf(one, cards, (50, 50))  # type: ignore[arg-type]
