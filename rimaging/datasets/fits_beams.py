@@ -42,8 +42,8 @@ class Beams:
         """The beams of some channels; one beam for all stays as it is."""
         if self.major.shape[1] == 1:
             return self
-        parts = (array[:, chosen] for array in (self.major, self.minor, self.angle))
-        return Beams(*parts, table=self.table)
+        major, minor, angle = (a[:, chosen] for a in (self.major, self.minor, self.angle))
+        return Beams(major, minor, angle, table=self.table)
 
     def listed(self) -> list[dict[str, float | None]]:
         """For JSON: one entry for each channel, in arcseconds."""

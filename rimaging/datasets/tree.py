@@ -50,7 +50,7 @@ def read_asdf(
     try:
         import asdf
     except ImportError:
-        raise OptionError("ASDF files need a library: pip install 'rimaging[asdf]'.") from None
+        raise OptionError("ASDF files need a library: pip install 'rimaging[astro]'.") from None
     path = existing_file(path)
     whole = region is None and channels is None
     try:
@@ -70,13 +70,10 @@ def read_zarr(
 ) -> Measurement:
     """Read an image of a Zarr array or group, chunk by chunk; attributes: header, BUNIT.
 
-    Raises FormatError for damaged stores and those without an image, OptionError without the
-    library.
+    Raises FormatError for damaged stores and those without an image.
     """
-    try:
-        import zarr
-    except ImportError:
-        raise OptionError("Zarr stores need a library: pip install 'rimaging[zarr]'.") from None
+    import zarr
+
     path = Path(path).expanduser()
     try:
         store = zarr.open(str(path), mode="r")
