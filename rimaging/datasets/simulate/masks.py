@@ -11,7 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rimaging.datasets.simulate.fastmri_masks import FastMRIKind, fastmri_mask
 from rimaging.errors import OptionError
+
+__all__ = [
+    "FastMRIKind",
+    "centre_slice",
+    "equispaced",
+    "fastmri_mask",
+    "gaussian_lines",
+    "gaussian_points",
+    "poisson_disc",
+    "pooled_poisson_disc",
+    "radial",
+    "radius",
+    "random_lines",
+    "random_points",
+]
+
+GOLDEN_ANGLE = 111.24611797498107  # degrees: 180 over the golden ratio
 
 
 def centre_slice(size: int, width: int) -> slice:
@@ -45,7 +63,19 @@ def random_lines(
     """
     budget = round(size / acceleration)
     distance = (torch.arange(size) - size // 2).abs() / (size / 2)
-    return _draw(distance, budget, (calibration,), generator, decay)
+    return _draw(_power(distance, decay), budget, (calibration,), generator)
+
+
+def gaussian_lines(
+    size: int, acceleration: float, calibration: int, generator: torch.Generator, width: float = 0.3
+) -> Tensor:
+    """``round(size / acceleration)`` lines of density ``exp(-1/2 (|k| / (width k_max))^2)``.
+
+    ``calibration`` of them lie around DC. Raises OptionError as `random_lines`.
+    """
+    distance = (torch.arange(size) - size // 2).abs() / (size / 2)
+    budget = round(size / acceleration)
+    return _draw(_normal(distance, width), budget, (calibration,), generator)
 
 
 def random_points(
@@ -60,7 +90,51 @@ def random_points(
     Of density ``(1 - |k|/k_max)^decay`` outside the block. Raises OptionError as above.
     """
     budget = round(shape[0] * shape[1] / acceleration)
-    return _draw(radius(shape), budget, (calibration, calibration), generator, decay)
+    block = (calibration, calibration)
+    return _draw(_power(radius(shape), decay), budget, block, generator)
+
+
+def gaussian_points(
+    shape: tuple[int, int],
+    acceleration: float,
+    calibration: int,
+    generator: torch.Generator,
+    width: float = 0.3,
+) -> Tensor:
+    """``round(y x / acceleration)`` points of density ``exp(-1/2 (|k| / width)^2)``.
+
+    ``|k|`` is 1 in the corners; a square block lies around DC. Raises OptionError as above.
+    """
+    budget = round(shape[0] * shape[1] / acceleration)
+    block = (calibration, calibration)
+    return _draw(_normal(radius(shape), width), budget, block, generator)
+
+
+def radial(
+    shape: tuple[int, int], spokes: int, calibration: int = 0, angle: float | None = None
+) -> Tensor:
+    """Spokes through DC, rounded to the grid: an ellipse that touches the edges is covered.
+
+    Each spoke is ``angle`` degrees from the one before; by default ``180 / spokes``, all directions
+    evenly; `GOLDEN_ANGLE` for any number of spokes about evenly. ``calibration``: side of a square
+    block around DC. Raises OptionError for no spoke.
+    """
+    if spokes < 1:
+        raise OptionError(f"a radial mask of {spokes} spokes: give one or more.")
+    step = 180 / spokes if angle is None else angle
+    angles = torch.deg2rad(torch.arange(spokes, dtype=torch.float64) * step)
+    along = torch.linspace(-1, 1, 4 * max(shape) + 1, dtype=torch.float64)
+    mask = torch.zeros(shape, dtype=torch.bool)
+    indices = [
+        (size // 2 + torch.round(along * direction[:, None] * (size / 2)))
+        .long()
+        .clamp(0, size - 1)
+        .flatten()
+        for size, direction in zip(shape, (angles.sin(), angles.cos()), strict=True)
+    ]
+    mask[indices[0], indices[1]] = True
+    mask[centre_slice(shape[0], calibration), centre_slice(shape[1], calibration)] = True
+    return mask
 
 
 def radius(shape: tuple[int, int]) -> Tensor:
@@ -70,17 +144,23 @@ def radius(shape: tuple[int, int]) -> Tensor:
     return torch.hypot(y[:, None], x[None, :]) / 2**0.5
 
 
+def _power(distance: Tensor, decay: float) -> Tensor:
+    return (1 - distance).clamp_min(0) ** decay + 1e-6
+
+
+def _normal(distance: Tensor, width: float) -> Tensor:
+    if width <= 0:
+        raise OptionError(f"a Gaussian density of width {width}: give a width above zero.")
+    return torch.exp(-0.5 * (distance / width) ** 2) + 1e-6
+
+
 def _draw(
-    distance: Tensor,
-    budget: int,
-    calibration: tuple[int, ...],
-    generator: torch.Generator,
-    decay: float,
+    weight: Tensor, budget: int, calibration: tuple[int, ...], generator: torch.Generator
 ) -> Tensor:
-    """Fill the calibration block, then draw without replacement up to the budget."""
-    mask = torch.zeros(distance.shape, dtype=torch.bool)
+    """Fill the calibration block, then draw by weight without replacement up to the budget."""
+    mask = torch.zeros(weight.shape, dtype=torch.bool)
     block = tuple(
-        centre_slice(size, width) for size, width in zip(distance.shape, calibration, strict=True)
+        centre_slice(size, width) for size, width in zip(weight.shape, calibration, strict=True)
     )
     mask[block] = True
     left = budget - int(mask.sum())
@@ -90,8 +170,7 @@ def _draw(
             "lower the acceleration or the calibration."
         )
     # Gumbel keys: the largest `left` of them are a weighted sample without replacement.
-    weight = (1 - distance).clamp_min(0) ** decay + 1e-6
-    noise = torch.rand(distance.shape, generator=generator).clamp_min(1e-12)
+    noise = torch.rand(weight.shape, generator=generator).clamp_min(1e-12)
     keys = weight.log() - (-noise.log()).log()
     keys[mask] = -torch.inf
     mask.view(-1)[keys.view(-1).topk(left).indices] = True

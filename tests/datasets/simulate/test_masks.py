@@ -4,10 +4,14 @@ import pytest
 import torch
 
 from rimaging.datasets.simulate.masks import (
+    GOLDEN_ANGLE,
     centre_slice,
     equispaced,
+    gaussian_lines,
+    gaussian_points,
     poisson_disc,
     pooled_poisson_disc,
+    radial,
     radius,
     random_lines,
     random_points,
@@ -83,3 +87,44 @@ def test_pool_does_not_depend_on_the_order_of_draws():
 def test_a_centre_beyond_the_budget_is_refused():
     with pytest.raises(OptionError, match="calibration"):
         random_lines(64, 8, 20, torch.Generator())
+
+
+@pytest.mark.parametrize("acceleration", [2.0, 4.0, 8.0])
+def test_gaussian_masks_meet_their_acceleration_and_their_density(acceleration):
+    generator = torch.Generator().manual_seed(2)
+    lines = gaussian_lines(256, acceleration, 12, generator)
+    assert int(lines.sum()) == round(256 / acceleration) and lines[centre_slice(256, 12)].all()
+    points = gaussian_points((96, 128), acceleration, 10, generator, 0.2)
+    assert int(points.sum()) == round(96 * 128 / acceleration)
+    distance = radius((96, 128))
+    # few enough for the density to show: e^-2 of the peak at two widths
+    sparse = gaussian_points((96, 128), 200, 0, generator, 0.2)
+    assert float(distance[sparse].square().mean()) == pytest.approx(2 * 0.2**2, rel=0.25)
+    with pytest.raises(OptionError, match="width"):
+        gaussian_lines(64, 4, 8, generator, 0.0)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (63, 80)])
+@pytest.mark.parametrize("angle", [None, GOLDEN_ANGLE])
+def test_radial_masks_are_dense_in_the_middle_and_symmetric(shape, angle):
+    mask = radial(shape, 24, angle=angle)
+    assert mask[shape[0] // 2, shape[1] // 2]
+    distance = radius(shape)
+    near, far = distance < 0.1, (distance > 0.5) & (distance < 0.65)
+    assert mask[near].float().mean() > 0.9 > 0.5 > mask[far].float().mean()
+    # a spoke through DC holds a point and its mirror image
+    odd = mask[1 - shape[0] % 2 :, 1 - shape[1] % 2 :]
+    assert float((odd ^ odd.flip(0, 1)).float().mean()) < 0.02
+    assert int(radial(shape, 48, angle=angle).sum()) > int(mask.sum())
+    assert radial(shape, 3, calibration=10)[centre_slice(shape[0], 10)][
+        :, centre_slice(shape[1], 10)
+    ].all()
+    with pytest.raises(OptionError, match="one or more"):
+        radial(shape, 0)
+
+
+def test_every_pattern_is_reachable_here():
+    from rimaging.datasets.simulate import masks
+
+    assert all(hasattr(masks, name) for name in masks.__all__)
+    assert masks.fastmri_mask(320, "random").shape == (320,)
