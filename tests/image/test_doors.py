@@ -15,12 +15,15 @@ from rimaging import image
 from rimaging.errors import DataError, OptionError, ShapeError, WeightsError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.nonlinear import Pointwise
 from rimaging.operators.projection import RandomProjection
 from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling
 from rimaging.operators.target import gaussian_psf
-from rimaging.rim.weights import load_weights
+from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.weights import load_weights, save_weights
 
 SHAPE = (24, 20)
 SIGMA = 0.1
@@ -206,3 +209,75 @@ def test_inpainting_keeps_what_is_known_and_ignores_what_is_not(real_weights: Pa
     assert float((one - x)[known].abs().max()) < 0.02
     with pytest.raises(ShapeError, match="mask"):
         image.inpaint(x, mask[:10], 1e-3, weights=real_weights)
+
+
+@pytest.mark.parametrize("method", ["map", "tv", "wiener", "richardson-lucy"])
+def test_classical_methods_stand_beside(method: Any, real_weights: Path) -> None:
+    kernel = gaussian_psf(3.0)
+    clean = torch.zeros(SHAPE)
+    clean[8:16, 6:14] = 1
+    blurred = Convolution(kernel, SHAPE, "reflect")(clean)
+    result = image.deblur(blurred, kernel, 0.01, real_weights, method=method)
+    assert (result.image - clean).norm() < 0.9 * (blurred - clean).norm()
+    assert result.provenance["method"] == method
+    assert "weights" not in result.provenance
+
+
+def test_map_keeps_its_steps_and_takes_operators_that_are_not_linear(real_weights: Path) -> None:
+    detector = Pointwise(Convolution(gaussian_psf(2.0), SHAPE, "reflect"), torch.nn.Tanh())
+    y = detector(scene())
+    found = image.restore(y, detector, 0.001, method="map", steps=60, keep_steps=True)
+    assert len(found.steps) == 60
+    assert float((found.image - scene()).abs().mean()) < 0.05
+    with pytest.raises(DataError, match="not linear"):
+        image.restore(y, detector, 0.01, real_weights)
+
+
+def test_the_ensemble_does_not_know_up_from_down(real_weights: Path) -> None:
+    y = noisy()
+    one = image.denoise(y, SIGMA, real_weights, ensemble=True)
+    assert one.provenance["ensemble"] == 8
+    turned = image.denoise(y.flip(-1).mT, SIGMA, real_weights, ensemble=True)
+    assert torch.allclose(turned.image, one.image.flip(-1).mT, atol=1e-5)
+    blur = image.deblur(y, gaussian_psf(2.0), SIGMA, real_weights, ensemble=True, steps=2)
+    assert blur.image.shape == y.shape
+
+
+def saved(folder: Path, operators: list[str], **settings: int) -> Path:
+    torch.manual_seed(0)
+    config = RIMConfig(steps=2, fine=4, coarse=4, initial_iterations=2, **settings)  # type: ignore[arg-type]
+    save_weights(RIM(config), folder / "w.safetensors", {"operators": operators})
+    return folder / "w.safetensors"
+
+
+def test_weights_are_used_on_what_they_were_trained_for(tmp_path: Path) -> None:
+    kernel = gaussian_psf(2.0)
+
+    def method(weights: Path) -> str:
+        return str(image.deblur(noisy(), kernel, SIGMA, weights, steps=2).provenance["method"])
+
+    assert method(saved(tmp_path, ["convolution"])) == "rim"
+    assert method(saved(tmp_path, ["bicubic"])) == "plug-and-play"
+    weights = saved(tmp_path, ["identity", "bicubic"])
+    assert method(weights) == "rim"  # trained for several: any will do
+    assert image.upscale(scene(), 2, weights=weights).provenance["method"] == "rim"
+
+
+def test_weights_that_couple_channels_get_them_all_at_once(tmp_path: Path) -> None:
+    weights = saved(tmp_path, ["identity"], channels=3)
+    rim, _ = load_weights(weights)
+    colour = torch.stack([noisy(), 2 * noisy(), 3 * noisy()], dim=-1)
+    result = image.denoise(colour, SIGMA, weights)
+    planes = colour.movedim(-1, 0)
+    expected = rim(Gaussian(Identity(SHAPE), planes, SIGMA))[-1]
+    assert torch.allclose(result.image, expected.movedim(0, -1), atol=1e-5)
+    assert result.measurement is not None
+
+
+def test_settings_of_another_method_are_refused(real_weights: Path) -> None:
+    with pytest.raises(OptionError, match="network"):
+        image.denoise(noisy(), 0.1, method="map", ensemble=True)
+    with pytest.raises(OptionError, match="lamda"):
+        image.denoise(noisy(), 0.1, real_weights, lamda=0.1)
+    with pytest.raises(OptionError, match="undoes a blur"):
+        image.denoise(noisy(), 0.1, method="wiener")

@@ -1,0 +1,229 @@
+"""The doors of pictures: each is its operator; the rest is the same for all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.psf import prepare_psf
+from rimaging.datasets.sources import Array, Source, single
+from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.image.methods import How, MethodName, Task, invert
+from rimaging.image.picture import Picture, noted
+from rimaging.operators.convolution import Boundary, Convolution
+from rimaging.operators.identity import Identity
+from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.operator import Operator
+from rimaging.operators.resampling import Bicubic
+from rimaging.operators.sampling import Sampling
+from rimaging.reconstruct import Weights
+from rimaging.reconstruction import Reconstruction, like
+
+LONG = 24
+"""Turns of plug-and-play where nothing was measured of most pixels: the answer spreads by turns."""
+
+
+def denoise(
+    image: Source,
+    sigma: float | Array | None = None,
+    weights: Weights = "image",
+    *,
+    method: MethodName | None = None,
+    steps: int | None = None,
+    lamda: float | None = None,
+    ensemble: bool = False,
+    device: str | torch.device | None = None,
+    keep_steps: bool = False,
+) -> Reconstruction:
+    """Take white noise away: ``y = x + n``, ``n ~ N(0, sigma^2)``.
+
+    Args:
+        image: ``(..., y, x)``, or colour ``(y, x, 3)``; floats of any scale, or 8- and 16-bit
+            integers; NumPy, torch, a path, or a `Measurement`. NaN pixels are masked and filled in.
+            Weights for one channel treat each channel by itself.
+        sigma: standard deviation in the units of the image, one number or a map; by default
+            estimated.
+        weights: name, path or `RIM`.
+        method: ``"rim"``, ``"plug-and-play"`` (the RIM as a denoiser), or to compare with ``"map"``
+            (gradient ascent with a Huber prior), ``"tv"``, ``"wiener"``, ``"richardson-lucy"``. By
+            default the RIM where the weights were trained for the operator, else plug-and-play.
+        steps: of the method; as in training, or as is usual for it, by default.
+        lamda: weight of the prior of map and tv in units of the noise, noise-to-signal of wiener.
+        ensemble: the mean over the eight flips and turns of the image, eight times slower.
+        device: by default the GPU if there is one.
+        keep_steps: keep the estimate after each step.
+
+    Returns:
+        A `Reconstruction`; ``image`` is float32 in the range of the input (0..255 for uint8), laid
+        out like the input. Colour pictures from a path are ``(3, y, x)``, white at 1.
+
+    Raises:
+        DataError: noise that is not above zero, or cannot be estimated. ShapeError: no two axes.
+        OptionError: an unknown method, settings that it does not have. WeightsError: unknown
+        weights.
+    """
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps)
+    picture = Picture.of(image, sigma)
+    result = invert(picture.measurement, how, Task(), lambda y: Identity(y.data.shape[-2:]))
+    return picture.present(result, image)
+
+
+def deblur(
+    image: Source,
+    kernel: Array,
+    sigma: float | Array | None = None,
+    weights: Weights = "image",
+    *,
+    boundary: Boundary = "reflect",
+    method: MethodName | None = None,
+    steps: int | None = None,
+    lamda: float | None = None,
+    ensemble: bool = False,
+    device: str | torch.device | None = None,
+    keep_steps: bool = False,
+) -> Reconstruction:
+    """Undo a known blur: ``y = kernel * x + n``.
+
+    Args:
+        image, sigma, weights, method, steps, lamda, ensemble, device, keep_steps: see `denoise`.
+        kernel: ``(y, x)``, or one per channel; normalised to sum 1, padded to odd sides, and both
+            said in ``provenance["assumed"]``.
+        boundary: outside the image, ``"reflect"`` mirrors, ``"zero"`` is black, ``"circular"``
+            repeats.
+
+    Raises:
+        ShapeError, DataError: a kernel without two axes, with NaN or without positive sum.
+        OptionError: an unknown boundary. Else as for `denoise`.
+    """
+    if boundary not in ("reflect", "zero", "circular"):
+        raise OptionError(f"boundary {boundary!r} does not exist: choose reflect, zero, circular")
+    psf, notes = prepare_psf(single(to_tensor(kernel, "kernel")))
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps)
+    picture = Picture.of(image, sigma, notes)
+    task = Task(kernel=psf, boundary=boundary)
+    result = invert(
+        picture.measurement,
+        how,
+        task,
+        lambda y: Convolution(psf.to(y.data), y.data.shape[-2:], boundary),
+    )
+    return picture.present(result, image)
+
+
+def upscale(
+    image: Source,
+    scale: int,
+    sigma: float | Array | None = None,
+    weights: Weights = "image",
+    *,
+    method: MethodName | None = None,
+    steps: int | None = None,
+    lamda: float | None = None,
+    ensemble: bool = False,
+    device: str | torch.device | None = None,
+    keep_steps: bool = False,
+) -> Reconstruction:
+    """Enlarge: ``y = D x + n``, ``D`` bicubic downsampling by ``scale`` (`Bicubic`).
+
+    Args:
+        image, weights, method, steps, lamda, ensemble, device, keep_steps: see `denoise`.
+        scale: 2 or more, whole.
+        sigma: noise of the small image; by default 1/255 of its span, since small images are mostly
+            clean.
+
+    Raises:
+        OptionError: a scale below 1. Else as for `denoise`.
+    """
+    if not isinstance(scale, int) or scale < 1:
+        raise OptionError(f"scale is {scale}: give a whole number, 2 or more")
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps)
+    picture = Picture.of(image, sigma)
+    if picture.measurement.noise is None:
+        span = picture.measurement.data.aminmax()
+        noise = float(span.max - span.min) / 255
+        known = replace(picture.measurement, noise=noise)
+        note = f"noise {noise:.4g} taken as 1/255 of the span"
+        picture = replace(picture, measurement=noted(known, [note]))
+    task = Task(turns=LONG, last=scale / 255, enlarged=scale**2)
+    result = invert(
+        picture.measurement,
+        how,
+        task,
+        lambda y: Bicubic([scale * n for n in y.data.shape[-2:]], scale),
+    )
+    return picture.present(result, image)
+
+
+def inpaint(
+    image: Source,
+    mask: Array,
+    sigma: float | Array,
+    weights: Weights = "image",
+    *,
+    method: MethodName | None = None,
+    steps: int | None = None,
+    lamda: float | None = None,
+    ensemble: bool = False,
+    device: str | torch.device | None = None,
+    keep_steps: bool = False,
+) -> Reconstruction:
+    """Fill in pixels that are missing: ``y = m x + n``.
+
+    Args:
+        image, weights, method, steps, lamda, ensemble, device, keep_steps: see `denoise`; what the
+            image holds at missing pixels does not matter.
+        mask: ``(y, x)``, 1 where a pixel is known, 0 where it is to be found.
+        sigma: standard deviation of the noise of known pixels, above zero; 1/255 of white is clean.
+
+    Raises:
+        ShapeError: a mask of another size. Else as for `denoise`.
+    """
+    known = to_tensor(mask, "mask")
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps)
+    picture = Picture.of(image, sigma)
+    pixels = picture.measurement.data
+    if known.shape != pixels.shape[-2:]:
+        raise ShapeError(
+            f"the mask has shape {tuple(known.shape)}, the image {tuple(pixels.shape[-2:])}: "
+            "give one value for each pixel"
+        )
+    known = (known > 0.5).to(pixels)
+    hidden = replace(picture.measurement, data=known * pixels)
+    result = invert(hidden, how, Task(turns=LONG), lambda y: Sampling(known.to(y.data)))
+    return picture.present(result, image)
+
+
+def restore(
+    y: Array,
+    operator: Operator,
+    sigma: float | Array,
+    weights: Weights = "image",
+    *,
+    method: MethodName | None = None,
+    steps: int | None = None,
+    lamda: float | None = None,
+    ensemble: bool = False,
+    device: str | torch.device | None = None,
+    keep_steps: bool = False,
+) -> Reconstruction:
+    """Invert any operator: ``y = A x + n``, from ``y`` and ``A`` to an image ``x``.
+
+    Args:
+        y: ``(..., *operator.range.shape)``.
+        operator: from real images ``(y, x)`` or ``(channel, y, x)``; one that is not linear
+            needs weights trained for it, or ``method="map"``.
+        sigma: standard deviation of the noise, one number or broadcastable to ``y``.
+        weights, method, steps, lamda, ensemble, device, keep_steps: see `denoise`.
+
+    Raises:
+        ShapeError: ``y`` that does not fit the operator. DataError: NaN, noise that is not above
+            zero, a complex operator with plug-and-play. Else as for `denoise`.
+    """
+    data = single(to_tensor(y, "y"))
+    if not bool(torch.isfinite(data).all()):
+        raise DataError("y has NaN or infinite values: leave them out of the operator by Sampling")
+    noise = single(to_tensor(sigma, "sigma")).to(data.device)
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps)
+    return like(invert(Gaussian(operator, data, noise), how, Task()), y)

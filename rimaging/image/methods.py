@@ -1,0 +1,228 @@
+"""The one way of all pictures: an operator and its data in, by the method that suits, an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from rimaging.datasets.measurement import Measurement
+from rimaging.errors import DataError, OptionError
+from rimaging.operators.convolution import Boundary, Convolution
+from rimaging.operators.identity import Identity
+from rimaging.operators.likelihood import Gaussian, Likelihood
+from rimaging.operators.linear_operator import LinearOperator
+from rimaging.operators.operator import Operator
+from rimaging.operators.projection import RandomProjection
+from rimaging.operators.resampling import Bicubic
+from rimaging.operators.sampling import Sampling
+from rimaging.reconstruct import Method, Weights, choose_device, load_rim, rim_method, run
+from rimaging.reconstruction import Reconstruction
+from rimaging.rim.ensemble import ELEMENTS, ensemble
+from rimaging.rim.rim import RIM
+from rimaging.rim.weights import load_weights
+
+MethodName = Literal["rim", "plug-and-play", "map", "tv", "wiener", "richardson-lucy"]
+
+KINDS: dict[str, type[Operator]] = {
+    "identity": Identity,
+    "convolution": Convolution,
+    "bicubic": Bicubic,
+    "sampling": Sampling,
+    "projection": RandomProjection,
+}
+"""Names of operators in the cards of weights."""
+
+LAMDA = {"map": 0.1, "tv": 0.1}
+"""Weight of the hand-made priors in units of the noise, where nobody gives one."""
+
+STEPS = {"map": 150, "tv": 300, "richardson-lucy": 30}
+
+
+@dataclass(frozen=True)
+class How:
+    """What all doors share: the method, its weights and its settings; see `rimaging.image`."""
+
+    weights: Weights = "image"
+    method: MethodName | None = None
+    steps: int | None = None
+    lamda: float | None = None
+    ensemble: bool = False
+    device: str | torch.device | None = None
+    keep_steps: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a door knows of its operator beside it.
+
+    turns: of plug-and-play, more where the operator loses more. last: noise level of its last turn
+    in units of the span, for nearly noise-free data. kernel, boundary: of a blur, for the methods
+    that know no other operator. enlarged: pixels of the image per pixel of the data.
+    """
+
+    turns: int = 8
+    last: float = 0.0
+    kernel: Tensor | None = None
+    boundary: Boundary = "reflect"
+    enlarged: int = 1
+
+
+def invert(
+    source: Measurement | Likelihood,
+    how: How,
+    task: Task,
+    build: Callable[[Measurement], LinearOperator] | None = None,
+) -> Reconstruction:
+    """Invert a measurement, with the operator that ``build`` makes of it, or a likelihood.
+
+    Raises OptionError for a method that does not exist or does not fit, and what `run` raises.
+    """
+    device = choose_device(how.device)
+
+    def likelihood(piece: Measurement) -> Gaussian:
+        assert piece.noise is not None and build is not None
+        return Gaussian(build(piece), piece.data, piece.noise, weight=piece.mask)
+
+    if isinstance(source, Likelihood):
+        operator: Operator = source.operator
+    else:
+        assert build is not None
+        source = source.completed()
+        operator = build(source)
+    name = how.method or ("rim" if trained_for(how.weights, operator) else "plug-and-play")
+    method = chosen(name, how, task, device)
+    method = replace(method, bytes_per_pixel=task.enlarged * method.bytes_per_pixel)
+    if isinstance(source, Measurement) and name == "rim" and _coupled(how.weights, device):
+        # Weights that couple the channels need them all at once: nothing may be cut apart.
+        result = run(likelihood(source), method, device=device, keep_steps=how.keep_steps)
+        assumed = source.provenance.get("assumed", [])
+        provenance = {**result.provenance, "assumed": [*assumed, *result.provenance["assumed"]]}
+        return replace(result, measurement=source, provenance=provenance)
+    make = likelihood if build is not None else None
+    return run(source, method, build=make, device=device, keep_steps=how.keep_steps)
+
+
+def chosen(name: str, how: How, task: Task, device: torch.device) -> Method:
+    """A method by its name."""
+    if name not in get_args(MethodName):
+        raise OptionError(
+            f"method {name!r} does not exist: choose {', '.join(get_args(MethodName))}"
+        )
+    if how.ensemble and name not in ("rim", "plug-and-play"):
+        raise OptionError(f"an ensemble turns the images of a network: {name} has none")
+    if how.lamda is not None and name in ("rim", "plug-and-play", "richardson-lucy"):
+        raise OptionError(f"lamda weighs a hand-made prior: {name} has none")
+    if name == "rim":
+        return network(how.weights, how.steps, device, how.ensemble)
+    if name == "plug-and-play":
+        return by_denoiser(how, task, device)
+    return classical(name, how, task)
+
+
+def network(weights: Weights, steps: int | None, device: torch.device, eight: bool) -> Method:
+    """The RIM itself, or the mean of its eight turns."""
+    method = rim_method(weights, steps, device)
+    if not eight:
+        return method
+    rim = load_rim(weights, device)[0]
+    count = method.provenance["steps"]
+
+    def solve(_: Measurement | None, likelihood: Likelihood) -> list[Tensor]:
+        return ensemble(rim, likelihood, count)
+
+    return replace(method, solve=solve, provenance={**method.provenance, "ensemble": ELEMENTS})
+
+
+def by_denoiser(how: How, task: Task, device: torch.device) -> Method:
+    """Plug-and-play with the RIM as a denoiser."""
+    from rimaging.solvers.cg import cg
+    from rimaging.solvers.plug_and_play import plug_and_play
+
+    prior = network(how.weights, None, device, how.ensemble)
+    count = task.turns if how.steps is None else how.steps
+    clean = denoiser(prior)
+
+    def solve(piece: Measurement | None, likelihood: Gaussian) -> list[Tensor]:
+        operator = likelihood.operator
+        if operator.domain.is_complex or not isinstance(operator, LinearOperator):
+            raise DataError(
+                "plug-and-play restores real images: this operator is complex or not linear"
+            )
+        seen = piece.data if piece is not None else None
+        if seen is None:
+            seen = cg(operator, operator.adjoint(likelihood.y), iterations=10).x
+        span = seen.amax(dim=(-2, -1), keepdim=True) - seen.amin(dim=(-2, -1), keepdim=True)
+        return plug_and_play(likelihood, clean, span=span, last=task.last * span, steps=count)
+
+    return Method(
+        name="plug-and-play",
+        solve=solve,
+        bytes_per_pixel=prior.bytes_per_pixel + 32,
+        provenance={
+            **prior.provenance,
+            "steps": count,
+            "denoiser_steps": prior.provenance["steps"],
+        },
+    )
+
+
+def denoiser(prior: Method) -> Callable[[Tensor, Tensor], Tensor]:
+    """A RIM as a function that takes noise of a given level from images ``(..., y, x)``."""
+
+    def clean(x: Tensor, sigma: Tensor) -> Tensor:
+        identity = Identity(x.shape[-2:], x.dtype)
+        return prior.solve(None, Gaussian(identity, x, sigma))[-1]
+
+    return clean
+
+
+def classical(name: str, how: How, task: Task) -> Method:
+    """A method without a network, to compare with."""
+    from rimaging.solvers.iterative_map import iterative_map
+    from rimaging.solvers.primal_dual_tv import primal_dual_tv
+    from rimaging.solvers.richardson_lucy import richardson_lucy
+    from rimaging.solvers.wiener import wiener
+
+    weight = LAMDA.get(name) if how.lamda is None else how.lamda
+    count = STEPS.get(name) if how.steps is None else how.steps
+    settings: dict[str, Any] = {"lamda": weight, "steps": count}
+
+    def solve(_: Measurement | None, likelihood: Gaussian) -> list[Tensor]:
+        if name == "map":
+            assert weight is not None and count is not None
+            return iterative_map(likelihood, lamda=weight, steps=count)
+        if name == "tv":
+            assert weight is not None and count is not None
+            return [primal_dual_tv(likelihood, lamda=weight, iterations=count)]
+        if task.kernel is None:
+            raise OptionError(f"{name} undoes a blur: use map or tv for other operators")
+        y, kernel = likelihood.y, task.kernel.to(likelihood.y)
+        if name == "richardson-lucy":
+            assert count is not None
+            return [richardson_lucy(y, kernel, iterations=count, boundary=task.boundary)]
+        if task.boundary not in ("reflect", "circular"):
+            raise OptionError("wiener knows the boundaries reflect and circular: choose one")
+        ratio: float | Tensor | None = weight
+        if ratio is None:
+            power = y.var(dim=(-2, -1)).clamp_min(torch.finfo(y.dtype).tiny)
+            ratio = likelihood.noise_scale[..., 0, 0] ** 2 / power
+        return [wiener(y, kernel, ratio, boundary=task.boundary)]
+
+    return Method(name=name, solve=solve, provenance={"settings": settings})
+
+
+def trained_for(weights: Weights, operator: Operator) -> bool:
+    """Whether the card of the weights names the operator, or several: then any will do."""
+    if isinstance(weights, RIM):
+        return isinstance(operator, Identity)
+    card = load_weights(weights)[1]
+    known = card.get("operators") or [card.get("operator", {}).get("operator", "identity")]
+    return len(known) > 1 or any(isinstance(operator, KINDS.get(n, ())) for n in known)
+
+
+def _coupled(weights: Weights, device: torch.device) -> bool:
+    return load_rim(weights, device)[0].config.channels > 1

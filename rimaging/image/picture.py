@@ -1,0 +1,82 @@
+"""A picture as a measurement, and back to the layout and the range that it came in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.sources import Array, Source, as_measurement
+from rimaging.errors import ShapeError
+from rimaging.reconstruction import Reconstruction, like
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as a measurement, and how it was laid out: white of its integers, colour last."""
+
+    measurement: Measurement
+    white: float = 1.0
+    colour_last: bool = False
+
+    @classmethod
+    def of(cls, image: Source, sigma: float | Array | None, notes: Sequence[str] = ()) -> Picture:
+        """Integers become 0..1, colour comes to the front."""
+        if isinstance(image, str | Path | Measurement):
+            measurement = as_measurement(image, "image", noise=sigma)
+            return cls(noted(measurement, notes))
+        white = _white(image)
+        array = to_tensor(image, "image")
+        colour = array.ndim == 3 and array.shape[-1] == 3
+        if array.ndim == 3 and array.shape[-1] in (2, 4):
+            raise ShapeError(
+                f"the image has shape {tuple(array.shape)}: give colour as (y, x, 3), without "
+                "transparency (image[..., :3])"
+            )
+        noise = None if sigma is None else to_tensor(sigma, "sigma")
+        if colour:
+            array = array.movedim(-1, 0)
+            noise = noise.movedim(-1, 0) if noise is not None and noise.ndim == 3 else noise
+        noise = None if noise is None else noise / white
+        measurement = as_measurement(array / white, "image", noise=noise)
+        return cls(noted(measurement, notes), white, colour)
+
+    def present(self, result: Reconstruction, source: object) -> Reconstruction:
+        """Lay the image and its steps out as the source was."""
+        if self.white == 1 and not self.colour_last:
+            return like(result, source)
+        estimate = result.image
+        assert isinstance(estimate, Tensor)
+        return like(
+            replace(
+                result,
+                image=self._laid_out(estimate),
+                steps=[self._laid_out(step) for step in result.steps if isinstance(step, Tensor)],
+                estimate=estimate,
+            ),
+            source,
+        )
+
+    def _laid_out(self, image: Tensor) -> Tensor:
+        image = self.white * image
+        return image.movedim(0, -1) if self.colour_last else image
+
+
+def _white(image: Array) -> float:
+    """The largest value of 8- and 16-bit integers; 1 for others, whose units are their own."""
+    name = str(image.dtype).removeprefix("torch.") if isinstance(image, Tensor) else None
+    name = np.asarray(image).dtype.name if name is None else name
+    return {"uint8": 255.0, "uint16": 65535.0}.get(name, 1.0)
+
+
+def noted(measurement: Measurement, notes: Sequence[str]) -> Measurement:
+    """The measurement with notes of what was assumed."""
+    if not notes:
+        return measurement
+    assumed = [*measurement.provenance.get("assumed", []), *notes]
+    return replace(measurement, provenance={**measurement.provenance, "assumed": assumed})
