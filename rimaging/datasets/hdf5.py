@@ -21,6 +21,7 @@ from rimaging.datasets.guard import existing_file, identity
 from rimaging.datasets.hdf5_guard import array_of, names_of, text_of
 from rimaging.datasets.ismrmrd_header import Encoding, read_header
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.suspicions import check_coil_axis
 from rimaging.errors import FormatError, RimagingError
 
 __all__ = ["read_hdf5", "write_hdf5"]
@@ -107,6 +108,7 @@ def _kspace(array: np.ndarray) -> Tensor:
         raise FormatError(
             f"HDF5 'kspace' has shape {array.shape}, expected (slice, coil, y, x) or (slice, y, x)."
         )
+    check_coil_axis(kspace, "'kspace'")
     return kspace
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from rimaging.datasets.guard import check_declared
 from rimaging.errors import FormatError
 
-__all__ = ["array_of", "checked_dataset", "layout", "names_of", "text_of"]
+__all__ = ["array_of", "checked_dataset", "layout", "listing", "names_of", "text_of"]
 
 TEXT = 1 << 24  # bytes of the longest text that is read
 
@@ -33,6 +33,22 @@ def layout(path: Path) -> str:
             return "mat" if marked else "hdf5"
     except (FormatError, OSError, RuntimeError, KeyError, ValueError):
         return "hdf5"
+
+
+def listing(path: Path) -> str:
+    """Names, shapes and types of what is in the root of a file, for people; no content."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            parts = []
+            for name in sorted(names_of(file)):
+                item = file[name]
+                array = isinstance(item, h5py.Dataset)
+                parts.append(f"{name} {item.shape} {item.dtype}" if array else f"{name}/")
+    except (FormatError, OSError, RuntimeError, KeyError, ValueError):
+        return "nothing that can be read"
+    return ", ".join(parts) or "nothing"
 
 
 def is_ismrmrd(item: Any) -> bool:

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.fits_open import open_fits, split_extension
+from rimaging.datasets.hdf5_guard import listing
+from rimaging.datasets.kspace_facts import kspace_facts, kspace_plan
+from rimaging.datasets.mat import load_mat
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.open import open, sniff
-from rimaging.errors import DataError, FormatError
+from rimaging.errors import DataError, FormatError, ShapeError
 
 __all__ = ["inspect"]
 
@@ -33,7 +36,7 @@ def inspect(path: str | Path) -> dict[str, str]:
     lines = {"format": form, "size": f"{bare.stat().st_size / 2**20:.2f} MiB"}
     try:
         measurement = open(path)
-    except (FormatError, DataError) as error:
+    except (FormatError, DataError, ShapeError) as error:
         lines["holds"] = _listing(bare, form)
         lines["why"] = f"no measurement: {error}"
         return lines
@@ -74,6 +77,9 @@ def _described(measurement: Measurement) -> dict[str, str]:
         noise = whole.noise
         lines["noise"] = _noise(noise)
         assumed = whole.provenance.get("assumed", [])
+        measurement = whole if measurement.kind == "kspace" else measurement
+    if measurement.kind == "kspace":
+        lines |= kspace_facts(measurement)
     if assumed:
         lines["assumed"] = "; ".join(assumed)
     lines["would"] = _plan(measurement)
@@ -90,9 +96,7 @@ def _noise(noise: Tensor | float | None) -> str:
 def _plan(measurement: Measurement) -> str:
     door = DOORS[measurement.kind]
     if measurement.kind == "kspace":
-        if measurement.maps is None and measurement.data.shape[-3] > 1:
-            return f"{door}: estimate coil maps (ESPIRiT), then reconstruct"
-        return f"{door}: reconstruct"
+        return f"{door}: {kspace_plan(measurement)}"
     if measurement.kind == "sky":
         if measurement.psf is None:
             return f"{door}: give a PSF (--psf); without one, rimaging denoise"
@@ -101,10 +105,11 @@ def _plan(measurement: Measurement) -> str:
 
 
 def _listing(path: Path, form: str) -> str:
-    if form == "npz":
-        return ", ".join(
-            f"{name} {array.shape} {array.dtype}" for name, array in load_arrays(path).items()
-        )
+    if form in ("npz", "mat"):
+        arrays = load_arrays(path) if form == "npz" else load_mat(path)
+        return ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in arrays.items())
+    if form in ("hdf5", "ismrmrd"):
+        return listing(path)
     if form == "fits":
         with open_fits(path) as file:
             parts = [

@@ -83,11 +83,19 @@ def _pattern(inner: Tensor) -> str:
 
 
 def _spacing(line: Tensor) -> str:
-    """Whether lines outside the dense middle are equally far from each other."""
-    steps = torch.nonzero(line).flatten().diff()
+    """Whether lines without a neighbour, outside the dense middle, are equally far apart."""
+    index = torch.nonzero(line).flatten()
+    steps = index.diff()
     wide = steps[steps > 1]
-    regular = len(wide) > 0 and bool((wide == wide[0]).all())
-    return f"every {int(wide[0])}" if regular else "irregular"
+    if len(wide) == 0:
+        return "irregular"
+    step = int(wide.mode().values)
+    before = torch.cat((steps.new_tensor([2]), steps))
+    after = torch.cat((steps, steps.new_tensor([2])))
+    alone = index[(before > 1) & (after > 1)]
+    aligned = len(alone) > 1 and bool(((alone - alone[0]) % step == 0).all())
+    regular = aligned and int(wide.max()) <= step
+    return f"every {step}" if regular else "irregular"
 
 
 def _partial(measured: Tensor, size: int) -> float:

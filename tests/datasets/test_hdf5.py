@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rimaging.datasets.hdf5 import read_hdf5, write_hdf5
-from rimaging.errors import FormatError
+from rimaging.errors import DataError, FormatError, ShapeError
 
 HEADER = """<?xml version="1.0"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
@@ -151,3 +151,53 @@ def test_fastmris_evaluation_reads_what_is_written(tmp_path: Path) -> None:
         assert file["reconstruction"].shape == (1, 20, 16)
         assert "acquisition" not in file.attrs
         assert "affine" not in file.attrs
+
+
+PADDED = HEADER.replace(
+    "  </encoding>",
+    "    <encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>23</maximum>"
+    "<center>13</center></kspace_encoding_step_1></encodingLimits>\n  </encoding>",
+)
+
+
+def test_padding_is_not_measured_and_numbers_of_the_attributes_are_kept(tmp_path: Path) -> None:
+    """padding_left = 30 // 2 - 13 = 2, padding_right = 2 + 24 = 26, as fastMRI's own loader."""
+    data = kspace(3, 4, 64, 30)
+    data[..., :2] = data[..., 26:] = 0
+    mask = (np.arange(30) % 3 != 1).astype(np.float32)
+    path = write(tmp_path / "f.h5", kspace=data * mask, mask=mask, ismrmrd_header=PADDED)
+    with h5py.File(path, "a") as file:
+        file.attrs["acceleration"], file.attrs["num_low_frequency"] = np.int64(4), 8
+        file.attrs["max"], file.attrs["norm"] = "Jane", 2.0
+    m = read_hdf5(path)
+    assert m.provenance["padding"] == [2, 26]
+    assert (m.provenance["acceleration"], m.provenance["num_low_frequency"]) == (4, 8)
+    assert m.mask is not None
+    expected = mask * (np.arange(30) >= 2) * (np.arange(30) < 26)
+    assert np.array_equal(m.mask[0].numpy(), expected)
+
+
+def test_limits_that_mean_something_else_change_nothing(tmp_path: Path) -> None:
+    data = kspace(1, 2, 64, 30)
+    m = read_hdf5(write(tmp_path / "f.h5", kspace=data, ismrmrd_header=PADDED))
+    assert "padding" not in m.provenance
+    assert np.array_equal(m.data.numpy(), data)
+
+
+@pytest.mark.parametrize("name", ["reconstruction_rss", "reconstruction_esc"])
+def test_single_and_multicoil_references(tmp_path: Path, name: str) -> None:
+    shape = (3, 64, 30) if name.endswith("esc") else (3, 4, 64, 30)
+    reference = np.random.default_rng(1).random((3, 32, 30)).astype(np.float32)
+    m = read_hdf5(write(tmp_path / "f.h5", kspace=kspace(*shape), **{name: reference}))
+    assert m.reference is not None and np.array_equal(m.reference.numpy(), reference)
+    assert m.mask is None
+    assert m.data.shape == (3, 1 if name.endswith("esc") else 4, 64, 30)
+
+
+def test_a_mask_of_another_length_and_samples_that_are_no_numbers(tmp_path: Path) -> None:
+    data = kspace(1, 2, 64, 30)
+    with pytest.raises(ShapeError, match="mask"):
+        read_hdf5(write(tmp_path / "f.h5", kspace=data, mask=np.ones(29)))
+    data[0, 1, 2, 3] = np.nan
+    with pytest.raises(DataError, match="1 of 3840 values are NaN"):
+        read_hdf5(write(tmp_path / "f.h5", kspace=data))

@@ -15,13 +15,52 @@ from rimaging.errors import FormatError
 def test_kspace_says_what_would_be_done(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     data = rng.normal(size=(4, 32, 32)) + 1j * rng.normal(size=(4, 32, 32))
-    np.savez(tmp_path / "f.npz", ksp=data * (np.arange(32) % 2))
+    columns = (np.arange(32) % 2).astype(bool)
+    columns[12:20] = True
+    np.savez(tmp_path / "f.npz", ksp=data * columns)
     lines = inspect(tmp_path / "f.npz")
     assert lines["kind"] == "kspace"
     assert lines["data"] == "(4, 32, 32) complex64"
-    assert "50.0% sampled" in lines["assumed"]
+    assert "62.5% sampled" in lines["assumed"]
     assert "ESPIRiT" in lines["would"]
     assert float(lines["noise"]) == pytest.approx(1, rel=0.2)
+    assert (lines["matrix"], lines["coils"], lines["images"]) == ("32 x 32", "4", "1 slice")
+    assert lines["sampling"] == "1.55x, columns, every 2"
+    assert lines["calibration"] == "32 x 8 samples in the middle"
+    np.savez(tmp_path / "f.npz", ksp=data * (np.arange(32) % 2))
+    assert "needs --maps" in inspect(tmp_path / "f.npz")["would"]
+
+
+def test_a_fastmri_volume_says_what_its_header_states(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(2, 4, 64, 30)) + 1j * rng.normal(size=(2, 4, 64, 30))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["kspace"] = data.astype(np.complex64)
+        file.attrs["acceleration"], file.attrs["num_low_frequency"] = 4, 24
+        file["ismrmrd_header"] = (
+            "<h><encoding><encodedSpace><matrixSize><x>64</x><y>30</y><z>1</z></matrixSize>"
+            "<fieldOfView_mm><x>320</x><y>150</y><z>5</z></fieldOfView_mm></encodedSpace>"
+            "<reconSpace><matrixSize><x>32</x><y>30</y><z>1</z></matrixSize>"
+            "<fieldOfView_mm><x>160</x><y>150</y><z>5</z></fieldOfView_mm></reconSpace>"
+            "</encoding></h>"
+        )
+    lines = inspect(tmp_path / "f.h5")
+    assert lines["field of view"] == "320 x 150 x 5 mm, as encoded"
+    assert lines["acceleration"] == "1 (4 stated)"
+    assert "24 columns stated" in lines["calibration"]
+    assert (lines["sampling"], lines["images"]) == ("fully sampled", "2 slices")
+    assert "only noise" in lines["would"]
+    assert "crop to 32 x 30" in lines["would"]
+
+
+def test_k_space_that_is_refused_is_listed_with_the_reason(tmp_path: Path) -> None:
+    y, x = np.ogrid[-1:1:40j, -1:1:40j]
+    data = np.exp(-99 * (y**2 + x**2))[..., None] * np.ones(5) * 1j
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["kspace"] = data[None].astype(np.complex64)
+    lines = inspect(tmp_path / "f.h5")
+    assert "kspace (1, 40, 40, 5) complex64" in lines["holds"]
+    assert "axis 3 (5 long) looks like the coils" in lines["why"]
 
 
 def test_what_is_no_measurement_is_listed(tmp_path: Path) -> None:
