@@ -61,9 +61,9 @@ def reconstruct(
         weights: name, path or `RIM`; for ``method="rim"``.
         trajectory: of non-Cartesian k-space ``(..., coil, shot, sample)``, or ``(..., coil,
             sample)``: ``(..., [shot,] sample, 2)`` in the order ``(ky, kx)``, or 3 ``(kz, ky,
-            kx)``, in cycles per field of view.
-        density: area of k-space of each sample in cells, ``(..., [shot,] sample)``; by default that
-            of Pipe and Menon.
+            kx)``, in cycles per field of view, or per pixel (within 0.5).
+        density: area of k-space of each sample on any scale, ``(..., [shot,] sample)``; by default
+            that of Pipe and Menon.
         image_shape: ``(y, x)`` or ``(z, y, x)`` of the image of a trajectory; by default as large
             as the trajectory resolves.
         method: ``"rim"``; or, to compare with, ``"zero-filled"`` (``A* y``), ``"cg-sense"``,

@@ -14,7 +14,11 @@ from rimaging.datasets.kspace_noise import estimate_kspace_noise
 from rimaging.datasets.noise import estimate_band_noise, estimate_image_noise
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sampled import find_sampled
-from rimaging.datasets.trajectory import estimate_trajectory_noise, fit_trajectory
+from rimaging.datasets.trajectory import (
+    estimate_trajectory_noise,
+    fit_trajectory,
+    resolved_matrix,
+)
 from rimaging.errors import DataError, OptionError, ShapeError
 
 if TYPE_CHECKING:
@@ -42,9 +46,9 @@ class Measurement:
     maps: coil sensitivities (..., coil, y, x). psf: point spread function (..., y, x).
     trajectory: of non-Cartesian k-space, whose data are (..., coil, shot, sample): (..., shot,
         sample, 2) in the order (ky, kx), or 3 (kz, ky, kx), in cycles per field of view, within
-        half of ``matrix``. It takes the place of the mask. matrix: (y, x) or (z, y, x) of the
-        image, by default as large as the trajectory resolves. density: (..., shot, sample), the
-        area of k-space that a sample stands for, in cells of the Cartesian grid.
+        half of ``matrix``, or in cycles per pixel, within 0.5. It takes the place of the mask.
+        matrix: (y, x) or (z, y, x) of the image, by default as large as it resolves.
+    density: (..., shot, sample), the area of k-space that a sample stands for, on any scale.
     units: of ``data``, as its file writes them. header: the whole FITS header.
     quality: the flags of its pixels as their file has them, kept for what is written; ``mask`` says
         which of them count. beams: of a radio image. section: the part of the file that was read.
@@ -81,7 +85,13 @@ class Measurement:
         self._check_data()
         if self.trajectory is not None or self.density is not None or self.matrix is not None:
             fitted = fit_trajectory(
-                self.kind, self.data, self.mask, self.trajectory, self.density, self.matrix
+                self.kind,
+                self.data,
+                self.mask,
+                self.trajectory,
+                self.density,
+                self.matrix,
+                self.maps,
             )
             for name, value in zip(("trajectory", "density", "matrix"), fitted, strict=True):
                 object.__setattr__(self, name, value)
@@ -96,8 +106,8 @@ class Measurement:
     def image_shape(self) -> tuple[int, ...]:
         """Shape (..., y, x) of the images behind the data, on the grid of the data."""
         shape = tuple(self.data.shape)
-        if self.matrix is not None:
-            return (*shape[:-3], *self.matrix)
+        if self.trajectory is not None:
+            return (*shape[:-3], *(self.matrix or resolved_matrix(self.trajectory)))
         return (*shape[:-3], *shape[-2:]) if self.kind == "kspace" else shape
 
     def completed(self) -> Measurement:
@@ -107,6 +117,8 @@ class Measurement:
         (padding) were not measured; a single coil has sensitivity 1. The PSF is normalised and
         made odd. The noise is estimated robustly, for each band of a sky. Idempotent.
         """
+        if self.trajectory is not None and self.matrix is None:
+            return self._with_matrix().completed()
         notes: list[str] = []
         mask, maps, psf, noise = self.mask, self.maps, self.psf, self.noise
         if self.kind == "kspace":
@@ -142,6 +154,13 @@ class Measurement:
         provenance = {**self.provenance, "assumed": [*self.provenance.get("assumed", []), *notes]}
         return replace(self, mask=mask, maps=maps, psf=psf, noise=noise, provenance=provenance)
 
+    def _with_matrix(self) -> Measurement:
+        assert self.trajectory is not None
+        matrix = resolved_matrix(self.trajectory)
+        note = f"image of {' x '.join(map(str, matrix))}, as finely as the trajectory resolves it"
+        assumed = [*self.provenance.get("assumed", []), note]
+        return replace(self, matrix=matrix, provenance={**self.provenance, "assumed": assumed})
+
     def scaled(self, factor: float) -> Measurement:
         """Give the same measurement in other units: data, noise and reference times ``factor``."""
         noise = None if self.noise is None else self.noise * factor
@@ -175,7 +194,8 @@ class Measurement:
     @property
     def _maps_shape(self) -> tuple[int, ...]:
         """``(coil, y, x)``, or ``(coil, z, y, x)`` of a trajectory in three dimensions."""
-        return (self.data.shape[-3], *(self.matrix or self.data.shape[-2:]))
+        along = None if self.trajectory is None else self.image_shape[self.data.ndim - 3 :]
+        return (self.data.shape[-3], *(along or self.data.shape[-2:]))
 
     def _check_data(self) -> None:
         axes = 3 if self.kind == "kspace" else 2

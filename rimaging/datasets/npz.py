@@ -211,7 +211,7 @@ def _along(
     reference: Tensor | None,
     provenance: dict[str, Any],
 ) -> Measurement:
-    """k-space (..., coil, shot, sample) along a trajectory, in cycles per field of view."""
+    """k-space (..., coil, shot, sample) along a trajectory in cycles per field of view or pixel."""
     path = arrays[name]
     if np.iscomplexobj(path):
         path = np.stack([path.imag, path.real], axis=-1)
@@ -219,20 +219,8 @@ def _along(
     given = find_name(arrays, MATRICES)
     if given is not None:
         matrix = tuple(int(n) for n in arrays[given].ravel())
-    elif maps is not None or reference is not None:
-        like = maps if maps is not None else reference
-        assert like is not None
-        matrix = tuple(like.shape[-path.shape[-1] :])
-    reach = float(np.abs(path).max())
-    if reach <= 0.501:
-        if matrix is None or len(matrix) != path.shape[-1]:
-            raise FormatError(
-                f"trajectory '{name}' goes out to {reach:.3g} cycles per pixel: add the size of "
-                "the image as 'image_shape', or give cycles per field of view."
-            )
-        path = path * np.array(matrix)
-        noted = "trajectory from cycles per pixel to cycles per field of view"
-        provenance = {**provenance, "assumed": [*provenance.get("assumed", []), noted]}
+    elif maps is None and reference is not None:
+        matrix = tuple(reference.shape[-path.shape[-1] :])
     coordinates = to_tensor(path, name)
     kspace, coordinates = with_shots(kspace, coordinates)
     weights = find_name(arrays, DENSITIES)

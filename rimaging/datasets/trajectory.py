@@ -11,9 +11,13 @@ from torch import Tensor
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators.nufft import checked_trajectory
 
-__all__ = ["estimate_trajectory_noise", "fit_trajectory", "with_shots"]
+__all__ = ["estimate_trajectory_noise", "fit_trajectory", "resolved_matrix", "with_shots"]
 
-Fitted = tuple[Tensor, Tensor | None, tuple[int, ...]]
+PER_PIXEL = 0.501
+"""No trajectory in cycles per field of view ends so near: these are cycles per pixel."""
+
+
+Fitted = tuple[Tensor, Tensor | None, tuple[int, ...] | None]
 
 
 def with_shots(kspace: Tensor, trajectory: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,10 +37,13 @@ def fit_trajectory(
     trajectory: Tensor | None,
     density: Tensor | None,
     matrix: tuple[int, ...] | None,
+    maps: Tensor | None = None,
 ) -> Fitted:
     """Trajectory, density and matrix of data (..., coil, shot, sample), checked against each other.
 
-    Without ``matrix`` the image has twice as many pixels along an axis as the trajectory goes out.
+    Without ``matrix`` the image is that of the maps, else it has twice as many pixels along an axis
+    as the trajectory goes out. A trajectory within 0.5 is in cycles per pixel: it is brought to
+    cycles per field of view with the matrix, and left as it is, with None, where there is none.
 
     Raises ShapeError, DataError and OptionError that say what does not fit.
     """
@@ -63,20 +70,57 @@ def fit_trajectory(
             "give one for all items, or one for each."
         )
     reach = trajectory.abs().to(torch.float64).flatten(0, -2).amax(dim=0)
-    if matrix is None:
-        if float(reach.max()) <= 1:
-            raise DataError(
-                f"the trajectory goes out to {float(reach.max()):.3g}, expected cycles per field "
-                "of view: multiply cycles per pixel (-0.5 to 0.5) by the size of the image."
-            )
+    farthest, axes = float(reach.max()), trajectory.shape[-1]
+    if PER_PIXEL < farthest <= 1:
+        raise DataError(
+            f"the trajectory goes out to {farthest:.3g}, expected cycles per field of view, or "
+            "cycles per pixel up to 0.5: divide radians by 2 pi, or multiply by the image size."
+        )
+    if matrix is None and maps is not None and maps.ndim > axes:
+        matrix = tuple(maps.shape[-axes:])
+    if matrix is None and farthest > 1:
         matrix = tuple(max(1, 2 * math.ceil(float(k) - 1e-3)) for k in reach)
+    if matrix is None:
+        return trajectory, _checked_density(density, samples, batch), None
     matrix = tuple(int(n) for n in matrix)
     if len(matrix) != trajectory.shape[-1] or min(matrix) < 1:
         raise ShapeError(
             f"the image is {matrix}, the trajectory has {trajectory.shape[-1]} coordinates: give "
             "one size for each, (y, x) or (z, y, x)."
         )
+    if farthest <= PER_PIXEL:
+        trajectory = trajectory * trajectory.new_tensor(matrix)
     checked_trajectory(trajectory, matrix, "k-space")
+    return trajectory, _checked_density(density, samples, batch), matrix
+
+
+def resolved_matrix(trajectory: Tensor) -> tuple[int, ...]:
+    """The image that a trajectory in cycles per pixel resolves, by Nyquist: equal sizes.
+
+    ``n = 1 / gap``, the larger for the steps along the shots and for the gaps between them halfway
+    to the edge (the 95th percentile of the distance to a sample is 0.475 gap), rounded up to a
+    multiple of 32 (from a tenth on) as scanners have it. A guess: a readout that is oversampled
+    gives a wider image.
+    """
+    from scipy.spatial import cKDTree
+
+    axes = trajectory.shape[-1]
+    points = trajectory.reshape(-1, axes).to(torch.float64).cpu().numpy()
+    steps = (trajectory[..., 1:, :] - trajectory[..., :-1, :]).norm(dim=-1)
+    steps = steps[steps > 0]
+    step = float(steps.median()) if len(steps) else math.inf
+    rng = np.random.default_rng(0)
+    middle = rng.normal(size=(4096, axes))
+    radius = rng.uniform(0.2**axes, 0.3**axes, (4096, 1)) ** (1 / axes)
+    middle *= radius / np.linalg.norm(middle, axis=1, keepdims=True)
+    gap = float(np.quantile(cKDTree(points).query(middle)[0], 0.95)) / 0.475
+    size = 32 * math.ceil(max(1 / max(gap, 1e-4), 1 / max(step, 1e-4)) / 32 - 0.1)
+    return (size,) * axes
+
+
+def _checked_density(
+    density: Tensor | None, samples: tuple[int, ...], batch: tuple[int, ...]
+) -> Tensor | None:
     if density is not None:
         if tuple(density.shape[-2:]) != samples or not _broadcasts(
             tuple(density.shape[:-2]), batch
@@ -87,7 +131,7 @@ def fit_trajectory(
             )
         if not bool((torch.isfinite(density) & (density >= 0)).all()) or not bool(density.any()):
             raise DataError("the density has negative, infinite or only zero weights: give areas.")
-    return trajectory, density, matrix
+    return density
 
 
 def estimate_trajectory_noise(kspace: Tensor, trajectory: Tensor) -> float:

@@ -20,7 +20,7 @@ from rimaging.operators.kaiser_bessel import grid_shape, interpolation, kernel_s
 from rimaging.operators.kaiser_bessel import transposed as transposed_entries
 from rimaging.operators.nufft import checked_trajectory
 
-__all__ = ["pipe_menon", "ramp", "voronoi"]
+__all__ = ["in_cells", "pipe_menon", "ramp", "voronoi"]
 
 WIDTH = 5
 OVERSAMPLING = 2.0
@@ -88,6 +88,18 @@ def pipe_menon(trajectory: Tensor, shape: Sequence[int], iterations: int = 30) -
     for _ in range(iterations):
         weight = weight / (gather @ (spread @ weight)) * full
     return weight.reshape(k.shape[:-1])
+
+
+def in_cells(density: Tensor, trajectory: Tensor, shape: Sequence[int]) -> Tensor:
+    """Weights of any scale, as files have them, brought to cells of the grid.
+
+    The factor makes their sum equal to that of `pipe_menon` over the samples that lie closer than
+    Nyquist asks for, where areas are certain (over all samples, where there are none).
+    """
+    known = pipe_menon(trajectory, shape)
+    dense = (known < 0.8) & (density > 0)
+    dense = dense if bool(dense.any()) else density > 0
+    return density * (known[dense].sum() / density.to(known)[dense].sum()).to(density)
 
 
 def _overlap(n: int, cells: int, beta: float) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.coils import checked_maps, combine_coils, expand_coils, weighted_power
-from rimaging.operators.density import pipe_menon
+from rimaging.operators.density import in_cells, pipe_menon
 from rimaging.operators.likelihood import Gaussian, Likelihood
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.nufft import NUFFT, Backend
@@ -124,15 +124,23 @@ class NonCartesianMRI(LinearOperator):
         padded = x.numel() * x.element_size() * 2**self.ndim
         return max(1, min(coils, CACHE_BYTES // padded))
 
-    def density(self) -> Tensor:
+    def density(self, given: Tensor | None = None) -> Tensor:
         """The area of k-space that each sample stands for, ``(*batch, shot, sample)``, in cells.
 
-        By `pipe_menon`, for each trajectory.
+        For each trajectory by `pipe_menon`, or as given, on any scale.
         """
         k = self.trajectory
         shape = self.nufft.domain.shape
-        items = [pipe_menon(item, shape) for item in k.reshape(-1, *k.shape[-3:])]
-        return torch.stack(items).reshape(k.shape[:-1])
+        batch = k.shape[:-3]
+        if given is not None and given.ndim - 2 > len(batch):
+            batch = given.shape[:-2]
+        items = k.expand(*batch, *k.shape[-3:]).reshape(-1, *k.shape[-3:])
+        if given is None:
+            found = [pipe_menon(item, shape) for item in items]
+        else:
+            weights = given.expand(*batch, *k.shape[-3:-1]).reshape(-1, *k.shape[-3:-1])
+            found = [in_cells(w, item, shape) for w, item in zip(weights, items, strict=True)]
+        return torch.stack(found).reshape(*batch, *k.shape[-3:-1])
 
     @property
     def locality(self) -> tuple[int, ...]:
@@ -167,7 +175,7 @@ def equalised(likelihood: Likelihood, density: Tensor | None = None) -> Likeliho
     Args:
         likelihood: of any operator; another than `NonCartesianMRI`, or one that has a weight, is
             given back as it is.
-        density: ``(*batch, shot, sample)`` in cells; by default that of `pipe_menon`.
+        density: ``(*batch, shot, sample)`` on any scale; by default that of `pipe_menon`.
     """
     operator = likelihood.operator
     if not isinstance(operator, NonCartesianMRI) or not isinstance(likelihood, Gaussian):
@@ -175,8 +183,7 @@ def equalised(likelihood: Likelihood, density: Tensor | None = None) -> Likeliho
     if operator.weight is not None or likelihood.whitener is not None:
         return likelihood
     k = operator.trajectory
-    density = operator.density() if density is None else density
-    weight = density.to(operator.maps.real).clamp(max=1).sqrt()
+    weight = operator.density(density).to(operator.maps.real).clamp(max=1).sqrt()
     balanced = NonCartesianMRI(operator.maps, k, weight, sets=operator.sets)
     balanced.nufft = operator.nufft
     assert balanced.weight is not None

@@ -26,12 +26,10 @@ App = Callable[[Any, Any, float], Any]
 def gridding(operator: NonCartesianMRI, y: Tensor, density: Tensor | None = None) -> Tensor:
     """``A* D y``: what the samples say where nothing else is known, ``(*batch, [set,] y, x)``.
 
-    ``density`` is the area of each sample in cells, ``(*batch, shot, sample)``; by default that of
-    `pipe_menon`, for the trajectory of each item.
+    ``density`` is the area of each sample, ``(*batch, shot, sample)``, on any scale; by default
+    that of `pipe_menon`, for the trajectory of each item.
     """
-    if density is None:
-        density = operator.density()
-    return operator.adjoint(density.unsqueeze(-3).to(y.real) * y)
+    return operator.adjoint(operator.density(density).unsqueeze(-3).to(y.real) * y)
 
 
 def solve_noncartesian(
@@ -71,7 +69,7 @@ def solve_noncartesian(
             f"method {method!r} does not exist for a trajectory: choose "
             f"{', '.join(get_args(NonCartesianMethod))}"
         )
-    density = operator.density() if density is None else density
+    density = operator.density(density)
     start = gridding(operator, likelihood.y, density)
     if method == "zero-filled":
         return start

@@ -150,9 +150,18 @@ def test_real_files(data_root: Path) -> None:
     alias = read_npz(data_root / "mri/multicoil/brain_alias_8ch.npz").completed()
     assert alias.mask is not None
     assert int(alias.mask[0].sum()) == 256 - 88
-    with pytest.raises(FormatError, match="image_shape"):
-        read_npz(data_root / "mri/multicoil/spiral_8ch_phantom.npz")
     blend = read_npz(data_root / "astro/hst_hsc/hsc_cosmos.npz")
     assert blend.kind == "sky"
     assert blend.psf is not None
     assert blend.likelihood().y.shape == (5, 69, 57)
+
+
+def test_a_real_spiral_is_resolved_as_finely_as_it_was_measured(data_root: Path) -> None:
+    m = read_npz(data_root / "mri/multicoil/spiral_8ch_phantom.npz")
+    assert m.data.shape == (8, 60, 1182) and m.trajectory is not None
+    assert m.density is not None and m.density.shape == (60, 1182)
+    whole = m.completed()
+    assert whole.image_shape == (256, 256) == m.image_shape
+    assert any("256 x 256" in note for note in whole.provenance["assumed"])
+    assert whole.trajectory is not None
+    assert float(whole.trajectory.abs().max()) == pytest.approx(128, abs=0.1)
