@@ -141,7 +141,7 @@ def _null_scale(block: Tensor, side: int) -> float:
         if grown <= lowest:
             return math.inf
         variance = min(max(variance * lowest / (grown - lowest), FLOOR**2), 1.0)
-    return variance**0.5
+    return math.sqrt(variance)
 
 
 def _noise(like: Tensor, generator: torch.Generator) -> Tensor:

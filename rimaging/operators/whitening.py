@@ -116,5 +116,5 @@ def whiten(kspace: Tensor, matrix: Tensor, axis: int = -3) -> Tensor:
             f"the matrix {tuple(matrix.shape)} does not fit the coil axis {axis} of "
             f"{tuple(kspace.shape)}: give the matrix of these coils, or another axis"
         )
-    mixed = torch.tensordot(matrix.to(kspace), kspace, dims=([1], [axis]))
+    mixed: Tensor = torch.tensordot(matrix.to(kspace), kspace, dims=([1], [axis]))
     return mixed.movedim(0, axis).contiguous()
