@@ -1,0 +1,62 @@
+"""Frames of a moving object: one set of coil maps for all, from their average over time.
+
+Each frame alone may lack a calibration region; together they measure more of k-space, and coils
+do not move with the heart.
+
+Source: Kellman, Epstein and McVeigh, Magn. Reson. Med. 45 (2001) 846 (TSENSE).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rimaging.datasets.coil_maps import with_maps
+from rimaging.datasets.measurement import Measurement
+from rimaging.errors import OptionError, ShapeError
+
+__all__ = ["time_average", "with_common_maps"]
+
+
+def time_average(measurement: Measurement) -> Measurement:
+    """The mean over frames ``(..., frame, coil, y, x)`` of what each sample was measured.
+
+        y(k) = sum_t m_t(k) y_t(k) / sum_t m_t(k),   m(k) = 1 where any frame measured k
+
+    Raises ShapeError where there is no axis of frames, OptionError for a trajectory.
+    """
+    if measurement.trajectory is not None:
+        raise OptionError("frames along a trajectory: give maps= of all frames instead")
+    if measurement.data.ndim < 4:
+        raise ShapeError(
+            f"k-space {tuple(measurement.data.shape)} has no frames, expected (..., frame, coil, "
+            "y, x): leave out frames=True, or add the axis"
+        )
+    whole = measurement.completed()
+    assert whole.mask is not None
+    mask = whole.mask.expand(*whole.data.shape[:-3], *whole.data.shape[-2:])
+    count = mask.sum(dim=-3)
+    data = (whole.data * mask.unsqueeze(-3)).sum(dim=-4) / count.clamp_min(1).unsqueeze(-3)
+    return replace(
+        whole, data=data, mask=(count > 0).to(mask.dtype), noise=1.0, maps=None, reference=None
+    )
+
+
+def with_common_maps(
+    measurement: Measurement, *, sets: int | None = None, calibration: int = 24
+) -> tuple[Measurement, int]:
+    """As `with_maps`, but all frames ``(..., frame, coil, y, x)`` share the maps of their average.
+
+    Raises as `with_maps` and `time_average`.
+    """
+    if measurement.maps is not None:
+        return with_maps(measurement, sets=sets, calibration=calibration)
+    frames = measurement.data.shape[-4] if measurement.data.ndim > 3 else 0
+    averaged, count = with_maps(time_average(measurement), sets=sets, calibration=calibration)
+    maps = averaged.maps
+    assert maps is not None
+    if measurement.data.ndim > 4:
+        maps = maps.unsqueeze(-5 if count > 1 else -4)
+    *_, note = averaged.provenance["assumed"]
+    assumed = [*measurement.provenance.get("assumed", []), f"{note}, {frames} frames averaged"]
+    provenance = {**measurement.provenance, "assumed": assumed}
+    return replace(measurement, maps=maps, provenance=provenance), count
