@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from rimaging.datasets.psfex import find_psfex, read_psfex
 from rimaging.datasets.sources import Array, Source, as_measurement, single
 from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.mosaic.lazy import is_dask
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.target import (
@@ -97,7 +98,9 @@ def deconvolve(
         keep_steps: keep the estimate after each step.
 
     Returns:
-        A `Reconstruction` whose ``image`` is float32 on the grid of the data.
+        A `Reconstruction` whose ``image`` is float32 on the grid of the data. Of a dask array, a
+        lazy dask array of the image instead: a sample is computed now, tiles when they are looked
+        at; larger skies go from file to file by `rimaging.mosaics.deconvolve`.
 
     Raises:
         DataError: no PSF, a PSF narrower than the target, noise that is not above zero.
@@ -105,6 +108,12 @@ def deconvolve(
         FormatError, WeightsError: files and weights that cannot be read.
     """
     _check_options(method, boundary, steps, iterations, noise_to_signal)
+    if is_dask(image):
+        # A dask array out, of which the type of the door says nothing: nothing is computed yet.
+        lazy: Reconstruction = _lazily(
+            image, psf, noise, mask, target, weights, background, steps, method, boundary
+        )
+        return lazy
     place = choose_device(device)
     measurement = as_measurement(image, "sky", noise=noise, mask=mask)
     measurement, varying = with_psf(measurement, psf)
@@ -338,6 +347,37 @@ def _wiener(piece: Measurement, *, noise_to_signal: float | None) -> Tensor:
     noise = sigma.square().mean(dim=(-2, -1))
     signal = torch.maximum(piece.data.var(dim=(-2, -1)) - noise, 1e-3 * noise)
     return wiener(piece.data, psf, noise / signal)
+
+
+def _lazily(
+    image: Any,
+    psf: Psf | None,
+    noise: float | Array | None,
+    mask: Array | None,
+    target: float | None,
+    weights: Weights,
+    background: float | None,
+    steps: int | None,
+    method: str,
+    boundary: str,
+) -> Any:
+    """The lazy way of `deconvolve`: by the RIM, one level and noise for each channel."""
+    from rimaging.datasets.psf import prepare_psf
+    from rimaging.tiles.lazy import deconvolve_lazily
+    from rimaging.tiles.recipe import Sky
+
+    if psf is None or mask is not None or method != "rim" or boundary != "reflect":
+        raise OptionError(
+            "a dask array takes psf=, noise=, target=, weights=, background= and steps= only: set "
+            "masked pixels to NaN, or give a file to rimaging.mosaics.deconvolve"
+        )
+    if not isinstance(weights, str | Path):
+        raise OptionError("a dask array takes weights by name or path, which every worker loads")
+    given = as_psf(psf)
+    prepared, _ = prepare_psf(given.reshape(-1, *given.shape[-2:]))
+    width = largest_target(prepared, TARGET) if target is None else float(target)
+    sky = Sky(image={}, psf=psf, noise=noise, weights=weights, background=background, steps=steps)
+    return deconvolve_lazily(image, sky, prepared, width)
 
 
 def _with_target(

@@ -52,7 +52,7 @@ def test_with_the_exact_halo_tiles_equal_the_whole(
     )
     outcome = mosaics.deconvolve(sky, tmp_path / "out.fits")
     assert outcome.done == 18
-    recipe = mosaics.recipe_for(sky)
+    recipe = mosaics.recipe(sky)
     expected = whole(recipe, sky_file)
     with fits.open(tmp_path / "out.fits", checksum=True) as hdus:
         found = np.asarray(hdus["SCI"].data, np.float32)
@@ -68,7 +68,7 @@ def test_the_measured_halo_keeps_its_promise_on_every_grid(
     sky = mosaics.Sky(image=sky_file, psf=3.0, target=1.5, noise=1.0, weights=real_weights)
     answers = []
     for tile in (40, 48):
-        recipe = mosaics.recipe_for(replace(sky, tile=tile))
+        recipe = mosaics.recipe(replace(sky, tile=tile))
         assert recipe.notes is not None and recipe.notes["seam error"] < 1e-3
         image = np.full(SHAPE, np.nan, np.float32)
         process = recipe.task.build()
@@ -110,22 +110,22 @@ def test_channels_have_their_own_psf_and_noise(
     pad = (wide.shape[-1] - narrow.shape[-1]) // 2
     psfs = np.stack([wide.numpy(), np.pad(narrow.numpy(), pad)])
     sky = mosaics.Sky(image=sky_file, psf=psfs, noise=np.array([1.0, 2.0]), weights=real_weights)
-    both = whole(mosaics.recipe_for(sky), sky_file)
-    data = open_source(mosaics.recipe_for(sky).source).read(Grid(SHAPE, SHAPE, 0)[0].block)
+    both = whole(mosaics.recipe(sky), sky_file)
+    data = open_source(mosaics.recipe(sky).source).read(Grid(SHAPE, SHAPE, 0)[0].block)
     for channel, sigma in enumerate((1.0, 2.0)):
         np.save(tmp_path / "one.npy", data[channel])
         alone = replace(sky, image=tmp_path / "one.npy", psf=psfs[channel], noise=sigma, target=2.0)
-        one = whole(mosaics.recipe_for(alone), tmp_path / "one.npy")
+        one = whole(mosaics.recipe(alone), tmp_path / "one.npy")
         assert np.allclose(one[0], both[channel], rtol=1e-3, atol=2e-2)
 
 
 def test_what_does_not_fit_is_refused(sky_file: Path, tmp_path: Path, real_weights: Path) -> None:
     sky = mosaics.Sky(image=sky_file, psf=3.0, weights=real_weights)
     with pytest.raises(ShapeError, match="3 PSFs"):
-        mosaics.recipe_for(replace(sky, psf=np.ones((3, 5, 5), np.float32)))
+        mosaics.recipe(replace(sky, psf=np.ones((3, 5, 5), np.float32)))
     with pytest.raises(DataError, match="noise"):
-        mosaics.recipe_for(replace(sky, noise=0.0))
+        mosaics.recipe(replace(sky, noise=0.0))
     with pytest.raises(OptionError, match="auto, exact"):
-        mosaics.recipe_for(replace(sky, halo="wide", tile=48))
+        mosaics.recipe(replace(sky, halo="wide", tile=48))
     with pytest.raises(OptionError, match="multiple of 8"):
-        mosaics.recipe_for(replace(sky, tile=50))
+        mosaics.recipe(replace(sky, tile=50))

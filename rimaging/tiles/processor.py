@@ -7,7 +7,6 @@ step lengths of conjugate gradients (`rimaging.rim.lengths`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -83,7 +82,7 @@ class SkyTiles:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.device = choose_device(None)
-        rim, _ = load_weights(settings["weights"], settings["sha256"])
+        rim, self.card = load_weights(settings["weights"], settings["sha256"])
         self.rim: RIM = rim.to(self.device)
         self.steps: int = settings["steps"]
         self.kernel = self._tensor(unpack(settings["kernel"]))
@@ -124,7 +123,7 @@ class SkyTiles:
         channel = unit.core[0].start
         own = slice(channel + part.start, channel + part.stop)
         place = (own, unit.block[1], unit.block[2])
-        y, weight = self._data(block, place)
+        y, weight = self.data(block, place)
         inside = (slice(None), unit.inside[1], unit.inside[2])
         if weight is not None and not bool(weight.any()):
             shape = y[inside].shape
@@ -135,8 +134,10 @@ class SkyTiles:
             likelihood = self.likelihood(y, weight, place)
             lengths = None
             if self.lengths is not None:
-                lengths = StepLengths(self.lengths[:, :, _of(own, self.lengths.shape[2])])
-            local = LocalLikelihood(likelihood, self.sigma[_of(own, len(self.sigma)), None, None])
+                lengths = StepLengths(self.lengths[:, :, own_of(own, self.lengths.shape[2])])
+            local = LocalLikelihood(
+                likelihood, self.sigma[own_of(own, len(self.sigma)), None, None]
+            )
             x = self.rim(local, steps=self.steps, lengths=lengths)[-1]
             planes = {"image": self._known(x + self._level(own), weight)[inside]}
             if self.residual:
@@ -146,16 +147,16 @@ class SkyTiles:
     def likelihood(self, y: Tensor, weight: Tensor | None, place: Slices) -> Gaussian:
         """The likelihood of data above the sky; mirrored at the edges of the block."""
         own = place[0]
-        sigma = self.sigma[_of(own, len(self.sigma)), None, None]
+        sigma = self.sigma[own_of(own, len(self.sigma)), None, None]
         if self.noise is not None:
             sigma = self._tensor(open_source(self.noise).read(place))
             bad = ~(torch.isfinite(sigma) & (sigma > 0))
             if bool(bad.any()):
                 sigma = torch.where(bad, 1.0, sigma)
                 weight = torch.where(bad, 0.0, torch.ones_like(y) if weight is None else weight)
-        return Gaussian(self._operator(own, y.shape[-2:]), y, sigma, weight=weight)
+        return Gaussian(self.operator(own, y.shape[-2:]), y, sigma, weight=weight)
 
-    def _data(self, block: NDArray[Any], place: Slices) -> tuple[Tensor, Tensor | None]:
+    def data(self, block: NDArray[Any], place: Slices) -> tuple[Tensor, Tensor | None]:
         """Data above the sky, and their weight unless it is one everywhere."""
         y = self._tensor(block) - self._level(place[0])
         good = torch.isfinite(y)
@@ -167,11 +168,11 @@ class SkyTiles:
         return torch.where(good, y, 0.0), good.to(y.dtype)
 
     def _level(self, own: slice) -> Tensor:
-        return self.level[_of(own, len(self.level)), None, None]
+        return self.level[own_of(own, len(self.level)), None, None]
 
-    def _operator(self, own: slice, shape: torch.Size) -> Convolution:
+    def operator(self, own: slice, shape: torch.Size) -> Convolution:
         """The blur of some channels; the last few are kept, since blocks are alike."""
-        kernels = self.kernel[_of(own, len(self.kernel))]
+        kernels = self.kernel[own_of(own, len(self.kernel))]
         key = (own.start if len(self.kernel) > 1 else 0, len(kernels), *shape)
         if key not in self._operators:
             if len(self._operators) >= 4:
@@ -198,50 +199,6 @@ class SkyTiles:
         return torch.where(near > 0, x, torch.nan)
 
 
-def _of(own: slice, count: int) -> slice:
-    """The channels of something that all channels may share."""
+def own_of(own: slice, count: int) -> slice:
+    """The channels ``own`` of something of ``count``, which all may share."""
     return own if count > 1 else slice(0, 1)
-
-
-def exact_reach(rim: RIM, radius: int, steps: int) -> int:
-    """Pixels beyond which nothing can act on a pixel, with shared step lengths.
-
-    Each application of the normal operator reaches ``2 radius``, the frame of the network 16
-    (`rimaging.rim.rim.FRAME_RADIUS`), each of its steps no more than 24.
-    """
-    from rimaging.rim.rim import FRAME_RADIUS
-
-    config = rim.config
-    normal = 2 * radius
-    step = normal * (1 + config.newton_iterations) + 24
-    if config.consistency_iterations:
-        step += normal * (1 + config.consistency_iterations)
-    return FRAME_RADIUS + normal * (1 + config.initial_iterations) + steps * step
-
-
-def recorded_lengths(tiles: SkyTiles, parts: list[tuple[NDArray[Any], Slices]]) -> Tensor:
-    """The step lengths of an image from equal parts of it, ``(iteration, 2, channel)``.
-
-    ``parts``: each ``(channel, y, x)`` and where it lies.
-    """
-    data = [tiles._data(block, place) for block, place in parts]
-    y = torch.stack([values for values, _ in data])
-    weights = [torch.ones_like(values) if w is None else w for values, w in data]
-    whole = all(w is None for _, w in data)
-    own = parts[0][1][0]
-    recording = StepLengths()
-    with torch.inference_mode():
-        likelihood = Gaussian(
-            tiles._operator(own, y.shape[-2:]),
-            y,
-            tiles.sigma[_of(own, len(tiles.sigma)), None, None],
-            weight=None if whole else torch.stack(weights),
-        )
-        local = LocalLikelihood(likelihood, tiles.sigma[_of(own, len(tiles.sigma)), None, None])
-        tiles.rim(local, steps=tiles.steps, lengths=recording)
-    return recording.values
-
-
-def reader(description: dict[str, Any]) -> Callable[[Unit], NDArray[Any]]:
-    """Reads the block of a unit."""
-    return lambda unit: open_source(description).read(unit.block)

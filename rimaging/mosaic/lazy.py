@@ -1,0 +1,63 @@
+"""The same on a dask array: a lazy array out, computed when somebody looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rimaging.errors import OptionError
+from rimaging.mosaic.task import Process, Task, planes_of
+from rimaging.mosaic.tiles import Grid, Unit
+
+
+def is_dask(array: object) -> bool:
+    """Whether something is a dask array, without importing dask."""
+    return type(array).__module__.startswith("dask.array")
+
+
+class LazySource:
+    """Blocks of a dask array ``(channel, y, x)``, computed as they are read: for a sample."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def read(self, block: tuple[slice, slice, slice]) -> NDArray[Any]:
+        """The block as float32."""
+        return np.asarray(self.array[block].compute(), np.float32)
+
+
+def lazily(array: Any, grid: Grid, task: Task, plane: str = "image") -> Any:
+    """The plane that a task gives of a dask array ``(channel, y, x)``: one task for each unit.
+
+    Each unit takes its block, halo and all, by slicing the input; nothing is rechunked, and no
+    block is ever larger than itself (`map_overlap` takes ten times the memory).
+    """
+    try:
+        import dask
+        import dask.array as da
+    except ImportError:
+        raise OptionError("dask arrays need dask: pip install 'rimaging[mosaic]'") from None
+    # one node of the graph holds the task; a process builds it once
+    shared = dask.delayed(task)
+    block_of = dask.delayed(_one, pure=True)
+    channels, rows, columns = grid.counts
+    parts: list[list[list[Any]]] = []
+    units = iter(grid)
+    for _ in range(channels):
+        parts.append([])
+        for _ in range(rows):
+            parts[-1].append([])
+            for _ in range(columns):
+                unit = next(units)
+                found = block_of(shared, array[unit.block], unit, plane)
+                core = da.from_delayed(found, unit.shape, np.float32)
+                parts[-1][-1].append(core)
+    return da.block(parts)
+
+
+def _one(task: Task, block: NDArray[Any], unit: Unit, plane: str) -> NDArray[np.float32]:
+    process: Process = task.build()
+    answer = process(np.asarray(block, np.float32), unit)
+    return planes_of(answer, unit, task.planes)[plane]

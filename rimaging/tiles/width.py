@@ -1,0 +1,97 @@
+"""How wide the halo of a sky must be: as far as anything reaches, or as far as it matters."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rimaging.mosaic.halo import TOLERANCE, likely_halo, measured_halo, parse_halo
+from rimaging.mosaic.seams import Corner, corners, seam_error
+from rimaging.mosaic.tiles import ALIGN, Grid
+from rimaging.rim.rim import FRAME_RADIUS, RIM
+from rimaging.tiles.processor import SkyTiles
+from rimaging.tiles.sample import Parts, Read
+
+NETWORK = 24.0
+"""Effective radius of the network, in pixels, where the search for a halo begins."""
+
+
+def find_halo(
+    asked: str, process: SkyTiles, read: Read, grid: Grid, psf: Tensor, parts: Parts
+) -> tuple[int, float | None]:
+    """The halo that was asked for or found, and its seam error in units of the noise."""
+    if grid.counts[1:] == (1, 1):
+        return 0, 0.0
+    kernel = process.kernel.cpu()
+    exact = exact_reach(process.rim, max(kernel.shape[-2:]) // 2, process.steps)
+    exact = min(-(-exact // ALIGN) * ALIGN, -(-max(grid.shape[1:]) // ALIGN) * ALIGN)
+    wanted = parse_halo(asked)
+    if wanted == -1:
+        return exact, 0.0
+    places = [*corners(grid, 3), *_bright(parts)]
+    sigma = process.sigma.cpu().numpy()
+
+    def error(halo: int) -> float:
+        wide = min(exact, 2 * halo + 64)
+        return seam_error(
+            process,
+            lambda unit: read(unit.block),
+            grid.shape,
+            places,
+            (halo, wide),
+            lambda unit: float(sigma[unit.core[0].start]),
+        )
+
+    if wanted is not None:
+        return min(wanted, exact), error(min(wanted, exact))
+    fwhm = _fwhm(psf)
+    start = likely_halo(_effective_radius(kernel), fwhm, NETWORK)
+    return measured_halo(error, min(start, exact), exact, TOLERANCE)
+
+
+def exact_reach(rim: RIM, radius: int, steps: int) -> int:
+    """Pixels beyond which nothing can act on a pixel, with shared step lengths.
+
+    Each application of the normal operator reaches ``2 radius``, the frame of the network 16
+    (`rimaging.rim.rim.FRAME_RADIUS`), each of its steps no more than 24.
+    """
+    config = rim.config
+    normal = 2 * radius
+    step = normal * (1 + config.newton_iterations) + 24
+    if config.consistency_iterations:
+        step += normal * (1 + config.consistency_iterations)
+    return FRAME_RADIUS + normal * (1 + config.initial_iterations) + steps * step
+
+
+def _bright(parts: Parts) -> list[Corner]:
+    """Beside the brightest pixel of the sample: squares that end just before it."""
+    peaks = []
+    for block, (_, rows, columns) in parts:
+        filled = np.where(np.isfinite(block), block, -np.inf)
+        channel, y, x = np.unravel_index(int(filled.argmax()), block.shape)
+        peaks.append((filled[channel, y, x], int(channel), rows.start + y, columns.start + x))
+    _, channel, y, x = max(peaks)
+    return [(channel, max(0, int(y) - 40) // ALIGN * ALIGN, max(0, int(x) - 40) // ALIGN * ALIGN)]
+
+
+def _fwhm(psf: Tensor) -> float:
+    """Of the widest PSF: the diameter of the disc that is above half its peak."""
+    above = (psf >= psf.amax(dim=(-2, -1), keepdim=True) / 2).sum(dim=(-2, -1)).max()
+    return 2 * math.sqrt(float(above) / math.pi)
+
+
+def _effective_radius(kernel: Tensor) -> float:
+    """The radius that holds all but 1e-3 of a kernel's absolute values."""
+    height, width = kernel.shape[-2:]
+    y = torch.arange(height) - height // 2
+    x = torch.arange(width) - width // 2
+    radius = torch.maximum(y.abs()[:, None], x.abs()[None, :])
+    total = kernel.abs().sum(dim=(-2, -1))
+    for reach in range(int(radius.max()) + 1):
+        outside = (kernel.abs() * (radius > reach)).sum(dim=(-2, -1))
+        if bool((outside <= 1e-3 * total).all()):
+            return float(reach)
+    return float(radius.max())
