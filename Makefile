@@ -3,6 +3,7 @@
 #   make demo    reconstruct the bundled examples and write the pictures and reports
 #   make test    formatting, lint, types and tests
 #   make bench   print the tables of benchmarks/
+#   make train   train CARDS for MINUTES each, on DEVICE, in RUNS; the same command goes on
 #   make clean   remove what tools and runs have written (.venv stays)
 
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CANDIDATES := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench train clean
 
 demo: $(STAMP)
 	$(BIN)/rimaging demo
@@ -25,6 +26,20 @@ bench: $(STAMP)
 	@status=0; \
 	for table in benchmarks/*.py; do echo "== $$table"; $(BIN)/python $$table || status=1; done; \
 	exit $$status
+
+CARDS := gray-denoise mri-cartesian sky-psf image-any
+RUNS := runs
+MINUTES := 60
+
+# Stopped by SIGTERM a training saves itself and says 143; timeout then says 124.
+train: $(STAMP)
+	@for card in $(CARDS); do \
+	  echo "== $$card"; \
+	  timeout --signal=TERM --kill-after=60 $(MINUTES)m \
+	    $(BIN)/rimaging train operators/$$card.toml --out $(RUNS)/$$card \
+	    $(if $(DEVICE),--device $(DEVICE)); \
+	  status=$$?; case $$status in 0|124|143) ;; *) exit $$status;; esac; \
+	done
 
 clean:
 	rm -rf build dist demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

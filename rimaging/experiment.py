@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -173,7 +174,9 @@ def train(
         if on_validation is not None:
             on_validation(progress)
 
-    if not trainer.run(validated, on_step):
+    # A GPU would wait for the simulation; on a CPU both want the same cores.
+    workers = 0 if name == "cpu" else os.cpu_count() or 1
+    if not trainer.run(validated, on_step, workers):
         return None, trainer.stopped_by
     weights = out / f"{experiment.operator.name}.safetensors"
     save_weights(trainer.ema, weights, weights_card(experiment, trainer.psnr))

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError, WeightsError
+from rimaging.rim.ahead import drawn_ahead
 from rimaging.rim.rim import RIM, RIMConfig
 from rimaging.rim.weights import read_tensors, write_tensors
 from rimaging.typing import LikelihoodLike
@@ -206,6 +207,7 @@ class Trainer:
         self,
         report: Callable[[Progress], None] | None = None,
         on_step: Callable[[Progress], None] | None = None,
+        workers: int = 0,
     ) -> bool:
         """Train to the end or to SIGTERM/SIGINT; returns whether the end was reached.
 
@@ -214,16 +216,19 @@ class Trainer:
         Args:
             report: told after each validation, once the curves are written.
             on_step: told after each optimiser step.
+            workers: threads that draw batches ahead, for a GPU; they change no result.
 
         Raises:
             DataError: the loss or the gradient is no longer finite.
         """
-        with _stop_requests() as stop:
-            while self.iteration < self.config.iterations and not stop.requested:
+        end = self.config.iterations
+        batches = drawn_ahead(self._draw, self.iteration, end, workers)
+        with _stop_requests() as stop, closing(batches):
+            while self.iteration < end and not stop.requested:
                 started = time.perf_counter()
-                value = self._step()
+                value = self._step(*next(batches))
                 self.seconds += time.perf_counter() - started
-                last = self.iteration == self.config.iterations
+                last = self.iteration == end
                 if self.iteration % self.config.validate_every == 0 or last:
                     self.psnr = self.validate(self.ema)
                     self._record(value)
@@ -240,10 +245,12 @@ class Trainer:
         left = self.seconds / self.iteration * (self.config.iterations - self.iteration)
         return Progress(self.iteration, self.config.iterations, value, self.psnr, left)
 
-    def _step(self) -> float:
+    def _draw(self, iteration: int) -> tuple[LikelihoodLike, Tensor]:
+        generator = torch.Generator().manual_seed(hash((self.config.seed, iteration)))
+        return self.sample(generator, self.config.batch, self.config.size)
+
+    def _step(self, likelihood: LikelihoodLike, truth: Tensor) -> float:
         config = self.config
-        generator = torch.Generator().manual_seed(hash((config.seed, self.iteration)))
-        likelihood, truth = self.sample(generator, config.batch, config.size)
         if self.device.type != "cpu":
             likelihood, truth = likelihood.to(self.device), truth.to(self.device)  # type: ignore[attr-defined]
         for group in self.optimiser.param_groups:
