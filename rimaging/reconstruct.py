@@ -98,6 +98,7 @@ def run(
     residuals: list[Tensor] = []
     masks: list[Tensor] = []
     changes: list[Tensor] = []
+    misfits: list[Tensor] = []
     home = source.data.device if isinstance(source, Measurement) else source.y.device
     for part in parts:
         with torch.inference_mode():
@@ -105,6 +106,8 @@ def run(
             found = method.solve(part, likelihood)
             residual, measured = weighted_residual(likelihood, found[-1])
             changes.append(_changes(found))
+            if keep_steps:
+                misfits.append(_misfits(likelihood, found))
             estimates.append([finish(x).to(home) for x in (found if keep_steps else found[-1:])])
             residuals.append(residual.to(home))
             masks.append(measured.expand(residual.shape).to(home))
@@ -128,6 +131,7 @@ def run(
         provenance=_provenance(whole, method, device, time.perf_counter() - started),
         measurement=whole,
         steps=list(steps) if keep_steps else [],
+        step_chi2=tuple(_relative(torch.stack(misfits).sum(0), root=False)) if misfits else (),
     )
 
 
@@ -272,9 +276,20 @@ def _changes(estimates: Sequence[Tensor]) -> Tensor:
     return torch.stack(norms).cpu() if norms else torch.zeros(0, 2, dtype=torch.float64)
 
 
-def _relative(sums: Tensor) -> tuple[float, ...]:
+def _misfits(likelihood: Likelihood, estimates: Sequence[Tensor]) -> Tensor:
+    """The squared residual of each step and how many real components it has, ``(steps, 2)``."""
+    rows = []
+    for x in estimates:
+        residual, measured = weighted_residual(likelihood, x)
+        count = measured.expand(residual.shape).sum() * (2 if residual.is_complex() else 1)
+        rows.append(torch.stack([residual.abs().square().sum(dtype=torch.float64), count]))
+    return torch.stack(rows).cpu()
+
+
+def _relative(sums: Tensor, root: bool = True) -> tuple[float, ...]:
     tiny = torch.finfo(torch.float64).tiny
-    return tuple((sums[:, 0] / sums[:, 1].clamp_min(tiny)).sqrt().tolist())
+    ratio = sums[:, 0] / sums[:, 1].clamp_min(tiny)
+    return tuple((ratio.sqrt() if root else ratio).tolist())
 
 
 def _provenance(

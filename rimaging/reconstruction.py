@@ -34,7 +34,8 @@ class Reconstruction:
     data, 0 where nothing was measured. chi2: its mean square, 1 if the noise is as stated.
     uncertainty: standard deviation of the image, where a method gives one. diagnostics: tests of
     the residual, in words by ``diagnostics.verdicts()``. provenance: method, weights, settings, and
-    every assumption that was made. steps: the estimate after each step, if it was asked for.
+    every assumption that was made. steps: the estimate after each step, if it was asked for, and
+    step_chi2 what chi2 was then.
     estimate: the image as `rimaging.datasets` keeps it, where ``image`` has other axes or units.
     """
 
@@ -46,6 +47,7 @@ class Reconstruction:
     uncertainty: Array | None = None
     measurement: Measurement | None = None
     steps: list[Array] = field(default_factory=list)
+    step_chi2: tuple[float, ...] = ()
     estimate: Tensor | None = None
 
     def save(
@@ -139,6 +141,32 @@ class Reconstruction:
         )
         return save_report(path, page)
 
+    def film(self, path: str | Path) -> Path:
+        """Write inference in time as a PNG: the estimate at each step, and a curve.
+
+        The curve is PSNR where the measurement has a reference, else the relative change and chi2.
+        Raises DataError where the steps were not kept (``keep_steps=True``).
+        """
+        from rimaging.reports.film import film
+
+        reference = None if self.measurement is None else self.measurement.reference
+        steps = [self._step_as_kept(to_tensor(step)) for step in self.steps]
+        if reference is not None and steps and tuple(reference.shape) != tuple(steps[-1].shape):
+            reference = None
+        before = None if self._kind == "kspace" else self._before()
+        picture = film(
+            steps,
+            self._kind,
+            reference=reference,
+            changes=self.diagnostics.changes,
+            chi2=self.step_chi2,
+            before=before,
+        )
+        target = Path(path)
+        part = target.with_name(f".{target.name}.part")
+        part.write_bytes(picture)
+        return part.replace(target)
+
     def _repr_html_(self) -> str:
         """Show the image and the verdicts in a notebook."""
         from rimaging.reports.html import preview
@@ -153,6 +181,13 @@ class Reconstruction:
     def __repr__(self) -> str:
         kind = "torch" if isinstance(self.image, Tensor) else "NumPy"
         return f"Reconstruction({kind} {tuple(self.image.shape)}, {self._line()})"
+
+    def _step_as_kept(self, step: Tensor) -> Tensor:
+        """A step in the layout and units of `estimate`, which the door's caller did not use."""
+        if self.estimate is None:
+            return step
+        step = step if step.shape == self.estimate.shape else step.movedim(-1, 0)
+        return step / float(self.provenance.get("white", 1.0))
 
     @property
     def _kept(self) -> Array:

@@ -163,6 +163,22 @@ def test_upscale_and_restore(picture: Path) -> None:
     refused(run("restore", picture, "-o", "s.png", "--mask", "mask.png"), "--sigma")
 
 
+def test_steps_are_drawn_and_methods_chosen(picture: Path, kspace: Path) -> None:
+    drawn = ["--show-steps", "film.png", "--overwrite"]
+    for command in (
+        ["denoise", picture, "--sigma", "0.1"],
+        ["denoise", picture, "--sigma", "0.1", "--ensemble"],
+        ["denoise", picture, "--sigma", "0.1", "--method", "map", "--steps", "3"],
+        ["recon", kspace],
+    ):
+        result = run(*command, "-o", "out.npz", *drawn)
+        assert result.exit_code == 0, result.output
+        assert Path("film.png").read_bytes().startswith(b"\x89PNG")
+        Path("film.png").unlink()
+    refused(run("denoise", picture, "-o", "b.npz", "--sigma", ".1", "--method", "x"), "tv")
+    refused(run("denoise", picture, "-o", "b.npz", "--show-steps", "film.gif"), "suffix")
+
+
 def test_what_exists_is_refused_before_anything_is_computed(picture: Path) -> None:
     Path("out.png").write_bytes(b"mine")
     refused(run("denoise", "absent.png", "-o", "out.png", "--sigma", "0.1"), "--overwrite")

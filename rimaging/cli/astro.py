@@ -28,6 +28,7 @@ from rimaging.cli.options import (
     Method,
     Overwrite,
     Page,
+    ShowSteps,
     read_number,
     read_psf,
     weights_option,
@@ -72,6 +73,7 @@ def deconvolve(
     weights: Annotated[str, weights_option("astro")] = "astro",
     method: Method = "rim",
     report: Page = None,
+    show_steps: ShowSteps = None,
     overwrite: Overwrite = False,
     workers: WorkersOption = None,
     gpus: Gpus = None,
@@ -89,12 +91,13 @@ def deconvolve(
     """
     output = default_output(image) if output is None else output
     by_tile = any((workers, gpus, scheduler, tile, halo, resume, allow_missing))
-    whole = region is None and channels is None and method == "rim" and report is None
+    whole = region is None and channels is None and method == "rim"
+    whole = whole and report is None and show_steps is None
     if by_tile or (whole and is_large(image)):
         if not whole:
             raise OptionError(
                 "tile by tile, an image goes whole, by the RIM and without a report: leave out "
-                "--region, --channels, --method and --report"
+                "--region, --channels, --method, --report and --show-steps"
             )
         deconvolve_mosaic(
             sky_of(image, psf, noise, mask, target, weights, tile, halo),
@@ -105,7 +108,7 @@ def deconvolve(
             allow_missing=allow_missing,
         )
         return
-    check_outputs(output, report, overwrite)
+    check_outputs(output, report, overwrite, show_steps)
     from rimaging import astro
     from rimaging.datasets.open import open as open_measurement
 
@@ -118,8 +121,9 @@ def deconvolve(
         target=target,
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
+        keep_steps=show_steps is not None,
     )
-    finish(result, output, report, overwrite)
+    finish(result, output, report, overwrite, show_steps=show_steps)
 
 
 def default_output(image: str) -> Path:

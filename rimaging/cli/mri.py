@@ -13,6 +13,7 @@ from rimaging.cli.options import (
     Noise,
     Overwrite,
     Page,
+    ShowSteps,
     read_mask,
     read_noise,
     read_optional,
@@ -47,10 +48,11 @@ def recon(
         typer.Option(help="Folder of a DICOM series of this scan, to write one like it."),
     ] = None,
     report: Page = None,
+    show_steps: ShowSteps = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Reconstruct an MR image from undersampled k-space."""
-    check_outputs(output, report, overwrite)
+    check_outputs(output, report, overwrite, show_steps)
     from rimaging import mri
     from rimaging.datasets.dicom_series import read_series
     from rimaging.datasets.folder import is_folder
@@ -68,9 +70,10 @@ def recon(
         noise=read_noise(noise),
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
+        keep_steps=show_steps is not None,
         sets=sets,
         steps=steps,
     )
-    finish(result, output, report, overwrite, like)
+    finish(result, output, report, overwrite, like, show_steps)
     for lost in losses(output, result.image, result.measurement):
         typer.echo(f"  {lost}")

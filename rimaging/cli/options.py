@@ -17,6 +17,9 @@ Output = Annotated[
     Path, typer.Option("-o", "--output", help="Where the image goes; the suffix says the format.")
 ]
 Page = Annotated[Path | None, typer.Option("--report", help="Also write a report to this .html.")]
+ShowSteps = Annotated[
+    Path | None, typer.Option("--show-steps", help="Also draw the estimate at each step, as .png.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Noise = Annotated[
     str | None,

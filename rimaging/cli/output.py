@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from rimaging.reconstruction import Reconstruction
 
 
-def check_outputs(output: Path | str, report: Path | None, overwrite: bool) -> None:
+def check_outputs(
+    output: Path | str, report: Path | None, overwrite: bool, show_steps: Path | None = None
+) -> None:
     """Refuse before anything is computed what could not be written after it.
 
     An output that ends with / is a folder of DICOM files.
@@ -28,6 +30,8 @@ def check_outputs(output: Path | str, report: Path | None, overwrite: bool) -> N
         wanted.append((Path(output), SUFFIXES))
     if report is not None:
         wanted.append((report, (".html",)))
+    if show_steps is not None:
+        wanted.append((show_steps, (".png",)))
     for path, suffixes in wanted:
         if not path.name.lower().endswith(suffixes):
             raise FormatError(f"{path.name!r} has no suffix of {', '.join(suffixes)}: choose one")
@@ -46,11 +50,15 @@ def finish(
     report: Path | None,
     overwrite: bool,
     like: str | None = None,
+    show_steps: Path | None = None,
 ) -> None:
-    """Write the image, and the report where one is wanted, and say so."""
+    """Write the image, and the report and the film where they are wanted, and say so."""
     result.save(output, overwrite=overwrite, like=like)
     shape = " x ".join(map(str, result.image.shape))
     typer.echo(f"wrote {output} ({shape}, chi2 {float(result.chi2):.3f} per measured value)")
     if report is not None:
         result.report(report)
         typer.echo(f"wrote {report}")
+    if show_steps is not None:
+        result.film(show_steps)
+        typer.echo(f"wrote {show_steps} ({len(result.steps)} steps)")

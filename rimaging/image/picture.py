@@ -58,6 +58,7 @@ class Picture:
                 image=self._laid_out(estimate),
                 steps=[self._laid_out(step) for step in result.steps if isinstance(step, Tensor)],
                 estimate=estimate,
+                provenance={**result.provenance, "white": self.white},
             ),
             source,
         )

@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.operator import Operator
@@ -33,10 +34,10 @@ class NonlinearOperator(Operator):
 
     def jvp(self, x: Tensor, v: Tensor) -> Tensor:
         """``J(x) v``, of the shape of ``A x``."""
-        with torch.inference_mode(False), torch.no_grad():
-            pair = x.detach().clone(), v.detach().clone()
-            derivative: Tensor = torch.func.jvp(self.forward, pair[:1], pair[1:])[1]
-        return derivative
+        with torch.inference_mode(False), torch.no_grad(), dual_level():
+            answer = self.forward(make_dual(x.detach().clone(), v.detach().clone()))
+            tangent = unpack_dual(answer).tangent
+            return torch.zeros_like(answer) if tangent is None else tangent
 
     def linearised(self, x: Tensor) -> Linearised:
         """``J(x)`` as a linear operator, for any solver of linear problems."""

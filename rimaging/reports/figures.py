@@ -169,17 +169,17 @@ def strip(
     rows, columns = 1 + (truth is not None), len(shown)
     side = min(2.6, 9.0 / columns)
     size = (side * columns + 0.9, (side * height / width + 0.3) * rows)
-    with _figure(rows, columns, size) as (figure, axes):
+    with figure_of(rows, columns, size) as (figure, axes):
         for column, (name, picture) in enumerate(shown.items()):
-            _gray(axes[0][column], scale(picture), name)
+            gray(axes[0][column], scale(picture), name)
             if truth is not None and name != "reference":
-                _gray(axes[1][column], errors(np.abs(picture - truth)), f"{gain:g} × |error|")
+                gray(axes[1][column], errors(np.abs(picture - truth)), f"{gain:g} × |error|")
             elif truth is not None:
                 axes[1][column].set_axis_off()
         _bar(figure, axes[0], scale, units)
         if truth is not None:
             _bar(figure, axes[1], errors, units)
-        return _png(figure)
+        return png(figure)
 
 
 def residual_plot(
@@ -196,7 +196,7 @@ def residual_plot(
     values = array[measured.astype(bool)]
     parts = np.concatenate([values.real, values.imag]) if np.iscomplexobj(values) else values
     picture = plane(np.where(measured, array, 0).real, "kspace")
-    with _figure(1, 3, (9.6, 2.8)) as (figure, ((where, how_large, how_white),)):
+    with figure_of(1, 3, (9.6, 2.8)) as (figure, ((where, how_large, how_white),)):
         shown = where.imshow(picture, cmap="RdBu_r", vmin=-4, vmax=4, interpolation="nearest")
         where.set(title="residual", xticks=[], yticks=[])
         where.spines[:].set_visible(False)
@@ -216,12 +216,12 @@ def residual_plot(
         how_white.legend(loc="lower left", fontsize=7.5, handlelength=1)
         top = max(2.0, 1.15 * float(power.max()))
         how_white.set(title="power by spatial frequency", xlabel="cycles per pixel", ylim=(0, top))
-        return _png(figure)
+        return png(figure)
 
 
 def points(panels: Sequence[Panel], size: tuple[float, float] = (9.6, 3.0)) -> bytes:
     """Measured points in panels side by side, with the range that is asked for shaded."""
-    with _figure(1, len(panels), size) as (figure, (axes,)):
+    with figure_of(1, len(panels), size) as (figure, (axes,)):
         for axis, panel in zip(axes, panels, strict=True):
             if panel.asked is not None:
                 axis.axhspan(*panel.asked, color=GREEN, alpha=0.15, lw=0)
@@ -236,18 +236,18 @@ def points(panels: Sequence[Panel], size: tuple[float, float] = (9.6, 3.0)) -> b
                 axis.set_ylim(*panel.limits)
             if len(panel.series) > 1:
                 axis.legend(fontsize=7.5, handlelength=1)
-        return _png(figure)
+        return png(figure)
 
 
 def tile_map(values: NDArray[Any] | Tensor, title: str, span: float) -> bytes:
     """One number for each tile ``(rows, columns)``, coloured by its distance from 1."""
-    with _figure(1, 1, (4.2, 3.4)) as (figure, ((axis,),)):
+    with figure_of(1, 1, (4.2, 3.4)) as (figure, ((axis,),)):
         shown = axis.imshow(
             to_numpy(values), cmap="RdBu_r", vmin=1 - span, vmax=1 + span, origin="lower"
         )
         axis.set(title=title, xticks=[], yticks=[])
         figure.colorbar(shown, ax=axis, shrink=0.85)
-        return _png(figure)
+        return png(figure)
 
 
 def plot_curves(csv_path: str | Path, png_path: str | Path) -> None:
@@ -268,7 +268,7 @@ def plot_curves(csv_path: str | Path, png_path: str | Path) -> None:
         raise FormatError(
             f"{Path(csv_path).name} has columns {names}; expected a step, then loss or psnr columns"
         )
-    with _figure(len(panels), 1, (6.4, 2.4 * len(panels)), share=True) as (figure, axes):
+    with figure_of(len(panels), 1, (6.4, 2.4 * len(panels)), share=True) as (figure, axes):
         for (axis,), panel in zip(axes, panels, strict=True):
             for name, colour in zip(panel, (BLUE, ORANGE, GREEN, GRAY) * len(panel), strict=False):
                 pairs = [(float(r[names[0]]), float(r[name])) for r in rows if r[name]]
@@ -281,7 +281,7 @@ def plot_curves(csv_path: str | Path, png_path: str | Path) -> None:
             axis.legend(fontsize=8)
             axis.grid(axis="y", color="0.9", lw=0.6)
         axes[-1][0].set_xlabel(names[0])
-        picture = _png(figure)
+        picture = png(figure)
     target = Path(png_path)
     partial = target.with_name(target.name + ".partial")
     partial.write_bytes(picture)
@@ -289,8 +289,12 @@ def plot_curves(csv_path: str | Path, png_path: str | Path) -> None:
 
 
 @contextmanager
-def _figure(
-    rows: int, columns: int, size: tuple[float, float], share: bool = False
+def figure_of(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    share: bool = False,
+    heights: Sequence[float] | None = None,
 ) -> Iterator[tuple[Figure, list[list[Axes]]]]:
     """Make a figure without pyplot, whose global state would leak into a notebook."""
     import matplotlib as mpl
@@ -300,17 +304,21 @@ def _figure(
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
-        yield figure, figure.subplots(rows, columns, sharex=share, squeeze=False).tolist()
+        ratios = None if heights is None else list(heights)
+        axes = figure.subplots(rows, columns, sharex=share, squeeze=False, height_ratios=ratios)
+        yield figure, axes.tolist()
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
-def _gray(axis: Axes, gray: NDArray[np.float64], title: str) -> None:
-    axis.imshow(gray, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+def gray(axis: Axes, picture: NDArray[np.float64], title: str) -> None:
+    """Show a picture in [0, 1], ``(y, x)`` or ``(y, x, 3)``, under its title."""
+    axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_title(title)
     axis.set_axis_off()
 
