@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
 
+from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.coil_maps import with_maps
+from rimaging.datasets.frames import with_common_maps
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.retrospective import sampling, undersample
 from rimaging.datasets.sources import Array, Source, as_measurement
+from rimaging.datasets.volume import from_slices, maps_as_slices, to_slices
 from rimaging.errors import OptionError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.likelihood import Gaussian
@@ -19,12 +25,14 @@ from rimaging.operators.noncartesian import NonCartesianMRI
 from rimaging.reconstruct import Method, Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 
-MethodName = Literal["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv"]
+__all__ = ["MethodName", "classical", "combine", "reconstruct", "undersample"]
 
-LAMDA = {"cg-sense": 0.01, "l1-wavelet": 0.005, "tv": 0.005}
+MethodName = Literal["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv", "grappa", "pocs"]
+
+LAMDA = {"cg-sense": 0.01, "l1-wavelet": 0.005, "tv": 0.005, "grappa": 0.03}
 """Default penalties of the classical methods, relative to the image as each of them defines it."""
 
-ITERATIONS = {"cg-sense": 30, "l1-wavelet": 100, "tv": 100}
+ITERATIONS = {"cg-sense": 30, "l1-wavelet": 100, "tv": 100, "pocs": 10}
 
 
 def reconstruct(
@@ -40,6 +48,8 @@ def reconstruct(
     method: MethodName = "rim",
     sets: int | None = None,
     calibration: int = 24,
+    volume: bool = False,
+    frames: bool = False,
     crop: bool = True,
     steps: int | None = None,
     lamda: float | None = None,
@@ -67,11 +77,16 @@ def reconstruct(
         image_shape: ``(y, x)`` or ``(z, y, x)`` of the image of a trajectory; by default as large
             as the trajectory resolves.
         method: ``"rim"``; or, to compare with, ``"zero-filled"`` (``A* y``), ``"cg-sense"``,
-            ``"l1-wavelet"`` or ``"tv"``.
+            ``"l1-wavelet"``, ``"tv"``, ``"grappa"``, or ``"pocs"`` for partial Fourier.
         sets: 1, or 2 for soft SENSE, where the object is larger than the field of view; by default
             as the data have it. With two sets the image has the root sum of squares of both as
             magnitude, the phase of the first.
         calibration: largest side of the ESPIRiT calibration region.
+        volume: k-space is an array ``(coil, z, y, x)``, encoded in three dimensions; maps likewise,
+            the mask what broadcasts to ``(z, y, x)``. An axis that was sampled fully is found and
+            transformed, the slices across it are reconstructed; the image is ``(z, y, x)``.
+        frames: k-space is ``(..., frame, coil, y, x)`` of a moving object, and all frames share the
+            maps of their average over time.
         crop: cut to the size that the file's header states (readout oversampling).
         steps: of the RIM; as in training by default.
         lamda, iterations: of the classical methods.
@@ -84,13 +99,18 @@ def reconstruct(
     Raises:
         ShapeError: mask, maps or noise that do not fit k-space.
         DataError: NaN, noise that is not above zero, samples outside the mask, no calibration
-            region where there are no maps. OptionError: an unknown method. WeightsError: see
+            region where there are no maps. OptionError: an unknown method, or options that do not
+            go together. WeightsError: see
             `rimaging.rim.weights.load_weights`.
     """
     _check_options(method, sets, steps, lamda, iterations)
     place = choose_device(device)
+    axis = None
+    source = kspace
+    if volume:
+        source, mask, maps, axis = _as_slices(kspace, mask, maps, noise, trajectory, frames)
     measurement = as_measurement(
-        kspace,
+        source,
         "kspace",
         noise=noise,
         mask=mask,
@@ -99,7 +119,9 @@ def reconstruct(
         density=density,
         matrix=image_shape,
     )
-    measurement, count = with_maps(measurement.completed(), sets=sets, calibration=calibration)
+    estimate = with_common_maps if frames else with_maps
+    measurement = sampling(measurement.completed())
+    measurement, count = estimate(measurement, sets=sets, calibration=calibration)
     size = measurement.provenance.get("recon_size") if crop else None
 
     def finish(x: Tensor) -> Tensor:
@@ -116,7 +138,37 @@ def reconstruct(
         device=place,
         keep_steps=keep_steps,
     )
+    if axis is not None:
+        result = replace(
+            result,
+            image=from_slices(to_tensor(result.image), axis),
+            residual=from_slices(to_tensor(result.residual), axis, transform=True),
+            steps=[from_slices(to_tensor(step), axis) for step in result.steps],
+        )
     return like(result, kspace)
+
+
+def _as_slices(
+    kspace: Source,
+    mask: Array | None,
+    maps: Array | None,
+    noise: float | Array | None,
+    trajectory: Array | None,
+    frames: bool,
+) -> tuple[Tensor, Tensor, Tensor | None, int]:
+    """Arrays of a volume as those of slices: k-space, mask, maps, and the axis of the slices."""
+    if isinstance(kspace, str | Path | Measurement) or trajectory is not None or frames:
+        raise OptionError(
+            "volume=True is for Cartesian arrays (coil, z, y, x): leave it out for files, "
+            "measurements, trajectories and frames"
+        )
+    if noise is not None and not isinstance(noise, float | int):
+        raise OptionError("the noise of a volume is one number: whiten its coils for more")
+    slices, plane, axis = to_slices(
+        to_tensor(kspace, "k-space"), None if mask is None else to_tensor(mask, "mask")
+    )
+    given = None if maps is None else maps_as_slices(to_tensor(maps, "maps"), axis)
+    return slices, plane, given, axis
 
 
 def combine(x: Tensor) -> Tensor:
@@ -128,17 +180,26 @@ def combine(x: Tensor) -> Tensor:
 def classical(name: MethodName, lamda: float | None, iterations: int | None, sets: bool) -> Method:
     """A method to compare with, as a `Method`."""
     from rimaging.solvers.cg_sense import cg_sense
+    from rimaging.solvers.grappa import grappa
     from rimaging.solvers.l1_wavelet import l1_wavelet
+    from rimaging.solvers.pocs import pocs
     from rimaging.solvers.total_variation import total_variation
     from rimaging.solvers.zero_filled import zero_filled
 
     if name == "zero-filled":
         return Method(name=name, solve=_solved_by(name, partial(zero_filled, sets=sets)))
-    weight = LAMDA[name] if lamda is None else lamda
-    count = ITERATIONS[name] if iterations is None else iterations
-    settings = {"lamda": weight, "iterations": count}
+    weight = LAMDA.get(name, 0.0) if lamda is None else lamda
+    count = ITERATIONS.get(name, 1) if iterations is None else iterations
+    settings = {
+        **({"lamda": weight} if name in LAMDA else {}),
+        **({"iterations": count} if name in ITERATIONS else {}),
+    }
     solver: Callable[[Tensor, Tensor, Tensor], Tensor]
-    if name == "cg-sense":
+    if name == "grappa":
+        solver = partial(grappa, damping=weight, sets=sets)
+    elif name == "pocs":
+        solver = partial(pocs, iterations=count, sets=sets)
+    elif name == "cg-sense":
         solver = partial(cg_sense, damping=weight, iterations=count, sets=sets)
     elif name == "l1-wavelet":
         solver = partial(l1_wavelet, lamda=weight, iterations=count, sets=sets)
@@ -155,14 +216,15 @@ def _solved_by(
     iterations: int = 1,
 ) -> Callable[[Measurement | None, Gaussian], list[Tensor]]:
     """A function of k-space, mask and maps as one of a likelihood, or the same of a trajectory."""
-    from rimaging.solvers.noncartesian import solve_noncartesian
+    from rimaging.solvers.noncartesian import NonCartesianMethod, solve_noncartesian
 
     def solve(part: Measurement | None, likelihood: Gaussian) -> list[Tensor]:
         operator = likelihood.operator
         if isinstance(operator, NonCartesianMRI):
             density = None if part is None else part.density
             settings = {"lamda": lamda, "iterations": iterations}
-            return [solve_noncartesian(name, likelihood, density=density, **settings)]
+            known = cast(NonCartesianMethod, name)  # it refuses those of masks alone
+            return [solve_noncartesian(known, likelihood, density=density, **settings)]
         assert isinstance(operator, CartesianMRI)
         return [solver(likelihood.y, operator.mask.squeeze(-3), operator.maps)]
 
@@ -182,3 +244,7 @@ def _check_options(
         raise OptionError("lamda and iterations are for the classical methods: a RIM has steps")
     if method != "rim" and steps is not None:
         raise OptionError(f"steps are those of a RIM: {method} takes iterations")
+    if method == "grappa" and iterations is not None:
+        raise OptionError("grappa does not iterate: it takes lamda alone")
+    if method == "pocs" and lamda is not None:
+        raise OptionError("pocs has no penalty: it takes iterations alone")

@@ -14,6 +14,8 @@ from rimaging import mri
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, FormatError, OptionError, ShapeError, WeightsError
 from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.espirit import espirit
+from rimaging.operators.fourier import centred_fft
 
 SIZE = 32
 SIGMA = 0.01
@@ -89,7 +91,7 @@ def test_slices_are_independent(complex_weights: Path, monkeypatch: pytest.Monke
     assert torch.allclose(together.image[1], alone.image, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["zero-filled", "cg-sense", "l1-wavelet", "tv"])
+@pytest.mark.parametrize("method", ["zero-filled", "cg-sense", "l1-wavelet", "tv", "grappa"])
 def test_the_classical_methods_see_the_object(method: str) -> None:
     result = mri.reconstruct(scan(), noise=SIGMA, maps=coil_maps(), method=method)  # type: ignore[arg-type]
     assert error(result.image) < 0.15
@@ -181,6 +183,11 @@ REFUSED = {
     "three sets": (OptionError, "sets", {"sets": 3}),
     "steps of another method": (OptionError, "iterations", {"method": "tv", "steps": 3}),
     "lamda of a RIM": (OptionError, "classical", {"lamda": 0.1}),
+    "iterations of grappa": (OptionError, "lamda", {"method": "grappa", "iterations": 3}),
+    "lamda of pocs": (OptionError, "iterations", {"method": "pocs", "lamda": 0.1}),
+    "frames of one": (ShapeError, "frames", {"frames": True, "method": "cg-sense"}),
+    "volume of slices": (ShapeError, "volume", {"volume": True}),
+    "volume with frames": (OptionError, "volume=True", {"volume": True, "frames": True}),
     "no steps": (OptionError, "at least 1", {"steps": 0}),
     "unknown device": (OptionError, "does not exist", {"device": "abacus"}),
 }
@@ -220,6 +227,65 @@ def test_without_a_calibration_region_maps_are_asked_for() -> None:
 def test_weights_for_real_images_are_refused(real_weights: Path) -> None:
     with pytest.raises(ShapeError, match="real images"):
         mri.reconstruct(scan(), noise=SIGMA, weights=real_weights)
+
+
+def test_partial_fourier_is_completed_by_pocs() -> None:
+    operator = CartesianMRI(coil_maps())
+    kspace = operator(scene())
+    kspace[..., : SIZE // 4] = 0
+    given = {"maps": coil_maps(), "noise": SIGMA}
+    plain = mri.reconstruct(kspace, method="zero-filled", **given)
+    ours = mri.reconstruct(kspace, method="pocs", **given)
+    assert error(ours.image) < 0.7 * error(plain.image)
+    assert ours.provenance["settings"] == {"iterations": 10}
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_is_its_slices(axis: int) -> None:
+    generator = torch.Generator().manual_seed(2)
+    weights = 1 + torch.rand(3, generator=generator)
+    maps = coil_maps().expand(3, -1, -1, -1)
+    planes = CartesianMRI(maps, lines().expand(SIZE, SIZE))(weights[:, None, None] * scene())
+    # columns are undersampled, rows full as well: planes (a, b) lie across the axis of three
+    mask = lines().expand(3, SIZE, SIZE).movedim(0, axis)
+    kspace = centred_fft(planes.movedim(0, axis + 1), (axis + 1,))
+    given = {"noise": SIGMA, "method": "cg-sense"}
+    result = mri.reconstruct(
+        kspace.numpy(),
+        mask.numpy(),
+        maps.movedim(0, axis + 1).numpy(),
+        volume=True,
+        **given,
+    )
+    slices = mri.reconstruct(planes, lines(), coil_maps(), **given)
+    assert isinstance(result.image, np.ndarray)
+    # rows were sampled fully too; cut across them, the same image is found
+    expected = slices.image.movedim(0, axis)
+    assert np.allclose(result.image, expected.numpy(), atol=2e-3)
+    assert result.residual.shape == kspace.shape
+    assert result.chi2 == pytest.approx(slices.chi2, rel=0.05)
+
+
+def test_frames_share_the_maps_of_their_average() -> None:
+    frames = torch.stack([scan(), scan()])
+    given = {"noise": SIGMA, "method": "cg-sense"}
+    together = mri.reconstruct(frames, lines(), frames=True, **given)
+    maps = espirit(scan(), lines().expand(SIZE, SIZE), crop=0.8)
+    apart = mri.reconstruct(frames, lines(), maps, **given)
+    assert torch.allclose(together.image, apart.image, atol=1e-4)
+    assert any("2 frames averaged" in note for note in together.provenance["assumed"])
+
+
+def test_undersampling_is_named() -> None:
+    full = CartesianMRI(coil_maps())(scene())
+    given = {"maps": coil_maps(), "noise": SIGMA, "method": "zero-filled"}
+    left_out = mri.undersample(full, lines())
+    again = mri.reconstruct(left_out, maps=coil_maps(), noise=SIGMA, method="zero-filled")
+    said = [
+        result.provenance["input"]["sampling"]
+        for result in (again, mri.reconstruct(scan(), **given), mri.reconstruct(full, **given))
+    ]
+    assert said == ["retrospective", "prospective", "full"]
 
 
 def test_the_package_has_the_door() -> None:
