@@ -108,6 +108,67 @@ def pics(
     return image.reshape(*maps.shape[:-3], rows, columns)
 
 
+def pics_along(
+    kspace: Tensor,
+    trajectory: Tensor,
+    maps: Tensor,
+    weight: Tensor,
+    *,
+    penalty: Penalty,
+    lamda: float,
+    iterations: int = 100,
+) -> Tensor:
+    """Reconstruct by ``bart pics -t``, with the weights of ``-p``; see `pics`.
+
+    The step of its FISTA is found from the largest eigenvalue (``-e``): the samples of a
+    trajectory make the one it takes for masks diverge.
+
+    Args:
+        kspace: complex ``(coil, shot, sample)``.
+        trajectory: ``(shot, sample, 2)``, order ``(ky, kx)``, in cycles per field of view.
+        maps: complex ``(coil, y, x)`` or ``(set, coil, y, x)``.
+        weight: real ``(shot, sample)``.
+        penalty: ``"l2"``, ``"wavelet"`` or ``"tv"``.
+        lamda: weight of the penalty.
+        iterations: steps of the algorithm that BART picks for the penalty.
+
+    Returns:
+        Complex ``(y, x)``, or ``(set, y, x)`` for maps with sets.
+
+    Raises:
+        ShapeError: arrays with a batch, or that do not fit each other.
+        OptionError: an unknown penalty.
+        RimagingError: BART is absent or fails.
+    """
+    if penalty not in _TERMS:
+        raise OptionError(f"BART got penalty={penalty!r}: use one of {', '.join(_TERMS)}")
+    coils, *samples = _check(kspace, 3, "(coil, shot, sample)")
+    if (
+        maps.shape[-3] != coils
+        or trajectory.shape != (*samples, 2)
+        or list(weight.shape) != samples
+    ):
+        raise ShapeError(
+            f"BART got k-space {tuple(kspace.shape)}, trajectory {tuple(trajectory.shape)}, maps "
+            f"{tuple(maps.shape)} and weights {tuple(weight.shape)}: give the samples of one scan"
+        )
+    with_sets = maps if maps.ndim == 4 else maps[None]
+    coordinates = torch.zeros((*samples, 3))
+    coordinates[..., :2] = trajectory.flip(-1)  # (kx, ky, kz)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_cfl(folder / "ksp", kspace.detach().cpu().numpy()[..., None])
+        write_cfl(folder / "traj", coordinates.numpy())
+        write_cfl(folder / "weight", weight.detach().cpu().numpy()[..., None])
+        write_cfl(folder / "maps", with_sets.detach().cpu().numpy()[:, :, None])
+        term = _TERMS[penalty].format(f"{lamda:.8g}")
+        step = ["-e"] if penalty == "wavelet" else []
+        options = ["-d0", "-S", *step, f"-i{iterations}", "-R", term, "-p", "weight", "-t", "traj"]
+        _bart("pics", *options, "ksp", "maps", "image", folder=folder)
+        image = torch.from_numpy(read_cfl(folder / "image"))
+    return image.reshape(*maps.shape[:-3], *maps.shape[-2:])
+
+
 def write_cfl(stem: Path, array: NDArray[np.generic]) -> None:
     """Write ``stem.cfl`` and ``stem.hdr``; the last axis of ``array`` is BART's first."""
     sizes = [*reversed(array.shape), *[1] * (16 - array.ndim)]
