@@ -1,0 +1,216 @@
+"""Mosaics: time, memory and overhead against size.
+
+    python benchmarks/mosaic.py                              # small sizes, minutes
+    python benchmarks/mosaic.py --megapixels 1000 4000 16000 --workers 2 --folder /large/disk
+    python benchmarks/mosaic.py --weights astro --gpus all --tile 4096 --megapixels 14400
+
+Each row is a run of its own in a fresh process, from a sky that is made up from coordinates
+(nothing is read from a disk) into a Zarr store (4 bytes a pixel), removed after. By default with a
+small untrained network, so that what is measured is the way of the tiles; `--weights` takes others.
+
+Mpx/s: of the driver, from the first unit to the last; the start of the workers (torch is loaded in
+each) stands beside it. Peak memory: the proportional set size of all processes together, sampled
+five times a second from /proc, beside the bound that `plan` gives. Pure compute: time that the
+workers spent in the task itself, over workers x seconds; halo: of that, what went into pixels that
+are read and not kept. The last rows cut the same number of pixels into a thousand channels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+
+def proportional_set(pid: int) -> int:
+    """Bytes of a process and its descendants, pages that they share counted once."""
+    total = 0
+    for part in [pid, *descendants(pid)]:
+        try:
+            lines = Path(f"/proc/{part}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children += (task / "children").read_text().split()
+    except OSError:
+        return found
+    for child in {int(text) for text in children}:
+        found += [child, *descendants(child)]
+    return found
+
+
+def small_network(folder: Path) -> Path:
+    """Weights of one step and eight features: the way of the tiles, hardly any network."""
+    import torch
+
+    from rimaging.rim.rim import RIM, RIMConfig
+    from rimaging.rim.weights import save_weights
+
+    torch.manual_seed(0)
+    path = folder / "small.safetensors"
+    save_weights(RIM(RIMConfig(steps=1, fine=8, coarse=8)), path, {"name": "small"})
+    return path
+
+
+def one(arguments: argparse.Namespace) -> None:
+    """One run, in this process and its workers; its figures as JSON."""
+    from rimaging import mosaics
+    from rimaging.mosaic.folder import RunFolder
+    from rimaging.mosaic.generated import describe_starfield
+    from rimaging.mosaic.plan import Plan
+    from rimaging.mosaic.receipts import read_receipts
+    from rimaging.mosaic.run import run
+
+    shape = tuple(arguments.shape)
+    folder = Path(arguments.folder)
+    weights = arguments.weights or small_network(folder)
+    gpus = list(range(arguments.gpu_count))
+    sky = mosaics.Sky(
+        image=describe_starfield(shape, fwhm=3.5, cell=96),
+        psf=3.5,
+        noise=1.0,
+        weights=weights,
+        tile=arguments.tile,
+        halo=arguments.halo,
+    )
+    recipe = mosaics.recipe(sky, gpus=bool(gpus))
+    workers = mosaics.Workers(gpus=gpus) if gpus else mosaics.Workers(count=arguments.workers)
+    plan = Plan(recipe, workers.processes(recipe.grid.pixels), fits=False, folder=folder)
+    plan.check()
+    output = folder / "out.zarr"
+    begun: list[float] = []
+    ended: list[float] = []
+
+    def report(progress: object, _: str) -> None:
+        if not begun:
+            # the first unit waits for torch in its worker: count from when it was done
+            begun.append(time.perf_counter())
+        ended[:] = [time.perf_counter()]
+
+    started = time.perf_counter()
+    outcome = run(recipe, output, workers, report=report)
+    whole = time.perf_counter() - started
+    receipts, _ = read_receipts(RunFolder.beside(output).receipts)
+    computed = sum(receipt.seconds[1] for receipt in receipts.values())
+    others = sum(receipt.seconds[0] + receipt.seconds[2] for receipt in receipts.values())
+    steady = ended[0] - begun[0]
+    units = len(recipe.grid)
+    print(
+        json.dumps(
+            {
+                "pixels": recipe.grid.pixels,
+                "units": units,
+                "halo": recipe.grid.halo,
+                "amplification": recipe.grid.amplification,
+                "seconds": whole,
+                "steady": steady,
+                "steady_pixels": recipe.grid.pixels * (units - 1) / units,
+                "computed": computed * (units - 1) / units,
+                "others": others,
+                "workers": max(1, workers.processes(recipe.grid.pixels)),
+                "bound": plan.memory,
+                "quarantined": len(outcome.quarantined),
+            }
+        )
+    )
+
+
+def measured(arguments: argparse.Namespace, shape: tuple[int, int, int], workers: int) -> str:
+    """One row of the table."""
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        command = [sys.executable, __file__, "--one", "--folder", folder]
+        command += ["--shape", *map(str, shape), "--workers", str(workers)]
+        command += ["--tile", str(arguments.tile), "--halo", arguments.halo]
+        command += ["--gpu-count", str(gpu_count(arguments.gpus))]
+        command += ["--weights", arguments.weights] if arguments.weights else []
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        peak, over = [0], threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.2):
+                peak[0] = max(peak[0], proportional_set(process.pid))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        answer, _ = process.communicate()
+        over.set()
+        watcher.join()
+    if process.returncode != 0:
+        return f"| {math.prod(shape) / 1e6:.0f} | failed |"
+    found = json.loads(answer.splitlines()[-1])
+    steady = max(found["steady"], 1e-9)
+    share = found["computed"] / (found["workers"] * steady) if found["units"] > 1 else math.nan
+    cells = [
+        f"{found['pixels'] / 1e6:.0f}",
+        " x ".join(map(str, shape)),
+        str(found["workers"]),
+        str(found["units"]),
+        f"{found['halo']} ({found['amplification']:.2f})",
+        f"{found['seconds']:.0f}",
+        f"{found['steady_pixels'] / 1e6 / steady:.2f}",
+        f"{peak[0] / 2**20:.0f}",
+        f"{found['bound'] / 2**20:.0f}",
+        f"{share:.0%}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def gpu_count(gpus: str) -> int:
+    if not gpus:
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if gpus == "all" else len(gpus.split(","))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[4, 16, 64])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument(
+        "--channels", type=int, default=1000, help="of the last row; 0: no such row"
+    )
+    parser.add_argument("--tile", type=int, default=1024)
+    parser.add_argument("--halo", default="auto")
+    parser.add_argument("--weights", default="")
+    parser.add_argument("--gpus", default="", help="all, or 0,1")
+    parser.add_argument("--folder", default=tempfile.gettempdir(), help="on a disk with room")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--shape", type=int, nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--gpu-count", type=int, default=0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        arguments.workers = arguments.workers[0]
+        one(arguments)
+        return
+    columns = ["Mpx", "channel x y x", "workers", "units", "halo (read)", "seconds", "Mpx/s"]
+    columns += ["peak MiB", "plan MiB", "pure compute"]
+    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns), flush=True)
+    for megapixels in arguments.megapixels:
+        side = round(math.sqrt(megapixels * 1e6) / 8) * 8
+        for workers in arguments.workers:
+            print(measured(arguments, (1, side, side), workers), flush=True)
+    if arguments.channels:
+        largest = max(arguments.megapixels[:2])
+        side = round(math.sqrt(largest * 1e6 / arguments.channels) / 8) * 8
+        shape = (arguments.channels, side, side)
+        print(measured(arguments, shape, arguments.workers[-1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
