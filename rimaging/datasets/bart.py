@@ -25,7 +25,7 @@ from rimaging.datasets.suspicions import check_coil_axis
 from rimaging.datasets.volumes import split_axis, to_slices
 from rimaging.errors import FormatError, ShapeError
 
-__all__ = ["is_cfl", "read_cfl", "read_cfl_measurement", "squeezed", "write_cfl"]
+__all__ = ["is_cfl", "read_cfl", "read_cfl_measurement", "squeezed", "write_cfl", "write_cfl_image"]
 
 NAMES = (
     "x", "y", "z", "coil", "set", "contrast", "coefficient", "coefficient2",
@@ -139,6 +139,24 @@ def write_cfl(path: str | Path, array: np.ndarray | Tensor, *, overwrite: bool =
     content = np.ascontiguousarray(values, dtype="<c8")
     _replace_both(targets, (content.tofile, lambda file: file.write(text.encode())))
     return targets[0]
+
+
+def write_cfl_image(path: Path, image: np.ndarray, *, overwrite: bool) -> Path:
+    """Write images (frame, slice, y, x), (slice, y, x) or (y, x) in BART's dimensions; see above.
+
+    Raises FormatError for more axes, which have no name there, and as `write_cfl`.
+    """
+    if image.ndim > 4:
+        raise FormatError(
+            f"an image of shape {image.shape} does not fit a cfl, expected (frame, slice, y, x): "
+            "join axes, or save it as .npz."
+        )
+    frames, slices = (1, 1, *image.shape[:-2])[-2:]
+    ordered = image.reshape(frames, slices, *image.shape[-2:]).swapaxes(0, 1)
+    between = NAMES.index("slice") - NAMES.index("time") - 1, NAMES.index("time") - 2
+    shape = (slices, *(1,) * between[0], frames, *(1,) * between[1], *image.shape[-2:])
+    values = ordered.reshape(shape if image.ndim > 2 else image.shape)
+    return write_cfl(path, values, overwrite=overwrite)
 
 
 def _replace_both(targets: list[Path], writers: tuple[Callable[[Any], Any], ...]) -> None:

@@ -19,6 +19,7 @@ from rimaging.datasets.guard import existing_file, identity
 from rimaging.datasets.ismrmrd_file import Acquisitions, opened
 from rimaging.datasets.ismrmrd_header import Encoding
 from rimaging.datasets.ismrmrd_roles import calibration_roles, sorted_out
+from rimaging.datasets.ismrmrd_trajectory import read_along
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.readouts import COUNTERS, Grid, Readouts, onto_grid
 from rimaging.datasets.scanner import Vectors, scan_measurement
@@ -28,48 +29,56 @@ __all__ = ["read_ismrmrd", "read_samples"]
 
 
 def read_ismrmrd(path: str | Path) -> Measurement:
-    """Read a Cartesian scan: k-space (..., slice, coil, y, x), the readout along y.
+    """Read a scan: Cartesian k-space (..., slice, coil, y, x), the readout along y.
 
     Repetitions, sets, cardiac phases and contrasts are axes in front where there are several,
     averages are averaged. Noise scans whiten the coils. Calibration lines are merged where they
     belong to the scan; of a separate calibration scan coil maps are made. What was not measured
     (partial Fourier, asymmetric echo, undersampling) is zero, and 0 in the mask. The oversampling
-    of the readout is removed. Nothing of who was scanned is read.
+    of the readout is removed. Other trajectories as `read_along` has them. Nothing of who was
+    scanned is read.
 
-    Raises FormatError for damaged files, other trajectories, headers that contradict the data.
+    Raises FormatError for damaged files, and for headers that contradict the data.
     """
     path = existing_file(path)
     with opened(path) as file:
         imaging, calibration, noise, encoding, notes = sorted_out(file)
-        if encoding.trajectory not in ("cartesian", "epi"):
-            if int(file.heads["trajectory_dimensions"][imaging].max()) > 0:
-                raise FormatError(
-                    f"the scan is {encoding.trajectory}, this reader grids Cartesian scans: get "
-                    "samples and coordinates with rimaging.datasets.ismrmrd.read_samples."
-                )
+        along = encoding.trajectory not in ("cartesian", "epi")
+        if along and int(file.heads["trajectory_dimensions"][imaging].max()) == 0:
             if encoding.trajectory != "other":
                 raise FormatError(
                     f"the scan is {encoding.trajectory} and its file holds no trajectory: "
                     "compute it and reconstruct from arrays."
                 )
             notes.append("trajectory not named, taken as Cartesian")
+            along = False
+        samples = _noise(file, noise, imaging, notes) if len(noise) else None
+        facts: dict[str, Any] = {
+            "format": "ISMRMRD HDF5",
+            "sha256": identity(path),
+            "trajectory": encoding.trajectory,
+            "noise_scans": len(noise),
+        }
+        if file.header.siemens:
+            notes.append("k-space conjugated, for Siemens' sign of the Fourier transform")
+        vectors = _vectors(file.heads[imaging])
+        if along:
+            return read_along(
+                file,
+                imaging,
+                encoding,
+                vectors=vectors,
+                noise=samples,
+                notes=notes,
+                provenance=facts,
+            )
         matrix = _matrix(encoding)
         merged, apart, said = calibration_roles(file, imaging, calibration, encoding)
         notes += said
         grid = _grid(file, np.sort(np.concatenate((imaging, merged))), encoding, matrix)
         separate = _grid(file, apart, encoding, matrix, one=True) if len(apart) else None
-        samples = _noise(file, noise, imaging, notes) if len(noise) else None
-    if file.header.siemens:
-        notes.append("k-space conjugated, for Siemens' sign of the Fourier transform")
     voxel = encoding.voxel if all(map(_positive, encoding.voxel)) else None
-    provenance: dict[str, Any] = {
-        "format": "ISMRMRD HDF5",
-        "sha256": identity(path),
-        "trajectory": encoding.trajectory,
-        "matrix": list(matrix),
-        "noise_scans": len(noise),
-        "calibration_lines": len(calibration),
-    }
+    provenance = {**facts, "matrix": list(matrix), "calibration_lines": len(calibration)}
     if voxel is not None:
         provenance["fov_mm"] = list(encoding.fov)
     if encoding.acceleration is not None:
@@ -79,7 +88,7 @@ def read_ismrmrd(path: str | Path) -> Measurement:
         grid,
         keep=_kept(encoding, matrix, grid.notes),
         voxel_mm=voxel,
-        vectors=_vectors(file.heads[imaging]),
+        vectors=vectors,
         noise=samples,
         calibration=separate,
         provenance=provenance,
@@ -89,7 +98,8 @@ def read_ismrmrd(path: str | Path) -> Measurement:
 def read_samples(path: str | Path) -> tuple[Tensor, Tensor]:
     """Read a scan of any trajectory: samples (coil, readout, n) and coordinates (readout, n, axes).
 
-    Imaging readouts in the order of time, coordinates as the file has them; not whitened.
+    Imaging readouts in the order of time, coordinates as the file has them, (kx, ky, ...); not
+    whitened. For what `read_ismrmrd` does not read, such as stacks of stars.
     Raises FormatError for readouts of different lengths, and as `read_ismrmrd`.
     """
     path = existing_file(path)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rimaging import __version__
+from rimaging.datasets.bart import write_cfl_image
 from rimaging.datasets.dicom import write_dicom
 from rimaging.datasets.fits_writer import fits_hdus
 from rimaging.datasets.folder import is_folder, whole_folder
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SUFFIXES", "as_hdus", "save", "sidecar"]
 
-SUFFIXES = (".nii.gz", ".nii", ".h5", ".fits", ".png", ".tiff", ".tif", ".npz", ".npy")
+SUFFIXES = (".nii.gz", ".nii", ".h5", ".fits", ".png", ".tiff", ".tif", ".npz", ".npy", ".cfl")
 
 
 def save(
@@ -50,7 +51,8 @@ def save(
 
     .nii, .nii.gz: volume with the measurement's affine, in mm. .fits: SCI, ERR, DQ, RES, PSFOUT and
     BEAMS under the input's header, and beside it, where there is a provenance, a .json with all of
-    it. .h5, .npz: image, uncertainty, residual, provenance. .npy: the image. .png,
+    it. .h5, .npz: image, uncertainty, residual, provenance. .npy: the image. .cfl: with its .hdr,
+    the image alone, slices and frames in BART's dimensions of these names. .png,
     .tif: of ``bits`` 8 or 16 (as the input had), pictures from 0 to 1, others from their 0.5th to
     99.5th percentile. Complex images become magnitudes in .nii, .fits and pictures, unless
     ``keep_complex`` (FITS: an extension PHASE). A path that ends with / is a folder of DICOM files,
@@ -74,6 +76,8 @@ def save(
         raise FormatError(f"{path.name!r} exists: choose another name, or overwrite=True.")
     if not path.parent.is_dir():
         raise FormatError(f"the folder of {path.name!r} does not exist: create it first.")
+    if suffix == ".cfl":
+        return write_cfl_image(path, _array(image), overwrite=overwrite)
     beside = sidecar(path) if provenance else None
     if beside is not None and beside.exists() and not overwrite:
         raise FormatError(f"{beside.name!r} exists: choose another name, or overwrite=True.")

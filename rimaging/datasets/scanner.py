@@ -17,7 +17,7 @@ from rimaging.errors import DataError, RimagingError
 from rimaging.operators.espirit import espirit
 from rimaging.operators.whitening import noise_covariance, whiten, whitening_matrix
 
-__all__ = ["Vectors", "scan_measurement"]
+__all__ = ["Vectors", "scan_measurement", "whitener"]
 
 CALIBRATION = 24
 """Largest side of the block of a calibration scan that coil maps are estimated from."""
@@ -65,7 +65,7 @@ def scan_measurement(
         order = slice_order(vectors.position, vectors.slice[0])
         grid, vectors = _sorted(grid, order), _reordered(vectors, order)
         calibration = None if calibration is None else _sorted(calibration, order)
-    matrix = None if noise is None else _whitener(noise, notes)
+    matrix = None if noise is None else whitener(noise, notes)
     count = torch.from_numpy(grid.count)
     measured = (count > 0).to(torch.float32)
     axis = split_axis(measured) if measured.shape[-3] > 1 else None
@@ -123,7 +123,8 @@ def _reordered(vectors: Vectors, order: np.ndarray) -> Vectors:
     )
 
 
-def _whitener(noise: Tensor, notes: list[str]) -> Tensor | None:
+def whitener(noise: Tensor, notes: list[str]) -> Tensor | None:
+    """The whitening matrix of noise samples (coil, n); None, and a note, where they are no use."""
     try:
         matrix = whitening_matrix(noise_covariance(noise))
     except DataError as error:

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from rimaging.datasets.bart import is_cfl, read_cfl, read_cfl_measurement, write_cfl
 from rimaging.datasets.open import open, open_array, sniff
+from rimaging.datasets.save import save
 from rimaging.errors import FormatError, ShapeError
 from rimaging.operators.fourier import centred_fft, centred_ifft
 
@@ -76,6 +77,20 @@ def test_a_volume_becomes_slices(tmp_path: Path) -> None:
     write_cfl(tmp_path / "k.cfl", kspace)
     m = read_cfl_measurement(tmp_path / "k.cfl")
     torch.testing.assert_close(centred_ifft(m.data), images, atol=1e-5, rtol=0)
+
+
+def test_an_image_is_saved_by_its_suffix_with_names_of_axes(tmp_path: Path) -> None:
+    volume = array(3, 2, 20, 18)  # (frame, slice, y, x)
+    path = save(tmp_path / "x.cfl", volume)
+    sizes = [int(n) for n in (tmp_path / "x.hdr").read_text().split("\n")[1].split()]
+    assert (sizes[0], sizes[1], sizes[10], sizes[13]) == (18, 20, 3, 2)
+    assert np.array_equal(open(path).data.numpy(), volume.swapaxes(0, 1))
+    assert np.array_equal(open(save(tmp_path / "y.cfl", volume[0])).data.numpy(), volume[0])
+    assert np.array_equal(open(save(tmp_path / "z.cfl", volume[0, 0])).data.numpy(), volume[0, 0])
+    with pytest.raises(FormatError, match="exists"):
+        save(path, volume)
+    with pytest.raises(FormatError, match="does not fit"):
+        save(tmp_path / "many.cfl", volume[None])
 
 
 @pytest.mark.parametrize(

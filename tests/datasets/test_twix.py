@@ -45,7 +45,7 @@ def truth(slices: int = 2) -> torch.Tensor:
 
 
 def scanned(images: torch.Tensor) -> np.ndarray:
-    """Coil images (slice, coil, read, phase) as Siemens stores them: (sample, coil, slice, line)."""
+    """Coil images (slice, coil, read, phase) as stored: (sample, coil, slice, line), conjugated."""
     padded = torch.nn.functional.pad(images, (0, 0, SAMPLES // 2, SAMPLES // 2))
     return centred_fft(padded).conj().permute(2, 1, 0, 3).resolve_conj().numpy()
 
