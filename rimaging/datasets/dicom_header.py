@@ -173,11 +173,12 @@ def _this_equipment() -> Dataset:
 def place(header: Dataset, planes: ImagePlanes, index: int, frame: int, frames: int) -> None:
     """Where and when the picture is."""
     position = planes.positions[index]
-    header.ImagePositionPatient = [_decimal(value) for value in position]
-    header.ImageOrientationPatient = [_decimal(value) for value in planes.orientation]
-    header.PixelSpacing = [_decimal(value) for value in planes.pixel_spacing]
-    header.SpacingBetweenSlices = _decimal(planes.slice_spacing)
-    header.SliceLocation = _decimal(float(position @ planes.normal))
+    # to a tenth of a nanometre: without the rounding errors of cosines
+    header.ImagePositionPatient = [_decimal(round(value, 7)) for value in position]
+    header.ImageOrientationPatient = [_decimal(round(value, 10)) for value in planes.orientation]
+    header.PixelSpacing = [_decimal(round(value, 7)) for value in planes.pixel_spacing]
+    header.SpacingBetweenSlices = _decimal(round(planes.slice_spacing, 7))
+    header.SliceLocation = _decimal(round(float(position @ planes.normal), 7))
     if frames > 1:
         header.TemporalPositionIdentifier = frame + 1
         header.NumberOfTemporalPositions = frames
