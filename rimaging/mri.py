@@ -32,7 +32,7 @@ MethodName = Literal["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv", "grap
 LAMDA = {"cg-sense": 0.01, "l1-wavelet": 0.005, "tv": 0.005, "grappa": 0.03}
 """Default penalties of the classical methods, relative to the image as each of them defines it."""
 
-ITERATIONS = {"cg-sense": 30, "l1-wavelet": 100, "tv": 100, "pocs": 10}
+ITERATIONS = {"cg-sense": 30, "l1-wavelet": 100, "tv": 100, "pocs": 3}
 
 
 def reconstruct(

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rimaging.datasets.simulate.masks import poisson_disc, random_points
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.calibration import calibration_block, calibration_shape
 
@@ -41,6 +42,23 @@ def test_lines_give_a_long_block():
     mask[:, 24 - 4 : 24 + 4] = True
     mask[:, ::5] = True
     assert calibration_shape(mask, 24) == (24, 8)
+
+
+@pytest.mark.parametrize("kept", [40, 44, 64])
+def test_partial_fourier_has_a_block_as_wide_as_both_sides_allow(kept):
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[:, :kept] = True
+    # columns 32 - w//2 ... 32 - w//2 + w - 1 <= kept - 1
+    assert calibration_shape(mask, 64) == (64, 2 * (kept - 32))
+
+
+def test_poisson_discs_and_points_show_their_block():
+    for width in (12, 20):
+        poisson = poisson_disc((64, 48), 6, width, 1.0, seed=1)
+        points = random_points((64, 48), 6, width, torch.Generator().manual_seed(0))
+        for mask in (poisson, points):
+            height, wide = calibration_shape(mask, 30)
+            assert width <= height <= width + 3 and width <= wide <= width + 3
 
 
 def test_block_found_in_kspace_equals_the_block_of_its_mask(generator):

@@ -48,7 +48,7 @@ def test_the_missing_side_comes_back(axis: int, share: float) -> None:
     assert torch.equal(filled * mask, full * mask)
     truth = zero_filled(full, torch.ones(SIZE, SIZE))
     plain = error(zero_filled(full * mask, mask), truth)
-    assert error(pocs(full * mask, mask), truth) < 0.5 * plain
+    assert error(pocs(full * mask, mask, iterations=20), truth) < 0.5 * plain
 
 
 def test_a_positive_image_is_restored_almost_exactly() -> None:
@@ -85,7 +85,7 @@ def test_a_real_brain_is_nearer_to_the_full_scan(data_root: Path) -> None:
     mask[: round(0.625 * size[0])] = 1
     truth = zero_filled(full, torch.ones(size))
     plain = error(zero_filled(full * mask, mask), truth)
-    assert error(pocs(full * mask, mask, iterations=5), truth) < 0.9 * plain
+    assert error(pocs(full * mask, mask), truth) < 0.85 * plain
 
 
 def test_what_is_not_partial_fourier_is_refused() -> None:
