@@ -216,10 +216,16 @@ class Reconstruction:
             return None
         if self._kind != "kspace":
             return _middle(self.measurement.data, 3 if self._colour else 2)
-        from rimaging.solvers.zero_filled import zero_filled
+        kspace, along = _middle(self.measurement.data, 3), self.measurement.trajectory
+        if along is not None:
+            from rimaging.solvers.noncartesian import grid_coils
 
-        kspace = _middle(self.measurement.data, 3)
-        image = zero_filled(kspace, kspace.new_ones(kspace.shape[-2:], dtype=torch.float32))
+            image = grid_coils(kspace, _middle(along, 3), self.measurement.image_shape)
+            image = _middle(image, 2)
+        else:
+            from rimaging.solvers.zero_filled import zero_filled
+
+            image = zero_filled(kspace, kspace.new_ones(kspace.shape[-2:], dtype=torch.float32))
         return centre_crop(image, (self._kept.shape[-2], self._kept.shape[-1]))
 
 

@@ -16,6 +16,8 @@ from rimaging.errors import DataError, FormatError, OptionError, ShapeError, Wei
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.espirit import espirit
 from rimaging.operators.fourier import centred_fft
+from rimaging.operators.noncartesian import NonCartesianMRI
+from rimaging.operators.trajectories import radial, stack_of_stars
 
 SIZE = 32
 SIGMA = 0.01
@@ -290,3 +292,73 @@ def test_undersampling_is_named() -> None:
 
 def test_the_package_has_the_door() -> None:
     assert rimaging.mri.reconstruct is mri.reconstruct
+
+
+SPOKES = radial((SIZE, SIZE), 24, 48)
+
+
+def along_spokes(slices: int = 0) -> Tensor:
+    operator = NonCartesianMRI(coil_maps(), SPOKES)
+    clean = operator(scene().expand(slices, SIZE, SIZE) if slices else scene())
+    noise = torch.randn(*clean.shape, 2, generator=torch.Generator().manual_seed(1))
+    return clean + SIGMA * torch.view_as_complex(noise)
+
+
+@pytest.mark.parametrize("method", ["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv"])
+def test_radial_k_space_is_reconstructed_without_being_told_more(
+    method: str, complex_weights: Path
+) -> None:
+    given = {"noise": SIGMA, "method": method, "weights": complex_weights}
+    if method not in ("rim", "zero-filled"):
+        given["iterations"] = 12
+    kspace = along_spokes(2)
+    result = mri.reconstruct(kspace, trajectory=SPOKES, **given)  # type: ignore[arg-type]
+    assert result.image.shape == (2, SIZE, SIZE)
+    assert any("ESPIRiT" in note for note in result.provenance["assumed"])
+    if method != "rim":
+        assert error(result.image[0]) < 0.2
+    arrays = mri.reconstruct(
+        kspace[0].flatten(-2).numpy(),
+        trajectory=SPOKES.flatten(0, 1).numpy() / SIZE,  # cycles per pixel, one long shot
+        image_shape=(SIZE, SIZE),
+        **given,  # type: ignore[arg-type]
+    )
+    assert isinstance(arrays.image, np.ndarray)
+    assert np.allclose(arrays.image, result.image[0].numpy(), atol=2e-2)
+
+
+def test_radial_slices_are_independent_and_scale(
+    complex_weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = {"trajectory": SPOKES, "maps": coil_maps(), "weights": complex_weights}
+    together = mri.reconstruct(along_spokes(2), noise=SIGMA, **given)
+    louder = mri.reconstruct(2.0**20 * along_spokes(2), noise=2.0**20 * SIGMA, **given)
+    assert torch.allclose(louder.image / 2.0**20, together.image, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr("rimaging.reconstruct.CPU_PIECE", 1)
+    piecewise = mri.reconstruct(along_spokes(2), noise=SIGMA, **given)
+    assert torch.allclose(together.image, piecewise.image, atol=1e-4)
+    assert "zero-filled" in piecewise.report(tmp_path / "page.html").read_text()
+
+
+def test_a_volume_along_a_trajectory_needs_its_maps(complex_weights: Path) -> None:
+    k = stack_of_stars((4, 12, 10), 12, 20)
+    maps = torch.ones(1, 4, 12, 10) + 0j
+    x = torch.zeros(4, 12, 10) + 0j
+    x[1:3, 3:9, 2:8] = 1
+    kspace = NonCartesianMRI(maps, k)(x)
+    given = {"trajectory": k, "image_shape": (4, 12, 10), "noise": SIGMA}
+    result = mri.reconstruct(kspace, weights=complex_weights, **given)
+    assert result.image.shape == (4, 12, 10)
+    solved = mri.reconstruct(kspace, method="cg-sense", **given)
+    assert float((solved.image - x).norm() / x.norm()) < 0.2
+    with pytest.raises(DataError, match="give maps="):
+        mri.reconstruct(kspace.expand(3, *kspace.shape[1:]), method="cg-sense", **given)
+
+
+def test_a_trajectory_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(OptionError, match="leave out"):
+        mri.reconstruct(along_spokes(), mask=torch.ones(24, 48), trajectory=SPOKES)
+    with pytest.raises(ShapeError, match="shot, sample"):
+        mri.reconstruct(along_spokes(), trajectory=SPOKES[:, :40])
+    with pytest.raises(OptionError, match="trajectory="):
+        mri.reconstruct(scan(), image_shape=(SIZE, SIZE))

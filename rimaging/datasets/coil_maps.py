@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
-from rimaging.errors import DataError, ShapeError
+from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators.calibration import calibration_shape
 from rimaging.operators.espirit import espirit_with_eigenvalues
 from rimaging.operators.gridding import grid_centre
@@ -42,6 +42,10 @@ def with_maps(
     the axis of sets that was asked for.
     """
     maps = measurement.maps
+    if measurement.matrix is not None and len(measurement.matrix) > 2:
+        if sets == 2:
+            raise OptionError("sets=2 is for images of two dimensions: use sets=1 for a volume")
+        sets = 1
     if maps is not None:
         return measurement, _sets_of(maps, measurement.data.ndim, sets)
     kspace, mask = calibration_kspace(measurement, calibration)

@@ -56,7 +56,7 @@ def _described(measurement: Measurement) -> dict[str, str]:
     }
     if measurement.units:
         lines["units"] = measurement.units
-    for name in ("mask", "maps", "psf", "reference"):
+    for name in ("mask", "maps", "trajectory", "density", "psf", "reference"):
         tensor = getattr(measurement, name)
         if tensor is not None:
             lines[name] = str(tuple(tensor.shape))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError
+from rimaging.operators.density import pipe_menon
 from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI, equalised
+from rimaging.operators.nufft import NUFFT
 from rimaging.solvers.cg import cg
 from rimaging.solvers.l1_wavelet import wavelet_app
 from rimaging.solvers.sigpy_sense import robust_max
 from rimaging.solvers.total_variation import variation_app
 
-__all__ = ["NonCartesianMethod", "gridding", "solve_noncartesian"]
+__all__ = ["NonCartesianMethod", "grid_coils", "gridding", "solve_noncartesian"]
 
 NonCartesianMethod = Literal["zero-filled", "cg-sense", "l1-wavelet", "tv"]
 
@@ -30,6 +32,21 @@ def gridding(operator: NonCartesianMRI, y: Tensor, density: Tensor | None = None
     that of `pipe_menon`, for the trajectory of each item.
     """
     return operator.adjoint(operator.density(density).unsqueeze(-3).to(y.real) * y)
+
+
+def grid_coils(kspace: Tensor, trajectory: Tensor, shape: Sequence[int]) -> Tensor:
+    """Root-sum-of-squares of the coils' gridded images, without maps: real, like ``shape``.
+
+    Args:
+        kspace: complex ``(coil, shot, sample)``. trajectory: ``(shot, sample, 2|3)`` in cycles per
+            field of view. shape: ``(..., y, x)``, of which the last axes are the image's.
+    """
+    size = tuple(shape[-trajectory.shape[-1] :])
+    weight = pipe_menon(trajectory, size).to(kspace.real).flatten()
+    coils = NUFFT(trajectory.flatten(0, 1), size, dtype=kspace.dtype).adjoint(
+        weight * kspace.flatten(-2)
+    )
+    return coils.abs().square().sum(dim=0).sqrt()
 
 
 def solve_noncartesian(

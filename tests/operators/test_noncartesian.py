@@ -7,7 +7,7 @@ from torch import Tensor
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.likelihood import Gaussian
-from rimaging.operators.noncartesian import NonCartesianMRI
+from rimaging.operators.noncartesian import NonCartesianMRI, equalised
 from rimaging.operators.trajectories import cartesian, radial, random
 from rimaging.testing import assert_laws, assert_score, random_element
 
@@ -72,3 +72,38 @@ def test_what_does_not_fit_is_refused() -> None:
         NonCartesianMRI(maps, k, -torch.ones(4, 12))
     with pytest.raises(DataError, match="complex maps"):
         NonCartesianMRI(maps.real, k)
+
+
+def test_equalised_it_is_as_well_conditioned_as_a_mask() -> None:
+    shape = (20, 24)
+    maps = maps_of(shape, 3)
+    maps = maps / maps.abs().square().sum(-3, keepdim=True).sqrt()
+    operator = NonCartesianMRI(maps, radial(shape, 40))
+    likelihood = Gaussian(operator, random_element(operator.range), 0.5)
+    balanced = equalised(likelihood)
+    assert isinstance(balanced, Gaussian) and isinstance(balanced.operator, NonCartesianMRI)
+    assert float(operator.norm()) ** 2 > 10 > 1.3 > float(balanced.operator.norm()) ** 2
+    assert balanced.noise_scale.item() == pytest.approx(0.5)
+    assert_score(balanced, random_element(operator.domain, seed=2))
+    weight = balanced.operator.weight
+    assert weight is not None and float(weight.max()) <= 1
+
+
+def test_equalising_scales_with_the_data_and_leaves_others_alone() -> None:
+    operator = NonCartesianMRI(maps_of((6, 5), 2), radial((6, 5), 9))
+    y, x = random_element(operator.range), random_element(operator.domain, seed=1)
+    one = equalised(Gaussian(operator, y, 0.3))
+    loud = equalised(Gaussian(operator, 8 * y, 8 * 0.3))
+    torch.testing.assert_close(loud.score(8 * x), one.score(x) / 8)
+    assert equalised(one) is one
+    masked = Gaussian(CartesianMRI(maps_of((6, 5), 2)), torch.zeros(2, 6, 5) + 0j, 1.0)
+    assert equalised(masked) is masked
+
+
+def test_equalising_one_density_for_all_or_one_for_each() -> None:
+    operator = NonCartesianMRI(maps_of((6, 5), 2), radial((6, 5), 9))
+    likelihood = Gaussian(operator, random_element(operator.range, (3,)), 0.3)
+    density = operator.density()
+    x = random_element(operator.domain, (3,))
+    each = equalised(likelihood, torch.stack([density, 2 * density, 3 * density]))
+    torch.testing.assert_close(each.score(x), equalised(likelihood).score(x))
