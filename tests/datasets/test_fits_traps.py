@@ -269,6 +269,26 @@ def test_a_changed_byte_stops_the_reading(tmp_path: Path, region: str | None, wh
         read_fits(path, region=region)
 
 
+def test_compressed_tiles_have_checksums_too(tmp_path: Path) -> None:
+    path = tmp_path / "f.fits.fz"
+    counts = np.random.default_rng(0).integers(0, 999, (64, 64), dtype=np.int16)
+    hdus = [fits.PrimaryHDU(), fits.CompImageHDU(counts, name="SCI")]
+    fits.HDUList(hdus).writeto(path, checksum=True)
+    assert np.array_equal(read_fits(path).data.numpy(), counts)
+    whole = bytearray(path.read_bytes())
+    whole[-3000] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(FormatError, match="checksum"):
+        read_fits(path)
+
+
+def test_a_whole_image_takes_its_own_memory_and_little_more(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.fits", fits.ImageHDU(np.ones((2048, 1024), np.float32)))
+    monitored = 8  # MiB of the image; what looks for NaN takes a few more
+    with cheap(mib=3.5 * monitored):
+        read_fits(path)
+
+
 def test_tens_of_thousands_of_history_lines_stay_in_one_place(tmp_path: Path) -> None:
     # carta-backend#1063: 43,949 HISTORY lines hung a viewer
     header = fits.Header([("BUNIT", "adu")])
