@@ -366,9 +366,11 @@ def _lazily(
     from rimaging.tiles.lazy import deconvolve_lazily
     from rimaging.tiles.recipe import Sky
 
-    if psf is None or mask is not None or method != "rim" or boundary != "reflect":
+    if psf is None or isinstance(psf, VaryingPsf):
+        raise OptionError("a dask array takes one PSF, or one for each channel: give psf=")
+    if mask is not None or method != "rim" or boundary != "reflect":
         raise OptionError(
-            "a dask array takes psf=, noise=, target=, weights=, background= and steps= only: set "
+            "a dask array takes noise=, target=, weights=, background= and steps= only: set "
             "masked pixels to NaN, or give a file to rimaging.mosaics.deconvolve"
         )
     if not isinstance(weights, str | Path):

@@ -48,13 +48,14 @@ class OnCluster:
     """The units as tasks of a Dask cluster, which may lose its workers and its scheduler."""
 
     def __init__(self, client: Any, folder: str, fingerprint: str) -> None:
-        from distributed import as_completed
+        import distributed
 
+        library: Any = distributed  # which is not typed
         self.client = client
         self.run = (folder, fingerprint)
         self.futures: dict[str, int] = {}
         self.attempts = 0
-        self.completed = as_completed(loop=client.loop)
+        self.completed: Any = library.as_completed(loop=client.loop)
         self.lost: deque[Answer] = deque()
 
     @property
@@ -140,16 +141,17 @@ def local_cluster(workers: int, *, threads: int = 1, gpus: Sequence[int] = ()) -
     """
     try:
         import dask
-        from distributed import Client, Nanny, Scheduler, SpecCluster
+        import distributed
     except ImportError:
         raise OptionError("clusters need dask: pip install 'rimaging[mosaic]'") from None
+    library: Any = distributed  # which is not typed
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     visible: list[dict[str, str]] = (
         [{"CUDA_VISIBLE_DEVICES": str(gpu)} for gpu in gpus] if gpus else [{}] * workers
     )
     spec = {
         number: {
-            "cls": Nanny,
+            "cls": library.Nanny,
             "options": {
                 "nthreads": threads,
                 "host": "127.0.0.1",
@@ -168,7 +170,7 @@ def local_cluster(workers: int, *, threads: int = 1, gpus: Sequence[int] = ()) -
     }
     with dask.config.set(settings), _quiet():
         scheduler = {
-            "cls": Scheduler,
+            "cls": library.Scheduler,
             "options": {
                 "host": "127.0.0.1",
                 "dashboard": _has_dashboard(),
@@ -176,10 +178,10 @@ def local_cluster(workers: int, *, threads: int = 1, gpus: Sequence[int] = ()) -
             },
         }
         with (
-            SpecCluster(
+            library.SpecCluster(
                 workers=spec, scheduler=scheduler, name="rimaging", silence_logs=logging.CRITICAL
             ) as cluster,
-            Client(cluster, set_as_default=False) as client,
+            library.Client(cluster, set_as_default=False) as client,
         ):
             client.wait_for_workers(len(spec), timeout=PATIENCE)
             yield client
@@ -193,11 +195,12 @@ def remote_cluster(address: str, *, insecure: bool = False) -> Iterator[Any]:
     """
     check_address(address, insecure=insecure)
     try:
-        from distributed import Client
+        import distributed
     except ImportError:
         raise OptionError("clusters need dask: pip install 'rimaging[mosaic]'") from None
+    library: Any = distributed
     try:
-        client = Client(address, timeout=10, set_as_default=False)
+        client = library.Client(address, timeout=10, set_as_default=False)
     except Exception as error:
         raise OptionError(
             f"no scheduler answers at {address} ({type(error).__name__}): start one with `dask "

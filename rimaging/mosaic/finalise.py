@@ -132,7 +132,7 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
         big = values.astype(">f4")
         _write_core(file, starts[plane], recipe.grid.shape, unit, big)
         with lock:
-            sums[plane] += word_sum(memoryview(big).cast("B"))
+            sums[plane] += word_sum(big.view(np.uint8).reshape(-1))
 
     try:
         try:
@@ -148,7 +148,7 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
                 unit = recipe.grid[index]
                 big = np.full(unit.shape, np.nan, ">f4")
                 _write_core(file, starts[plane], recipe.grid.shape, unit, big)
-                sums[plane] += word_sum(memoryview(big).cast("B"))
+                sums[plane] += word_sum(big.view(np.uint8).reshape(-1))
         with ThreadPoolExecutor(THREADS) as pool:
             for _ in pool.map(place, _units(run, recipe, done)):
                 pass
@@ -177,7 +177,7 @@ def _write_core(
         step = values.shape[1] if whole else 1
         for j in range(0, values.shape[1], step):
             place = (channel * height + rows.start + j) * width + columns.start
-            data = memoryview(np.ascontiguousarray(values[i, j : j + step])).cast("B")
+            data = np.ascontiguousarray(values[i, j : j + step]).view(np.uint8).data.cast("B")
             written = 0
             while written < len(data):
                 written += os.pwrite(file, data[written:], start + 4 * place + written)

@@ -72,10 +72,14 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def _normal(x: NDArray[np.uint64], row: int, stream: int) -> NDArray[np.float32]:
     """Nearly normal noise, the sum of four uniform numbers of 16 bits, of one row."""
-    start = np.uint64((row * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03) % 2**64)
-    bits = _mixed(x * np.uint64(0x9E3779B97F4A7C15) + start)
+    # mixed first, so that no two rows are one another's neighbours in the stream
+    key = np.array([(row * 0xD1B54A32D192ED03 + stream * 0x8CB92BA72F3D8DD7) % 2**64], np.uint64)
+    bits = _mixed(x * np.uint64(0x9E3779B97F4A7C15) + _mixed(key))
     parts = bits.view(np.uint16).reshape(-1, 4).sum(axis=1, dtype=np.float32)
-    return (parts / np.float32(65535.0) - np.float32(2.0)) * np.float32(3.0**0.5)
+    noise: NDArray[np.float32] = (parts / np.float32(65535.0) - np.float32(2.0)) * np.float32(
+        3.0**0.5
+    )
+    return noise
 
 
 def _add_stars(

@@ -36,12 +36,13 @@ def lazily(array: Any, grid: Grid, task: Task, plane: str = "image") -> Any:
     """
     try:
         import dask
-        import dask.array as da
+        import dask.array
     except ImportError:
         raise OptionError("dask arrays need dask: pip install 'rimaging[mosaic]'") from None
+    library: Any = dask  # which is not typed throughout
     # one node of the graph holds the task; a process builds it once
-    shared = dask.delayed(task)
-    block_of = dask.delayed(_one, pure=True)
+    shared = library.delayed(task)
+    block_of = library.delayed(_one, pure=True)
     channels, rows, columns = grid.counts
     parts: list[list[list[Any]]] = []
     units = iter(grid)
@@ -52,9 +53,9 @@ def lazily(array: Any, grid: Grid, task: Task, plane: str = "image") -> Any:
             for _ in range(columns):
                 unit = next(units)
                 found = block_of(shared, array[unit.block], unit, plane)
-                core = da.from_delayed(found, unit.shape, np.float32)
+                core = library.array.from_delayed(found, unit.shape, np.float32)
                 parts[-1][-1].append(core)
-    return da.block(parts)
+    return library.array.block(parts)
 
 
 def _one(task: Task, block: NDArray[Any], unit: Unit, plane: str) -> NDArray[np.float32]:

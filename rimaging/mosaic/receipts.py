@@ -61,7 +61,7 @@ def receipt_of(values: NDArray[np.float32], stored: int) -> PlaneReceipt:
 
 def checksum(values: NDArray[np.float32]) -> int:
     """CRC-32 of the values as little-endian float32 in C order."""
-    return zlib.crc32(memoryview(np.ascontiguousarray(values, "<f4")).cast("B"))
+    return zlib.crc32(np.ascontiguousarray(values, "<f4").view(np.uint8).data)
 
 
 def append(folder: Path, receipt: Receipt) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import math
 import os
 import warnings
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,11 +49,15 @@ def _opened(text: str) -> Source:
     import json
 
     description: Description = json.loads(text)
-    kinds = {"raw": Raw, "section": Section, "zarr": ZarrArray, "generated": Generated}
+    kinds: dict[str, Callable[[Description], Source]] = {
+        "raw": Raw,
+        "section": Section,
+        "zarr": ZarrArray,
+        "generated": Generated,
+    }
     if description["kind"] == "nothing":
         return Nothing()
-    source: Source = kinds[description["kind"]](description)
-    return source
+    return kinds[description["kind"]](description)
 
 
 class Raw:
@@ -88,7 +93,7 @@ class Raw:
             step = raw.shape[1] if whole else 1
             for j in range(0, raw.shape[1], step):
                 start = ((channel * height + rows.start + j) * width + columns.start) * item
-                target = memoryview(raw[i, j : j + step]).cast("B")
+                target = raw[i, j : j + step].view(np.uint8).data.cast("B")
                 self._fill(target, self.offset + start, length * step)
         return self._physical(raw)
 

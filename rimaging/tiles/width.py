@@ -73,8 +73,9 @@ def _bright(parts: Parts) -> list[Corner]:
         filled = np.where(np.isfinite(block), block, -np.inf)
         channel, y, x = np.unravel_index(int(filled.argmax()), block.shape)
         peaks.append((filled[channel, y, x], int(channel), rows.start + y, columns.start + x))
-    _, channel, y, x = max(peaks)
-    return [(channel, max(0, int(y) - 40) // ALIGN * ALIGN, max(0, int(x) - 40) // ALIGN * ALIGN)]
+    _, brightest, top, left = max(peaks)
+    corner = [max(0, int(place) - 40) // ALIGN * ALIGN for place in (top, left)]
+    return [(brightest, corner[0], corner[1])]
 
 
 def _fwhm(psf: Tensor) -> float:
