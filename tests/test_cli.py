@@ -32,6 +32,7 @@ COMMANDS = (
     "doctor",
     "benchmark",
     "validate",
+    "psf",
 )
 
 

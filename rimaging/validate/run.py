@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rimaging.astro import TARGET, MethodName, Psf, as_psf, deconvolve
+from rimaging.astro import TARGET, MethodName, Psf, deconvolve, with_psf
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.measurement import Measurement
@@ -122,8 +122,7 @@ def validate(
         DataError, ShapeError: no PSF, an image that is too small, as `deconvolve`.
     """
     whole = as_measurement(image, "sky", noise=noise, mask=mask)
-    if psf is not None:
-        whole = replace(whole, psf=as_psf(psf, whole.header))
+    whole, varying = with_psf(whole, psf)
     plane = _cut(_plane(whole, band), size or (QUICK_SIDE if quick else SIDE)).completed()
     if plane.psf is None:
         raise DataError("validation needs a PSF: give psf=, as for deconvolve")
@@ -155,6 +154,8 @@ def validate(
         "sky": f"{level:.5g}",
         "assumed": list(plane.provenance.get("assumed", [])),
     }
+    if varying is not None:
+        facts["PSF"] = f"that of {varying.name} in the middle: it varies over the image"
     place = field_of(plane, level, fwhm, seed)
     facts |= {"PSF FWHM": f"{place.fwhm:.2f} px", "sigma": f"{place.sigma:.4g}"}
     return run_gates(place, estimate, QUICK_SOURCES if quick else SOURCES, facts)

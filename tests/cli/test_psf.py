@@ -1,0 +1,31 @@
+"""`rimaging psf`: a FITS image of the PSF, and a line that says what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rimaging.cli import app
+
+
+def test_a_psf_of_a_real_field(data_root: Path, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    pytest.importorskip("photutils")
+    field = data_root / "astro/m17_2mass/aK_asky_990502s1350092.fits.gz"
+    with fits.open(field) as hdus:
+        fits.writeto(tmp_path / "field.fits", hdus[0].data[100:300, 100:300], hdus[0].header)
+    out = tmp_path / "psf.fits"
+    given = ["psf", str(tmp_path / "field.fits"), "-o", str(out)]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.output
+    assert "FWHM" in result.output and fits.getheader(out)["PIXSCALE"] == pytest.approx(1.0)
+    again = CliRunner().invoke(app, given)
+    assert again.exit_code == 2 and "--overwrite" in again.output
+
+
+def test_the_psf_goes_into_a_fits_file() -> None:
+    result = CliRunner().invoke(app, ["psf", "field.fits", "-o", "psf.png"])
+    assert result.exit_code == 2 and "no .fits" in result.output

@@ -1,0 +1,84 @@
+"""The PSF from stars: that of injected ones is known; of real fields it is sane."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rimaging.datasets.epsf import psf_of_stars, write_psf
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.open import open as open_measurement
+from rimaging.errors import DataError
+
+pytest.importorskip("photutils")
+
+
+def field(count: int, fwhm: float = 3.4) -> torch.Tensor:
+    """Stars at random phases on a sky with a gradient; some saturated, some crowded."""
+    generator = torch.Generator().manual_seed(7)
+    y, x = torch.meshgrid(torch.arange(220.0), torch.arange(200.0), indexing="ij")
+    image = 100 + 0.05 * x + torch.randn(y.shape, generator=generator)
+    where = torch.rand(count, 2, generator=generator)
+    flux = 10 ** (3 + 1.5 * torch.rand(count, generator=generator))
+    for (v, u), f in zip(where.tolist(), flux.tolist(), strict=True):
+        # A Gaussian 20 % wider along x.
+        dx, dy = x - (15 + 170 * u), y - (15 + 190 * v)
+        power = 2.7726 * ((dx / (1.2 * fwhm)) ** 2 + (dy / fwhm) ** 2)
+        image += f * 2.7726 / (torch.pi * 1.2 * fwhm**2) * torch.exp(-power)
+    return image.clamp_max(2000)
+
+
+def test_the_psf_of_injected_stars_is_found() -> None:
+    sky = Measurement(kind="sky", data=field(40))
+    found = psf_of_stars(sky, saturation=1900)
+    assert 8 <= found.stars <= found.found
+    assert found.fwhm == pytest.approx(3.4 * 1.2**0.5, rel=0.04)
+    assert found.ellipticity == pytest.approx(1 - 1 / 1.2, abs=0.03)
+    assert float(found.psf.sum()) == pytest.approx(1, abs=1e-5)
+    rows, columns = found.psf.shape
+    assert rows % 2 == columns % 2 == 1
+    core = found.psf[rows // 2 - 4 : rows // 2 + 5, columns // 2 - 4 : columns // 2 + 5]
+    line = torch.arange(-4.0, 5)
+    assert abs(float((core * line).sum())) < 0.05 > abs(float((core * line[:, None]).sum()))
+
+
+def test_it_is_written_with_its_facts_and_its_pixels(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    found = psf_of_stars(Measurement(kind="sky", data=field(40)), saturation=1900, side=22)
+    header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -1 / 3600})
+    header["CDELT2"] = 1 / 3600
+    path = write_psf(tmp_path / "psf.fits", found, header, version="0")
+    with fits.open(path, checksum=True) as hdus:
+        assert hdus[0].data.shape == (23, 23) and hdus[0].header["NSTARS"] == found.stars
+        assert hdus[0].header["PIXSCALE"] == pytest.approx(1.0)
+    assert [p.name for p in tmp_path.iterdir()] == ["psf.fits"]
+
+
+def test_an_empty_sky_has_no_psf() -> None:
+    noise = torch.randn(80, 80, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(DataError, match="isolated and unsaturated"):
+        psf_of_stars(Measurement(kind="sky", data=noise))
+    with pytest.raises(DataError, match="too small"):
+        psf_of_stars(Measurement(kind="sky", data=noise[:30]))
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),  # a seeing of about 3 arcsec, on pixels of 1 and of 2 arcsec
+    [
+        ("m17_2mass/aK_asky_990502s1350092.fits.gz", 2.5, 3.5),
+        ("galactic_center/gc_2mass_j.fits.gz", 1.1, 2.0),
+    ],
+)
+def test_real_fields_give_a_sane_psf(data_root: Path, name: str, low: float, high: float) -> None:
+    sky = open_measurement(data_root / "astro" / name, kind="sky")
+    found = psf_of_stars(Measurement(kind="sky", data=sky.data[100:300, 100:300].contiguous()))
+    assert low < found.fwhm < high and found.ellipticity < 0.2 and found.stars >= 5
+
+
+def test_trailed_stars_in_the_noise_are_refused(data_root: Path) -> None:
+    sky = open_measurement(data_root / "astro/m13/M13_blue_0001.fits.gz", kind="sky")
+    with pytest.raises(DataError, match="isolated and unsaturated"):
+        psf_of_stars(Measurement(kind="sky", data=sky.data[300:700, 400:800].contiguous()))
