@@ -1,5 +1,8 @@
 """How an image lies against a DICOM series: by its positions, or by its likeness."""
 
+# mypy: disable-error-code="no-untyped-call"
+# (nibabel has no types)
+
 from __future__ import annotations
 
 from itertools import product
@@ -14,7 +17,11 @@ from rimaging.errors import DataError
 __all__ = ["matched"]
 
 ALIKE, CLEARLY = 0.5, 0.02
-"""Least correlation with the pictures of a series, and least lead on any other orientation."""
+"""Least correlation with the pictures of a series, and least lead on any other orientation.
+
+Of noisy brains against themselves mirrored, the nearest to symmetric that there is, the lead was
+0.04 and more.
+"""
 
 
 def matched(

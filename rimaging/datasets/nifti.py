@@ -19,11 +19,15 @@ from rimaging.errors import FormatError
 
 __all__ = ["read_nifti", "write_nifti"]
 
+IN_MM = {"meter": 1000.0, "micron": 0.001}
+"""Units of length of a file, other than mm."""
+
 
 def read_nifti(path: str | Path) -> Measurement:
     """Read a volume as images (slice, y, x) with its affine and nothing else of its header.
 
-    The array of the file is (x, y, slice, ...); its axes are turned round.
+    The array of the file is (x, y, slice, ...); its axes are turned round. Where its coordinates
+    are not those of the scanner (code 1), ``provenance["geometry"]`` says so.
     Raises FormatError for damaged files and for shapes beyond what is stored.
     """
     import nibabel
@@ -44,6 +48,8 @@ def read_nifti(path: str | Path) -> Measurement:
         image = nibabel.Nifti1Image.from_bytes(raw)
         array = np.asarray(image.dataobj)
         affine = np.asarray(image.affine, dtype=np.float64)
+        affine[:3] *= IN_MM.get(image.header.get_xyzt_units()[0], 1.0)
+        code = int(image.header["sform_code"]) or int(image.header["qform_code"])
     except FormatError:
         raise
     except Exception as error:  # nibabel raises many kinds
@@ -52,6 +58,10 @@ def read_nifti(path: str | Path) -> Measurement:
         raise FormatError(f"the NIfTI file has shape {array.shape}, expected (x, y, ...).")
     data, mask, filled = fill_invalid(to_tensor(np.transpose(array), "volume"))
     provenance: dict[str, Any] = {"format": "NIfTI", "sha256": identity(path)}
+    if code != 1:
+        provenance["geometry"] = (
+            f"coordinates of code {code}, not the scanner's" if code else "voxel sizes only"
+        )
     if filled:
         provenance["assumed"] = [f"{filled} NaN voxels masked and filled with the median"]
     return Measurement(kind="image", data=data, mask=mask, affine=affine, provenance=provenance)

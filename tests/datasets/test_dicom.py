@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
+from nibabel.nicom.dicomwrappers import wrapper_from_data
 from scipy.spatial.transform import Rotation
 
 from rimaging.datasets.dicom import write_dicom
@@ -95,6 +96,9 @@ def test_from_scratch_the_voxels_lie_where_the_affine_says(tmp_path: Path) -> No
         assert np.allclose(position * [-1, -1, 1], apply_affine(SCAN, [0, 0, k]), atol=1e-6)
         assert np.allclose(last * [-1, -1, 1], apply_affine(SCAN, [9, 11, k]), atol=1e-6)
         assert np.isclose(float(header.SpacingBetweenSlices), 4.4)
+        # and as nibabel reads DICOM, which counts (row, column)
+        theirs = wrapper_from_data(header).affine
+        assert np.allclose(apply_affine(theirs, [11, 9, 0]), last, atol=1e-6)
         shown = apply_rescale(header.pixel_array, header)
         assert np.abs(shown - IMAGE[k]).max() <= 0.51 * float(header.RescaleSlope)
         assert header.PatientName == ""

@@ -49,6 +49,23 @@ def test_reading_gives_back_what_was_written(tmp_path: Path) -> None:
     assert np.allclose(m.affine, orthogonal(OBLIQUE), atol=1e-4)
 
 
+@pytest.mark.parametrize(("code", "word"), [(0, "voxel sizes"), (1, None), (4, "code 4")])
+def test_only_the_scanners_coordinates_are_called_so(
+    tmp_path: Path, code: int, word: str | None
+) -> None:
+    image = nibabel.Nifti1Image(VOLUME.T, orthogonal(OBLIQUE))
+    image.set_sform(None if code == 0 else orthogonal(OBLIQUE), code=code)
+    image.set_qform(None, code=0)
+    image.header.set_xyzt_units("micron")
+    nibabel.save(image, tmp_path / "f.nii")
+    m = read_nifti(tmp_path / "f.nii")
+    assert m.affine is not None
+    sizes = np.linalg.norm(m.affine[:3, :3], axis=0)
+    assert np.allclose(sizes, 1e-3 * np.linalg.norm(OBLIQUE[:3, :3], axis=0), rtol=1e-5)
+    said = m.provenance.get("geometry")
+    assert said is None if word is None else word in said
+
+
 def test_nan_voxels_weigh_nothing(tmp_path: Path) -> None:
     volume = VOLUME.copy()
     volume[1, 2, 3] = np.nan
