@@ -7,6 +7,7 @@ states its units in TUNIT, arcseconds where it does not (as CASA writes them).
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU, HDUList, Header
 
 __all__ = ["Beams", "beams_table", "is_per_beam", "read_beams", "round_beams"]
+
+NUMBER = r"\s*([-+]?[\d.]+(?:[Ee][-+]?\d+)?)\s*"
+AIPS = re.compile(rf"AIPS\s+CLEAN\s+BMAJ={NUMBER}BMIN={NUMBER}BPA={NUMBER}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +132,20 @@ def _axes(header: Header, axes: int) -> tuple[int | None, int | None]:
     return spectral_axis(header, axes), stokes_axis(header, axes)
 
 
-def _of_header(header: Header, notes: list[str]) -> Beams | None:
-    values = [header.get(name) for name in ("BMAJ", "BMIN")]
+def _of_history(header: Header) -> dict[str, float] | None:
+    """The last beam that AIPS wrote into HISTORY, where it kept it instead of the cards."""
+    if "HISTORY" not in header:
+        return None
+    found = [match for line in header["HISTORY"] if (match := AIPS.search(str(line)))]
+    if not found:
+        return None
+    return dict(zip(("BMAJ", "BMIN", "BPA"), map(float, found[-1].groups()), strict=True))
+
+
+def _of_header(header: Header | dict[str, float], notes: list[str]) -> Beams | None:
+    if "BMAJ" not in header and (aips := _of_history(header)) is not None:
+        header = aips
+    values: list[Any] = [header.get(name) for name in ("BMAJ", "BMIN")]
     if not isinstance(values[0], int | float) or not values[0] > 0:
         return None
     if not isinstance(values[1], int | float) or not values[1] > 0:

@@ -169,6 +169,18 @@ def test_a_beam_without_its_minor_axis_is_not_made_round(tmp_path: Path) -> None
     assert any("BMIN" in note for note in m.provenance["assumed"])
 
 
+def test_the_beam_that_aips_left_in_the_history(tmp_path: Path) -> None:
+    header = HEADER.copy()
+    for width in (1, 2):
+        header.add_history(f"AIPS   CLEAN BMAJ=  {width}.5000E-03 BMIN=  1.2500E-03 BPA=  -12.50")
+    path = tmp_path / "f.fits"
+    fits.PrimaryHDU(CUBE, header).writeto(path)
+    m = read_fits(path)
+    assert m.beams is not None
+    found = [float(a[0, 0]) for a in (m.beams.major, m.beams.minor, m.beams.angle)]
+    assert found == [2.5e-3, 1.25e-3, -12.5]
+
+
 def test_units_per_beam() -> None:
     for text in ("Jy/beam", "JY/BEAM", "mJy beam-1", "Jy beam^-1", "K/Beam"):
         assert is_per_beam(text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,13 @@ def test_a_region_in_the_sky_needs_a_wcs() -> None:
     pytest.importorskip("regions")
     with pytest.raises(OptionError, match="WCS"):
         find_section((40, 50), fits.Header(), 'fk5;circle(150,2,5")', None)
+
+
+def test_without_the_library_of_regions_pixels_still_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "regions", None)
+    assert find_section((40, 50), HEADER, "1:5,2:7", None) is not None
+    with pytest.raises(OptionError, match=r"pip install 'rimaging\[astro\]'"):
+        find_section((40, 50), HEADER, "image;circle(20,20,5)", None)
 
 
 @pytest.mark.parametrize("order", [(3, 4), (4, 3)])
