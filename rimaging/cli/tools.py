@@ -10,7 +10,17 @@ import typer
 from rimaging.cli.app import command
 from rimaging.errors import FormatError, OptionError
 
-TABLES = {"denoise": "image", "mri": "mri", "astro": "astro"}
+TABLES = {
+    "denoise": "image",
+    "sr": "super-resolution",
+    "projections": "random-projections",
+    "deblur": "deblur",
+    "inpaint": "inpainting",
+    "care": "care",
+    "features": "features",
+    "mri": "mri",
+    "astro": "astro",
+}
 """The tables of docs/results.md, modules of `rimaging.benchmark`, and the weights of each."""
 
 

@@ -19,6 +19,7 @@ from rimaging.operators.operator import Operator
 from rimaging.operators.projection import RandomProjection
 from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling
+from rimaging.operators.squeezenet import SqueezeNet
 from rimaging.reconstruct import Method, Weights, choose_device, load_rim, rim_method, run
 from rimaging.reconstruction import Reconstruction
 from rimaging.rim.ensemble import ELEMENTS, ensemble
@@ -33,6 +34,7 @@ KINDS: dict[str, type[Operator]] = {
     "bicubic": Bicubic,
     "sampling": Sampling,
     "projection": RandomProjection,
+    "squeezenet": SqueezeNet,
 }
 """Names of operators in the cards of weights."""
 

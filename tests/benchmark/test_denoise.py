@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rimaging.benchmark import denoise
+from rimaging.benchmark import denoise, denoise_colour
 from rimaging.errors import FormatError
 
 
@@ -33,10 +33,25 @@ def test_it_prints_and_writes_the_tables(
     monkeypatch.setattr(denoise, "gray", lambda file: gray(file)[:64, :80])
     monkeypatch.setattr(denoise, "SIGMAS", (25,))
     monkeypatch.setattr(denoise, "PUBLISHED", (("BM3D (published)", (28.57,), "0"),))
+    monkeypatch.setattr(denoise, "QUANTISED", ())
+    monkeypatch.setattr(denoise, "has_bm3d", lambda: False)
+    monkeypatch.setattr(denoise_colour, "has_bm3d", lambda: False)
+    colour = denoise_colour.colour_set
+    monkeypatch.setattr(
+        denoise_colour, "colour_set", lambda *a: [x[:, :40, :48] for x in colour(*a)]
+    )
     out = tmp_path / "out"
     denoise.main(data_root, real_weights, limit=1, out=out)
     printed = capsys.readouterr().out
-    for words in ("28.57", "RIM (ours)", "8-bit data", "non-local means", "not clipped"):
+    for words in (
+        "28.57",
+        "RIM (ours)",
+        "8-bit data",
+        "non-local means",
+        "MAP",
+        "CBSD68",
+        "ensemble",
+    ):
         assert words in printed
     assert (out / "denoise.md").is_file()
     assert (out / "denoise-sigma25.png").read_bytes().startswith(b"\x89PNG")
