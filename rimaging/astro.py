@@ -15,6 +15,7 @@ from torch import Tensor
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.beam_psf import beam_psf
+from rimaging.datasets.detector import Detector, without_saturated
 from rimaging.datasets.fits_open import open_fits, split_extension
 from rimaging.datasets.fits_psf import read_fits_psf
 from rimaging.datasets.measurement import Measurement
@@ -26,7 +27,8 @@ from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.mosaic.lazy import is_dask
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.likelihood import Gaussian, Likelihood
+from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.target import (
     gaussian_psf,
     largest_target,
@@ -57,6 +59,9 @@ def deconvolve(
     weights: Weights = "astro",
     *,
     background: float | None = None,
+    gain: float | None = None,
+    read_noise: float | None = None,
+    saturation: float | None = None,
     method: MethodName = "rim",
     boundary: Boundary = "reflect",
     steps: int | None = None,
@@ -87,6 +92,9 @@ def deconvolve(
         background: level of the empty sky, in the units of the image; by default the clipped median
             of each band. It is taken off before and put back after, since the zero of a sky is
             something that the methods know.
+        gain, read_noise: electrons per unit of the image, and electrons: photon and read noise (a
+            Poisson likelihood) in place of ``noise``.
+        saturation: pixels from it on are masked; by default SATURATE of the header.
         method: ``"rim"``; or, to compare with, ``"richardson-lucy"`` or ``"wiener"``, whose answer
             is then seen by the target.
         boundary: what lies outside of the image: ``"reflect"`` mirrors it; ``"valid"`` leaves it
@@ -108,7 +116,10 @@ def deconvolve(
         FormatError, WeightsError: files and weights that cannot be read.
     """
     _check_options(method, boundary, steps, iterations, noise_to_signal)
+    detector = _detector(gain, read_noise, noise)
     if is_dask(image):
+        if detector is not None or saturation is not None:
+            raise OptionError("gain and saturation of a lazy array: give noise= and mask= instead")
         # A dask array out, of which the type of the door says nothing: nothing is computed yet.
         lazy: Reconstruction = _lazily(
             image, psf, noise, mask, target, weights, background, steps, method, boundary
@@ -116,7 +127,7 @@ def deconvolve(
         return lazy
     place = choose_device(device)
     measurement = as_measurement(image, "sky", noise=noise, mask=mask)
-    measurement, varying = with_psf(measurement, psf)
+    measurement, varying = with_psf(without_saturated(measurement, saturation), psf)
     measurement = measurement.completed()
     _check_psf(measurement)
     if varying is not None and method != "rim":
@@ -124,14 +135,20 @@ def deconvolve(
     measurement, fwhm = _with_target(measurement, target, varying)
     measurement, level = _with_background(measurement, background)
     above_sky = replace(measurement, data=measurement.data - level)
+    if detector is not None:
+        above_sky = detector.electrons(measurement, level)
 
-    def build(piece: Measurement) -> Gaussian:
+    def build(piece: Measurement) -> Likelihood:
         assert piece.psf is not None and piece.noise is not None
+        operator: LinearOperator
         if varying is not None:
             operator = varying_operator(varying.relative(fwhm), piece.data, boundary)
-            return Gaussian(operator, piece.data, piece.noise, weight=piece.mask)
-        kernel = relative_kernel(piece.psf, fwhm)
-        return replace(piece, psf=kernel).likelihood(boundary=boundary)
+        else:
+            kernel = relative_kernel(piece.psf, fwhm).to(piece.data.dtype)
+            operator = Convolution(kernel, piece.data.shape[-2:], boundary)
+        if detector is not None:
+            return detector.likelihood(operator, piece)
+        return Gaussian(operator, piece.data, piece.noise, weight=piece.mask)
 
     chosen = (
         rim_method(weights, steps, place)
@@ -139,6 +156,8 @@ def deconvolve(
         else classical(method, fwhm, boundary, iterations, noise_to_signal)
     )
     said = {"target_fwhm_pixels": fwhm, "psf": psf_source(psf), "boundary": boundary}
+    if detector is not None:
+        said |= {"gain": detector.gain, "read_noise": detector.read_noise}
     chosen = replace(chosen, provenance={**chosen.provenance, **said})
     result = run(
         above_sky,
@@ -148,10 +167,11 @@ def deconvolve(
         device=place,
         keep_steps=keep_steps,
     )
+    per_unit = 1.0 if detector is None else detector.gain
     found = replace(
         result,
-        image=to_tensor(result.image) + level,
-        steps=[to_tensor(step) + level for step in result.steps],
+        image=to_tensor(result.image) / per_unit + level,
+        steps=[to_tensor(step) / per_unit + level for step in result.steps],
         measurement=measurement,
     )
     return like(found, image)
@@ -429,6 +449,18 @@ def _check_psf(measurement: Measurement) -> None:
             f"the PSF has shape {tuple(psf.shape)} and the image {tuple(measurement.data.shape)}: "
             "give one PSF (y, x), or one for each band"
         )
+
+
+def _detector(
+    gain: float | None, read_noise: float | None, noise: float | Array | None
+) -> Detector | None:
+    if gain is None:
+        if read_noise is not None:
+            raise OptionError("read_noise needs gain=, electrons per unit: or give noise=sigma")
+        return None
+    if noise is not None:
+        raise OptionError("noise and gain say the same thing twice: give one of them")
+    return Detector(gain, read_noise or 0.0)
 
 
 def _check_options(

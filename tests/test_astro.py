@@ -246,3 +246,36 @@ def test_the_beam_of_a_radio_image_is_its_psf(real_weights: Path, tmp_path: Path
     assert any("beam" in note for note in found.provenance["assumed"])
     with pytest.raises(DataError, match="states no beam"):
         astro.deconvolve(stars(PSF), "beam", SIGMA, weights=real_weights)
+
+
+def test_photon_noise_through_the_door(real_weights: Path) -> None:
+    gain, read = 3.0, 4.0
+    image = 20 + 5 * (stars(PSF) - SIGMA * 0)
+    result = astro.deconvolve(image, PSF, gain=gain, read_noise=read, weights=real_weights)
+    same = astro.deconvolve(
+        gain * image, PSF, gain=1.0, read_noise=read, background=None, weights=real_weights
+    )
+    assert torch.allclose(gain * result.image, same.image, rtol=1e-4, atol=1e-2)
+    assert result.provenance["gain"] == gain
+    lucy = astro.deconvolve(image, PSF, gain=gain, read_noise=read, method="richardson-lucy")
+    assert float(lucy.image.sum()) == pytest.approx(float(image.sum()), rel=0.05)
+    with pytest.raises(OptionError, match="twice"):
+        astro.deconvolve(image, PSF, SIGMA, gain=gain)
+    with pytest.raises(OptionError, match="needs gain"):
+        astro.deconvolve(image, PSF, read_noise=3.0)
+
+
+def test_saturated_pixels_do_not_count_and_are_flagged(real_weights: Path, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    fits.writeto(tmp_path / "sky.fits", stars(PSF).numpy(), fits.Header({"BUNIT": "adu"}))
+    level = 0.6 * float(stars(PSF).max())
+    result = astro.deconvolve(
+        tmp_path / "sky.fits", PSF, SIGMA, saturation=level, weights=real_weights
+    )
+    full = stars(PSF).numpy() >= level
+    assert full.any() and bool((result.residual[full] == 0).all())
+    result.save(tmp_path / "out.fits")
+    with fits.open(tmp_path / "out.fits") as hdus:
+        bit = 1 << hdus["DQ"].header["RIMSAT"]
+        assert np.array_equal(hdus["DQ"].data & bit > 0, full)

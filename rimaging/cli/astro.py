@@ -63,6 +63,13 @@ def deconvolve(
     target: Annotated[
         float | None, typer.Option(help="FWHM in pixels of the image that is sought; 2 by default.")
     ] = None,
+    gain: Annotated[
+        float | None, typer.Option(help="Electrons per unit: photon noise in place of --noise.")
+    ] = None,
+    read_noise: Annotated[float | None, typer.Option(help="Electrons; with --gain.")] = None,
+    saturation: Annotated[
+        float | None, typer.Option(help="Pixels from it on are masked; else SATURATE says.")
+    ] = None,
     region: Annotated[
         str | None,
         typer.Option(help="Only x0:x1,y0:y1 (from 0, ends excluded), or a DS9 region or its file."),
@@ -119,6 +126,9 @@ def deconvolve(
         noise=_noise(noise, sky.section),
         mask=_mask(mask, sky.section),
         target=target,
+        gain=gain,
+        read_noise=read_noise,
+        saturation=saturation,
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
         keep_steps=show_steps is not None,

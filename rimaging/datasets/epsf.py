@@ -174,7 +174,7 @@ def _find(above: np.ndarray, bad: np.ndarray, sigma: float, fwhm: float) -> np.n
     sources = np.stack([np.asarray(table[name], float) for name in names], axis=1)
     # Those that are too faint to be used can still spoil a neighbour: the peak decides later.
     sources = sources[np.isfinite(sources).all(axis=1)]
-    return sources[sources[:, 3] > 5 * sigma]
+    return np.asarray(sources[sources[:, 3] > 5 * sigma])
 
 
 def _choose(
@@ -212,7 +212,7 @@ def _choose(
         middle = np.median(chosen[:, axis])
         spread = 1.4826 * np.median(np.abs(chosen[:, axis] - middle))
         chosen = chosen[np.abs(chosen[:, axis] - middle) <= 3 * spread + 1e-3]
-    return chosen
+    return np.asarray(chosen)
 
 
 def _build(

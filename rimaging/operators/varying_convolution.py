@@ -62,7 +62,8 @@ class VaryingConvolution(LinearOperator):
         self.register_buffer("weights", weights.to(psfs.dtype), persistent=False)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self.terms(self.weights.to(x.dtype) * x.unsqueeze(-3)).sum(dim=-3)
+        seen: Tensor = self.terms(self.weights.to(x.dtype) * x.unsqueeze(-3))
+        return seen.sum(dim=-3)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return (self.weights.to(y.dtype) * self.terms.adjoint(y.unsqueeze(-3))).sum(dim=-3)

@@ -66,7 +66,7 @@ def test_an_empty_sky_has_no_psf() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "low", "high"),  # a seeing of about 3 arcsec, on pixels of 1 and of 2 arcsec
+    ("name", "low", "high"),  # a seeing of about 3 arcsec, on pixels of 1 and of 5 arcsec
     [
         ("m17_2mass/aK_asky_990502s1350092.fits.gz", 2.5, 3.5),
         ("galactic_center/gc_2mass_j.fits.gz", 1.1, 2.0),
