@@ -222,9 +222,12 @@ def _solved_by(
         operator = likelihood.operator
         if isinstance(operator, NonCartesianMRI):
             density = None if part is None else part.density
-            settings = {"lamda": lamda, "iterations": iterations}
             known = cast(NonCartesianMethod, name)  # it refuses those of masks alone
-            return [solve_noncartesian(known, likelihood, density=density, **settings)]
+            return [
+                solve_noncartesian(
+                    known, likelihood, lamda=lamda, iterations=iterations, density=density
+                )
+            ]
         assert isinstance(operator, CartesianMRI)
         return [solver(likelihood.y, operator.mask.squeeze(-3), operator.maps)]
 
