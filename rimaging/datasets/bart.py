@@ -208,10 +208,10 @@ def _refuse_others(array: np.ndarray) -> None:
     if shape[0] == 3 and bool((array.imag == 0).all()):
         raise FormatError(
             f"the cfl has {' x '.join(map(str, shape))} real numbers, a trajectory: read it with "
-            "rimaging.datasets.bart.read_cfl and reconstruct from arrays."
+            "the k-space along it, rimaging.datasets.bart_trajectory.read_cfl_along."
         )
     if shape[0] == 1 and shape[1] > 1:
         raise FormatError(
             f"the cfl has {' x '.join(map(str, shape))} samples, BART's order of k-space along a "
-            "trajectory: read it with rimaging.datasets.bart.read_cfl and reconstruct from arrays."
+            "trajectory: read both with rimaging.datasets.bart_trajectory.read_cfl_along."
         )

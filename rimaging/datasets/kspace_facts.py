@@ -52,7 +52,7 @@ def kspace_plan(measurement: Measurement) -> str:
     """What recon would do: coil maps, reconstruction, crop."""
     steps = []
     coils = measurement.data.shape[-3]
-    if measurement.maps is not None:
+    if coils > 1 and measurement.maps is not None:
         steps.append("use the coil maps that came with it")
     elif coils > 1 and measurement.trajectory is not None:
         steps.append("estimate coil maps from the middle of k-space")
@@ -66,8 +66,8 @@ def kspace_plan(measurement: Measurement) -> str:
         steps.append("estimate coil maps (ESPIRiT)")
     count = math.prod(measurement.data.shape[:-3])
     what = "the image" if count == 1 else f"{count} images"
-    full = measurement.trajectory is None and sampling_of(measurement).pattern == "fully sampled"
-    steps.append(f"reconstruct {what}" + (", of which only noise is missing" if full else ""))
+    full = measurement.trajectory is None and sampling_of(measurement).full
+    steps.append(f"reconstruct {what}" + (" (fully sampled: only noise to remove)" if full else ""))
     if "recon_size" in measurement.provenance:
         rows, columns = measurement.provenance["recon_size"]
         steps.append(f"crop to {rows} x {columns}")

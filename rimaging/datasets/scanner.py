@@ -186,7 +186,7 @@ def _sigma(often: Tensor) -> Tensor | float:
     """The noise of whitened coils where averages were taken: ``1 / sqrt(n)``."""
     measured = often[often > 0]
     if bool((measured == measured[0]).all()):
-        return float(measured[0]) ** -0.5
+        return float(1 / np.sqrt(float(measured[0])))
     return _shared(often.clamp_min(1).to(torch.float32).rsqrt()).unsqueeze(-3)
 
 
@@ -237,7 +237,7 @@ def _placed(
     voxel_mm: tuple[float, float, float],
     axis: Literal["z", "x"] | None,
     grid: tuple[int, ...],
-) -> np.ndarray | None:
+) -> np.ndarray:
     read, phase, normal = vectors.read[0], vectors.phase[0], vectors.slice[0]
     if axis is None:
         return stack_affine(vectors.position, read, phase, normal, voxel_mm, grid)

@@ -31,10 +31,15 @@ class Sampling:
     partial: tuple[float, float]
     extent: tuple[int, int]
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing is missing in the acquired extent."""
+        return self.pattern.startswith("fully sampled")
+
     def __str__(self) -> str:
         """One line, for people."""
         words = [self.pattern]
-        if self.pattern != "fully sampled":
+        if not self.full:
             words = [f"{self.acceleration:.3g}x, {self.pattern}"]
         for axis, part in zip("yx", self.partial, strict=True):
             if part > 0:
@@ -64,12 +69,16 @@ def survey(mask: Tensor) -> Sampling:
     share = float(inner.to(torch.float32).mean())
     found = calibration_shape(plane, max(plane.shape))
     pattern = "fully sampled" if share >= FULL else _pattern(inner)
+    partial = (_partial(rows, plane.shape[0]), _partial(columns, plane.shape[1]))
+    narrow = any(a < (1 - 2 * ONE_SIDED) * b for a, b in zip(inner.shape, plane.shape, strict=True))
+    if narrow and not any(partial):
+        pattern += f" within {inner.shape[0]} x {inner.shape[1]}"
     varies = "" if bool((planes == plane).all()) else ", another mask for each image"
     return Sampling(
         acceleration=1 / share,
         pattern=pattern + varies,
         calibration=found,
-        partial=(_partial(rows, plane.shape[0]), _partial(columns, plane.shape[1])),
+        partial=partial,
         extent=(inner.shape[0], inner.shape[1]),
     )
 

@@ -39,7 +39,7 @@ def is_twix(path: Path) -> bool:
         head = file.read(8)
     if len(head) < 8:
         return False
-    first, second = struct.unpack("<II", head)
+    first, second = (int(word) for word in struct.unpack("<II", head))
     if not 1 <= second <= 64:
         return False
     # VD: zero or an identifier, then the number of scans; VB: the length of the header
