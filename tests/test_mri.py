@@ -304,13 +304,11 @@ def along_spokes(slices: int = 0) -> Tensor:
     return clean + SIGMA * torch.view_as_complex(noise)
 
 
-@pytest.mark.parametrize("method", ["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv"])
+@pytest.mark.parametrize("method", ["rim", "cg-sense"])
 def test_radial_k_space_is_reconstructed_without_being_told_more(
     method: str, complex_weights: Path
 ) -> None:
     given = {"noise": SIGMA, "method": method, "weights": complex_weights}
-    if method not in ("rim", "zero-filled"):
-        given["iterations"] = 12
     kspace = along_spokes(2)
     result = mri.reconstruct(kspace, trajectory=SPOKES, **given)  # type: ignore[arg-type]
     assert result.image.shape == (2, SIZE, SIZE)

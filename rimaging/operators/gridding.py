@@ -50,9 +50,8 @@ def grid_centre(
     k, y = k[inside], kspace.flatten(-2)[..., inside].to(torch.complex128)
     weight = pipe_menon(k, coarse)
     normal = Toeplitz(k, coarse, weight, torch.complex128)
-    pixels = normal.domain.size
-    matrix = normal(torch.eye(pixels, dtype=torch.complex128).reshape(pixels, *coarse).to(y.device))
-    matrix = matrix.flatten(1).mT + DAMPING * torch.eye(pixels, dtype=matrix.dtype).to(y.device)
+    matrix = normal.matrix()
+    matrix.diagonal().add_(DAMPING)
     right = NUFFT(k, coarse, dtype=torch.complex128).adjoint(weight * y).flatten(1)
     factor = torch.linalg.cholesky(matrix)
     z = torch.cholesky_solve(right.mT, factor).mT.reshape(-1, *coarse)

@@ -66,6 +66,17 @@ class Toeplitz(LinearOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return self._forward(y)
 
+    def matrix(self) -> Tensor:
+        """The entries ``K(r - r') / N``, ``(*batch, pixel, pixel)``, for small images."""
+        response = torch.fft.ifftn(self.kernel, dim=tuple(range(-len(self.grid), 0)))
+        index = torch.zeros(1, 1, dtype=torch.int64, device=self.kernel.device)
+        pixels = torch.cartesian_prod(*(torch.arange(n) for n in self.domain.shape)).to(index)
+        for axis, cells in enumerate(self.grid):
+            position = pixels.reshape(-1, len(self.grid))[:, axis]
+            index = index * cells + (position[:, None] - position) % cells
+        entries: Tensor = response.flatten(-len(self.grid))[..., index]
+        return entries
+
 
 def _spectrum(
     trajectory: Tensor, shape: tuple[int, ...], grid: tuple[int, ...], weight: Tensor | None

@@ -38,6 +38,12 @@ def test_keeps_the_laws(shape: tuple[int, ...]) -> None:
     assert_laws(Toeplitz(random(shape, 12)[0], shape, dtype=torch.complex128), diagonal=False)
 
 
+def test_its_matrix_has_these_entries() -> None:
+    operator = Toeplitz(random((4, 3), 7)[0], (4, 3), dtype=torch.complex128)
+    x = random_element(operator.domain)
+    torch.testing.assert_close(operator.matrix() @ x.flatten(), operator(x).flatten())
+
+
 def test_parts_of_a_long_trajectory_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     k = random((6, 5), 23)[0]
     whole = Toeplitz(k, (6, 5)).kernel
