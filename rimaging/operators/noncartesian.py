@@ -79,11 +79,12 @@ class NonCartesianMRI(LinearOperator):
         """``(*batch, shot, sample, 2|3)`` in cycles per field of view."""
         flat = self.nufft.trajectory
         flat = flat.squeeze(-3) if flat.ndim > 2 else flat
-        return flat.unflatten(-2, self.range.shape[-2:])
+        shots: Tensor = flat.unflatten(-2, self.range.shape[-2:])
+        return shots
 
     def _forward(self, x: Tensor) -> Tensor:
         y = self.nufft._forward(expand_coils(self.maps, x, self.sets, self.ndim))
-        y = y.unflatten(-1, self.range.shape[-2:])
+        y = torch.unflatten(y, -1, self.range.shape[-2:])
         return y if self.weight is None else self.weight * y
 
     def _adjoint(self, y: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ class NonCartesianMRI(LinearOperator):
         coils = self.maps.shape[-self.ndim - 1]
         if x.device.type != "cpu":
             return coils
-        padded = x.numel() * x.element_size() * 2**self.ndim
+        padded = int(x.numel() * x.element_size() * 2**self.ndim)
         return max(1, min(coils, CACHE_BYTES // padded))
 
     def density(self, given: Tensor | None = None) -> Tensor:

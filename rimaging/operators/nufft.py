@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
@@ -158,13 +159,9 @@ class NUFFT(LinearOperator):
         if self.backend == "torch" or (self.backend == "auto" and size <= LARGEST_MATRIX):
             return None
         if device.type == "cpu" and find_spec("finufft") is not None:
-            import finufft
-
-            return finufft
+            return import_module("finufft")
         if device.type == "cuda" and find_spec("cufinufft") is not None:
-            import cufinufft
-
-            return cufinufft
+            return import_module("cufinufft")
         if self.backend == "finufft":
             raise OptionError("backend='finufft' needs cufinufft on a GPU: pip install cufinufft")
         return None
@@ -260,7 +257,8 @@ def _by_library(operator: NUFFT, library: Any, z: Tensor, adjoint: bool) -> Tens
         else:
             out = getattr(library, name)(*points, part, *sizes, **settings)
             results.append(out.reshape(len(part), *core))
-    return torch.stack(results).to(kind) * operator.domain.size**-0.5
+    samples: Tensor = torch.stack(results).to(kind) * operator.domain.size**-0.5
+    return samples
 
 
 def _as_complex(columns: Tensor, items: int, count: int) -> Tensor:

@@ -103,4 +103,5 @@ def _spectrum(
         distance = (torch.arange(cells, device=total.device) - cells // 2).abs()
         inside = (distance < n).reshape(-1, *(1 for _ in range(-axis - 1)))
         total = torch.fft.ifftshift(total * inside, axis)
-    return torch.fft.fftn(total, dim=tuple(range(-len(grid), 0))).real
+    spectrum: Tensor = torch.fft.fftn(total, dim=tuple(range(-len(grid), 0))).real
+    return spectrum
