@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from pathlib import Path
 from rimaging.errors import OptionError
 from rimaging.mosaic.folder import Recipe
 
-PROCESS = 520 << 20
+PROCESS = 330 << 20
 """Resident bytes of a worker that has loaded torch, Zarr and Dask, and done nothing yet."""
-DRIVER = 560 << 20
+DRIVER = 420 << 20
 """The same of the process that drives them, scheduler included."""
 RECORD = 1500
 """Bytes that the driver keeps of a unit."""
@@ -117,8 +116,3 @@ def available() -> float:
         return math.inf
     found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
     return 1024.0 * int(found[0]) if found else math.inf
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
