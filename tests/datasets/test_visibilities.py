@@ -1,0 +1,81 @@
+"""Visibilities from files: the same observation as uvfits and as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rimaging.datasets.visibilities import read_visibilities
+from rimaging.errors import FormatError
+from rimaging.operators.visibilities import Visibilities, dirty_beam, dirty_image, weights_of
+
+SCAN = "astro/eht_m87/SR1_M87_2017_095_lo_hops_netcal_StokesI"
+
+
+def test_both_forms_of_a_real_observation_agree(data_root: Path) -> None:
+    groups = read_visibilities(data_root / f"{SCAN}.uvfits.gz")
+    table = read_visibilities(data_root / f"{SCAN}.csv.gz")
+    assert groups.frequency == pytest.approx(table.frequency, rel=1e-6)
+    assert abs(len(groups.u) - len(table.u)) < 10
+
+    def order(data: object) -> torch.Tensor:
+        return torch.argsort(torch.hypot(data.u, data.v) + 1e-9 * data.u.abs())  # type: ignore[attr-defined]
+
+    if len(groups.u) == len(table.u):
+        a, b = order(groups), order(table)
+        amplitude = [data.values[:, i].norm(dim=0) for data, i in ((groups, a), (table, b))]
+        assert torch.allclose(amplitude[0], amplitude[1], rtol=1e-3, atol=1e-4)
+        assert torch.allclose(groups.sigma[a], table.sigma[b], rtol=1e-3)
+    microarcsecond = np.pi / 180 / 3600e6
+    chosen = slice(0, 400)
+    a = Visibilities(table.u[chosen], table.v[chosen], (32, 32), 4 * microarcsecond, torch.float64)
+    weights = weights_of(table.u[chosen], table.v[chosen], table.sigma[chosen], 32 * 4e-12)
+    beam = dirty_beam(a, weights)
+    assert float(beam.max()) == pytest.approx(1) and float(beam[16, 16]) == pytest.approx(1)
+    image = dirty_image(a, table.values[:, chosen], weights)
+    assert bool(torch.isfinite(image).all()) and float(image.abs().max()) < 1.3
+
+
+def test_polarised_groups_of_two_channels(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    data = np.zeros((3, 1, 1, 2, 2, 3), dtype="f4")  # group, dec, ra, freq, stokes, complex
+    data[..., 0, :] = (1.0, 2.0, 4.0)  # RR
+    data[..., 1, :] = (3.0, 0.0, 4.0)  # LL
+    data[1, ..., 1, 2] = -4  # LL flagged
+    data[2, ..., :, 2] = 0  # both flagged
+    seconds = np.array([1e-6, 2e-6, 3e-6])
+    groups = fits.GroupData(
+        data, bitpix=-32, parnames=["UU---SIN", "VV---SIN"], pardata=[seconds, -seconds]
+    )
+    hdu = fits.GroupsHDU(groups)
+    for i, (kind, value, step) in enumerate(
+        (("COMPLEX", 1, 1), ("STOKES", -1, -1), ("FREQ", 1e9, 5e8), ("RA", 0, 1), ("DEC", 0, 1)), 2
+    ):
+        hdu.header.update(
+            {f"CTYPE{i}": kind, f"CRVAL{i}": value, f"CDELT{i}": step, f"CRPIX{i}": 1}
+        )
+    hdu.writeto(tmp_path / "two.uvfits")
+    found = read_visibilities(tmp_path / "two.uvfits")
+    assert torch.allclose(found.u, torch.tensor([1e3, 2e3, 1.5e3, 3e3]).double(), rtol=1e-5)
+    assert torch.allclose(found.v, -found.u)
+    assert found.values.T.tolist() == [[2.0, 1.0], [1.0, 2.0]] * 2
+    assert found.sigma.tolist() == pytest.approx([0.5 / 2**0.5, 0.5] * 2)
+
+
+def test_what_holds_no_visibilities_is_refused(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    fits.writeto(tmp_path / "image.uvfits", np.ones((4, 4)))
+    with pytest.raises(FormatError, match="random groups"):
+        read_visibilities(tmp_path / "image.uvfits")
+    (tmp_path / "table.csv").write_text("#a,b,c,d,e\n1,2,3,4,5\n")
+    with pytest.raises(FormatError, match="columns"):
+        read_visibilities(tmp_path / "table.csv")
+    head = "#time(UTC),T1,T2,U(lambda),V(lambda),Iamp(Jy),Iphase(d),Isigma(Jy)\n"
+    (tmp_path / "short.csv").write_text(head + "0.1,A,B,1.0\n")
+    with pytest.raises(FormatError, match="no visibility"):
+        read_visibilities(tmp_path / "short.csv")
