@@ -39,7 +39,7 @@ class Acquisitions:
         import ismrmrd
 
         bits = sum(1 << (int(getattr(ismrmrd, f"ACQ_{name}")) - 1) for name in names)
-        return (self.heads["flags"] & np.uint64(bits)) != 0
+        return np.asarray((self.heads["flags"] & np.uint64(bits)) != 0)
 
     def samples(self, chosen: np.ndarray) -> Iterator[np.ndarray]:
         """Samples (coil, n) of the acquisitions chosen, ascending; zero frequency to the right.

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from rimaging.datasets.hdf5 import read_hdf5, write_hdf5
-from rimaging.errors import DataError, FormatError, ShapeError
+from rimaging.datasets.inspect import inspect
+from rimaging.datasets.save import save
+from rimaging.errors import DataError, FormatError, RimagingError, ShapeError
 
 HEADER = """<?xml version="1.0"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
@@ -201,3 +203,20 @@ def test_a_mask_of_another_length_and_samples_that_are_no_numbers(tmp_path: Path
     data[0, 1, 2, 3] = np.nan
     with pytest.raises(DataError, match="1 of 3840 values are NaN"):
         read_hdf5(write(tmp_path / "f.h5", kspace=data))
+
+
+def test_nobody_is_named_by_errors_nor_by_what_is_saved(tmp_path: Path) -> None:
+    secrets = ("Jane Doe", "0123-SECRET")
+    path = write(tmp_path / "f.h5", kspace=kspace(2, 3, 64, 30), ismrmrd_header=HEADER)
+    m = read_hdf5(path)
+    x = np.ones((2, 32, 30), np.float32)
+    for suffix in (".nii", ".h5", ".npz", ".npy", ".cfl"):
+        file = save(tmp_path / f"x{suffix}", x, m, provenance=m.provenance)
+        assert not any(secret.encode() in file.read_bytes() for secret in secrets)
+    for broken in ({"mask": np.ones(29)}, {"mask": np.zeros(30)}, {"kspace": np.ones((2, 2))}):
+        arrays = {"kspace": kspace(2, 3, 64, 30), "ismrmrd_header": HEADER, **broken}
+        bad = write(tmp_path / "bad.h5", **arrays)
+        with pytest.raises(RimagingError) as caught:
+            read_hdf5(bad)
+        said = " ".join((str(caught.value), str(inspect(bad)), str(inspect(path)), repr(m)))
+        assert not any(secret in said for secret in secrets)

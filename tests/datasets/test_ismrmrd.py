@@ -16,7 +16,7 @@ from rimaging import mri
 from rimaging.cli import app
 from rimaging.datasets.inspect import inspect
 from rimaging.datasets.ismrmrd import read_ismrmrd, read_samples
-from rimaging.errors import FormatError
+from rimaging.errors import DataError, FormatError
 from rimaging.operators.fourier import centred_fft, centred_ifft
 from rimaging.operators.whitening import whiten, whitening_matrix
 
@@ -444,6 +444,31 @@ def test_damage_and_strangers_are_named(tmp_path: Path) -> None:
         file["dataset/xml"] = [XML.encode()]
     with pytest.raises(FormatError, match=r"no encoding|no acquisitions"):
         read_ismrmrd(path)
+
+
+def test_data_elsewhere_and_bombs_are_refused(tmp_path: Path) -> None:
+    path = scan_of(oversampled(images())).write(tmp_path / "f.h5")
+    with h5py.File(path) as file:
+        stored, xml = file["dataset/data"].dtype, file["dataset/xml"][()]
+    bomb, virtual = tmp_path / "bomb.h5", tmp_path / "virtual.h5"
+    with h5py.File(bomb, "w") as file:
+        file.create_dataset("dataset/data", (10**9,), stored, chunks=(100,))
+        file["dataset/xml"] = xml
+    with h5py.File(virtual, "w") as file:
+        layout = h5py.VirtualLayout((LINES,), stored)
+        layout[:] = h5py.VirtualSource(str(path), "dataset/data", (LINES,))
+        file.create_virtual_dataset("dataset/data", layout)
+        file["dataset/xml"] = xml
+    for file_name, words in ((bomb, "declares"), (virtual, "refused")):
+        with pytest.raises(FormatError, match=words):
+            read_ismrmrd(file_name)
+
+
+def test_samples_that_are_no_numbers_are_counted(tmp_path: Path) -> None:
+    kspace = oversampled(images())
+    kspace[0, 1, :, 5] = np.nan
+    with pytest.raises(DataError, match="NaN or infinite"):
+        read_ismrmrd(scan_of(kspace).write(tmp_path / "f.h5"))
 
 
 def radial(slices: int = 1, frames: int = 2) -> tuple[Scan, np.ndarray, np.ndarray]:
