@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.operators.convolution import Convolution
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.nufft import NUFFT
 from rimaging.operators.space import Space
@@ -161,6 +162,20 @@ def dirty_beam(operator: Visibilities, weights: Tensor) -> Tensor:
     values = torch.zeros(operator.range.shape, dtype=operator.range.dtype)
     values[0] = 1
     return dirty_image(operator, values, weights)
+
+
+def restored(model: Tensor, residual: Tensor, beam: Tensor) -> Tensor:
+    """``beam * model + residual``: from Jy/pixel to Jy/beam, ``(..., y, x)``.
+
+    beam: the clean beam ``(ky, kx)`` with peak 1 and odd sides, so that a point of 1 Jy is 1
+    Jy/beam; its sum is the area of the beam in pixels. residual: of the dirty image, in Jy/beam.
+
+    Raises DataError for a beam whose peak is not 1: that would change the flux.
+    """
+    if abs(float(beam.max()) - 1) > 1e-3:
+        raise DataError(f"the clean beam has a peak of {float(beam.max()):.4g}: divide it by that")
+    shown: Tensor = Convolution(beam.to(model), model.shape[-2:], "zero")(model)
+    return shown + residual
 
 
 def clean_beam(beam: Tensor) -> tuple[float, float, float]:

@@ -47,14 +47,16 @@ def residual_tiles(
     ring = ringing(bright, unit, target)
     fits = LOW - spread < found.chi2 < HIGH + spread and inside >= TILES
     worst = float(chi2[(chi2 - 1).abs().argmax()])
+    doubt = "; the noise looks understated: give it (--noise)" if found.chi2 > 2 else ""
+    neighbours = max(found.correlation, key=abs, default=0.0)
     return Gate(
         number=4,
         name="residual on tiles",
         outcome=judged(fits and found.white and ring < RINGING),
         finding=(
             f"chi2/N {found.chi2:.3f}, {inside:.0%} of {len(chi2)} tiles fit (worst {worst:.3f}), "
-            f"{'white' if found.white else 'not white'} (neighbours "
-            f"{max(found.correlation, key=abs, default=0.0):+.3f}), ringing {ring:.2%} of the peak"
+            f"{'white' if found.white else 'not white'} (neighbours {neighbours:+.3f}), "
+            f"ringing {ring:.2%} of the peak{doubt}"
         ),
         asked=(
             f"chi2/N {LOW} to {HIGH} on {TILES:.0%} of the tiles (3 standard errors granted), "
@@ -64,7 +66,7 @@ def residual_tiles(
             "chi2": found.chi2,
             "tiles": inside,
             "worst tile": worst,
-            "correlation": max(found.correlation, key=abs, default=0.0),
+            "correlation": neighbours,
             "flatness": found.flatness,
             "ringing": ring,
         },

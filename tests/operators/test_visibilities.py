@@ -8,11 +8,13 @@ import torch
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators import visibilities
 from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.target import gaussian_psf
 from rimaging.operators.visibilities import (
     Visibilities,
     clean_beam,
     dirty_beam,
     dirty_image,
+    restored,
     weights_of,
 )
 from rimaging.testing import (
@@ -95,6 +97,18 @@ def test_a_point_of_one_jansky_is_one_jansky_per_beam() -> None:
     image = dirty_image(a, a(sky), weights)
     assert float(image[30, 35]) == pytest.approx(3)
     assert torch.allclose(image[10:50, 15:55], 3 * beam[12:52, 12:52], atol=1e-9)
+
+
+def test_a_restored_point_keeps_its_flux_per_beam() -> None:
+    beam = gaussian_psf(4.0)
+    sky = torch.zeros(40, 40)
+    sky[20, 20] = 3.0
+    image = restored(sky, torch.zeros(40, 40), beam / beam.max())
+    assert float(image[20, 20]) == pytest.approx(3, rel=1e-5)
+    area = float((beam / beam.max()).sum())
+    assert float(image.sum()) / area == pytest.approx(3, rel=1e-4)
+    with pytest.raises(DataError, match="peak"):
+        restored(sky, sky, beam)
 
 
 def test_the_clean_beam_is_that_of_the_baselines() -> None:

@@ -15,6 +15,7 @@ def test_noise_passes_and_wrong_noise_does_not(place: Any, isolated: Any) -> Non
     unit = place.flux_error
     assert residual_tiles(NOISE, None, isolated, unit, 2.0).outcome == "pass"
     assert residual_tiles(1.1 * NOISE, None, isolated, unit, 2.0).outcome == "fail"
+    assert "--noise" in residual_tiles(3 * NOISE, None, isolated, unit, 2.0).finding
     assert residual_tiles(0.9 * NOISE, None, isolated, unit, 2.0).outcome == "fail"
 
 
