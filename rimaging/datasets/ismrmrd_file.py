@@ -125,7 +125,7 @@ def _require() -> None:
     except ImportError as absent:
         raise FormatError(
             "ISMRMRD files are read with the package ismrmrd, which is absent: "
-            "pip install 'rimaging[mri]'."
+            "pip install ismrmrd."
         ) from absent
 
 
