@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,11 @@ DEPTH = 3
 """Units in flight for each worker thread: one that computes, others that wait at hand."""
 PATIENCE = 60.0
 """Seconds to wait for a scheduler that has vanished."""
+CARE = 5.0
+"""Seconds without an answer after which it is looked after the workers."""
+NAME = "rimaging"
+START = 300.0
+"""Seconds to wait for the first worker to load its libraries."""
 
 
 class InProcess:
@@ -48,26 +54,27 @@ class OnCluster:
     """The units as tasks of a Dask cluster, which may lose its workers and its scheduler."""
 
     def __init__(self, client: Any, folder: str, fingerprint: str) -> None:
-        import distributed
-
-        library: Any = distributed  # which is not typed
         self.client = client
         self.run = (folder, fingerprint)
-        self.futures: dict[str, int] = {}
+        self.futures: dict[str, tuple[int, Any]] = {}
         self.attempts = 0
-        self.completed: Any = library.as_completed(loop=client.loop)
+        self.asked = 0.0
+        self.threads: tuple[int, ...] = ()
+        self.ready: SimpleQueue[Any] = SimpleQueue()
         self.lost: deque[Answer] = deque()
 
     @property
     def capacity(self) -> int:
         """`DEPTH` for each thread that is there now."""
-        return DEPTH * max(1, self._threads())
+        return DEPTH * max(1, sum(self._workers()))
 
-    def _threads(self) -> int:
-        try:
-            return sum(self.client.nthreads().values())
-        except Exception:  # the scheduler is gone for now
-            return 1
+    def _workers(self) -> tuple[int, ...]:
+        """Threads of each worker, asked for once in a second; the last answer if nobody answers."""
+        if time.monotonic() - self.asked > 1:
+            with contextlib.suppress(Exception):  # the scheduler is gone for now
+                self.threads = tuple(self.client.nthreads().values())
+            self.asked = time.monotonic()
+        return self.threads
 
     def submit(self, index: int) -> None:
         """Begin a unit; a scheduler that is gone makes it a lost one."""
@@ -78,16 +85,16 @@ class OnCluster:
         except Exception as error:
             self.lost.append({"verdict": "lost", "unit": index, "reason": reason_of(error)})
             return
-        self.futures[key] = index
-        self.completed.add(future)
+        self.futures[key] = (index, future)
+        future.add_done_callback(self.ready.put)
 
     def next(self) -> Answer:
         """Wait for one; what was lost with its worker or scheduler is told as lost."""
         if self.lost:
             self._wait_for_scheduler()
             return self.lost.popleft()
-        future = next(self.completed)
-        index = self.futures.pop(future.key)
+        future = self._ready()
+        index, _ = self.futures.pop(future.key)
         if future.status == "finished":
             try:
                 answer: Answer = future.result()
@@ -98,6 +105,24 @@ class OnCluster:
             return self._of_error(future, index)
         self._wait_for_scheduler()
         return {"verdict": "lost", "unit": index, "reason": f"the scheduler was {future.status}"}
+
+    def _ready(self) -> Any:
+        """The next future that is done, one way or another."""
+        while True:
+            try:
+                return self.ready.get(timeout=CARE)
+            except Empty:
+                self._replace_workers()
+
+    def _replace_workers(self) -> None:
+        """Start processes anew that died while they started, which nobody else does.
+
+        Only in a cluster of ours: others have their own ways.
+        """
+        cluster = self.client.cluster
+        if getattr(cluster, "name", "") == NAME and len(self._workers()) < len(cluster.worker_spec):
+            with contextlib.suppress(Exception):  # it is tried again
+                cluster.scale(len(cluster.worker_spec))
 
     def _of_error(self, future: Any, index: int) -> Answer:
         from distributed.scheduler import KilledWorker
@@ -125,10 +150,7 @@ class OnCluster:
 
     def told(self) -> str:
         """Who works."""
-        try:
-            count = len(self.client.nthreads())
-        except Exception:
-            return "no scheduler"
+        count = len(self._workers())
         return f"{count} worker{'' if count == 1 else 's'}"
 
 
@@ -137,13 +159,11 @@ def local_cluster(workers: int, *, threads: int = 1, gpus: Sequence[int] = ()) -
     """A client of worker processes started here, on the loopback interface only.
 
     One process for each GPU of ``gpus``, which sees no other; else ``workers`` of them. Torch takes
-    one thread in each. Raises OptionError without dask.
+    one thread in each. Raises OptionError where no worker starts.
     """
-    try:
-        import dask
-        import distributed
-    except ImportError:
-        raise OptionError("clusters need dask: pip install 'rimaging[mosaic]'") from None
+    import dask
+    import distributed
+
     library: Any = distributed  # which is not typed
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     visible: list[dict[str, str]] = (
@@ -167,6 +187,9 @@ def local_cluster(workers: int, *, threads: int = 1, gpus: Sequence[int] = ()) -
         # Units are alike and long: stealing only moves them about.
         "distributed.scheduler.work-stealing": False,
         "distributed.comm.retry.count": 3,
+        # A worker that was killed may take long to come back on a busy machine; 15 seconds after
+        # its death Dask would give up the process that restarts it.
+        "distributed.deploy.lost-worker-timeout": "120s",
     }
     with dask.config.set(settings), _quiet():
         scheduler = {
@@ -179,11 +202,17 @@ def local_cluster(workers: int, *, threads: int = 1, gpus: Sequence[int] = ()) -
         }
         with (
             library.SpecCluster(
-                workers=spec, scheduler=scheduler, name="rimaging", silence_logs=logging.CRITICAL
+                workers=spec, scheduler=scheduler, name=NAME, silence_logs=logging.CRITICAL
             ) as cluster,
             library.Client(cluster, set_as_default=False) as client,
         ):
-            client.wait_for_workers(len(spec), timeout=PATIENCE)
+            try:
+                client.wait_for_workers(1, timeout=START)
+            except Exception as error:  # a TimeoutError of one of three kinds
+                raise OptionError(
+                    f"no worker process started within {START:.0f} s ({type(error).__name__}): is "
+                    "the machine overloaded, or out of memory?"
+                ) from None
             yield client
 
 
@@ -194,10 +223,8 @@ def remote_cluster(address: str, *, insecure: bool = False) -> Iterator[Any]:
     Raises OptionError for a public address without TLS, and where nobody answers.
     """
     check_address(address, insecure=insecure)
-    try:
-        import distributed
-    except ImportError:
-        raise OptionError("clusters need dask: pip install 'rimaging[mosaic]'") from None
+    import distributed
+
     library: Any = distributed
     try:
         client = library.Client(address, timeout=10, set_as_default=False)

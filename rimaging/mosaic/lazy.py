@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rimaging.errors import OptionError
 from rimaging.mosaic.task import Process, Task, planes_of
 from rimaging.mosaic.tiles import Grid, Unit
 
@@ -34,11 +33,9 @@ def lazily(array: Any, grid: Grid, task: Task, plane: str = "image") -> Any:
     Each unit takes its block, halo and all, by slicing the input; nothing is rechunked, and no
     block is ever larger than itself (`map_overlap` takes ten times the memory).
     """
-    try:
-        import dask
-        import dask.array
-    except ImportError:
-        raise OptionError("dask arrays need dask: pip install 'rimaging[mosaic]'") from None
+    import dask
+    import dask.array
+
     library: Any = dask  # which is not typed throughout
     # one node of the graph holds the task; a process builds it once
     shared = library.delayed(task)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from rimaging.errors import DataError, FormatError, OptionError, RimagingError
+from rimaging.errors import DataError, FormatError, RimagingError
 from rimaging.mosaic.task import digest, imported
 from rimaging.mosaic.tiles import Unit
 
@@ -55,8 +55,6 @@ def _opened(text: str) -> Source:
         "zarr": ZarrArray,
         "generated": Generated,
     }
-    if description["kind"] == "nothing":
-        return Nothing()
     return kinds[description["kind"]](description)
 
 
@@ -186,15 +184,6 @@ class Generated:
         return np.asarray(self.function(block), np.float32)
 
 
-class Nothing:
-    """For tasks that read their own input, such as a slice of k-space."""
-
-    def read(self, block: Slices) -> NDArray[Any]:
-        """Zeros that take no memory."""
-        shape = [part.stop - part.start for part in block]
-        return np.broadcast_to(np.float32(0), shape)
-
-
 def read_unit(description: Description, unit: Unit) -> NDArray[Any]:
     """The block of a unit."""
     return open_source(description).read(unit.block)
@@ -265,10 +254,8 @@ def _describe_npy(path: Path) -> Description:
 
 def _zarr(name: str) -> Any:
     """An array of a store, or the only one of a group."""
-    try:
-        import zarr
-    except ImportError:
-        raise OptionError("Zarr stores need zarr: pip install 'rimaging[mosaic]'") from None
+    import zarr
+
     try:
         found = zarr.open(name, mode="r")
         if isinstance(found, zarr.Group):

@@ -15,18 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rimaging.errors import FormatError, OptionError
+from rimaging.errors import FormatError
 from rimaging.mosaic.tiles import Grid, Unit
 
 LARGEST_CHUNK = 512
 
 
 def create(folder: Path, grid: Grid, planes: tuple[str, ...]) -> None:
-    """An empty store of one array for each plane, ``(channel, y, x)`` float32, NaN where not done.
-
-    Raises OptionError without zarr.
-    """
-    zarr = _library()
+    """An empty store: for each plane ``(channel, y, x)`` float32, NaN where not done."""
+    import zarr
     from zarr.codecs import BytesCodec, Crc32cCodec
 
     group = zarr.open_group(folder, mode="w", zarr_format=3)
@@ -91,8 +88,10 @@ def _chunk(size: int) -> int:
 
 @lru_cache(maxsize=16)
 def _array(folder: str, plane: str) -> Any:
+    import zarr
+
     try:
-        array = _library().open_array(f"{folder}/{plane}", mode="r+", zarr_format=3)
+        array = zarr.open_array(f"{folder}/{plane}", mode="r+", zarr_format=3)
         return array.with_config({"write_empty_chunks": True})
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
@@ -112,11 +111,3 @@ def _sync(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-def _library() -> Any:
-    try:
-        import zarr
-    except ImportError:
-        raise OptionError("mosaics need zarr: pip install 'rimaging[mosaic]'") from None
-    return zarr

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rimaging.errors import FormatError, OptionError
+from rimaging.errors import FormatError
 from rimaging.mosaic import store
 from rimaging.mosaic.finalise import EXTENSIONS, metadata_digest
 from rimaging.mosaic.fits_layout import describe_fits
@@ -173,9 +173,3 @@ def _has_checksums(path: Path) -> bool:
         return any(True for _ in _parts(path))
     except FormatError:
         return False
-
-
-def check_finished(output: Path, overwrite: bool) -> None:
-    """Refuse an output that exists; raises OptionError."""
-    if output.exists() and not overwrite:
-        raise OptionError(f"{output.name!r} exists: choose another name, or give --overwrite")
