@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
@@ -159,9 +158,13 @@ class NUFFT(LinearOperator):
         if self.backend == "torch" or (self.backend == "auto" and size <= LARGEST_MATRIX):
             return None
         if device.type == "cpu" and find_spec("finufft") is not None:
-            return import_module("finufft")
+            import finufft
+
+            return finufft
         if device.type == "cuda" and find_spec("cufinufft") is not None:
-            return import_module("cufinufft")
+            import cufinufft
+
+            return cufinufft
         if self.backend == "finufft":
             raise OptionError("backend='finufft' needs cufinufft on a GPU: pip install cufinufft")
         return None

@@ -48,9 +48,9 @@ def test_it_is_the_sum_it_says(backend: Backend, shape: tuple[int, ...], seed: i
         assert (seen - expected).norm() <= error * expected.norm()
 
 
-@pytest.mark.parametrize("shape", [(5, 8), (7, 1), (4, 3, 5)])
+@pytest.mark.parametrize("shape", [(4, 5), (5, 1), (2, 3, 4)])
 def test_keeps_the_laws(backend: Backend, shape: tuple[int, ...]) -> None:
-    k = random(shape, 12)[0]
+    k = random(shape, 9)[0]
     for dtype in (torch.complex64, torch.complex128):
         assert_laws(NUFFT(k, shape, dtype=dtype, backend=backend), (2,))
 
@@ -96,7 +96,7 @@ def test_coarser_grids_and_tolerances_err_as_they_say() -> None:
 
 
 def test_the_gradient_is_the_adjoint_and_twice_differentiable(backend: Backend) -> None:
-    operator = NUFFT(random((4, 5), 7)[0], (4, 5), dtype=torch.complex128, backend=backend)
+    operator = NUFFT(random((2, 3), 4)[0], (2, 3), dtype=torch.complex128, backend=backend)
     x = random_element(operator.domain).requires_grad_()
     y = random_element(operator.range).requires_grad_()
     assert torch.autograd.gradcheck(operator.forward, x)
