@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rimaging.errors import OptionError, ShapeError
 from rimaging.rim.cell import CellConfig, MultiscaleCell, State
+from rimaging.rim.interpolation import Interpolating
 from rimaging.rim.lengths import StepLengths
 from rimaging.rim.newton import consistent, newton_direction
 from rimaging.typing import LikelihoodLike
@@ -26,6 +27,8 @@ class RIMConfig:
         channels: image channels that the network couples; 1 treats every plane by itself.
         steps: inference steps in training, and by default at test.
         initial_iterations: conjugate-gradient steps from zero to the initial estimate.
+        initial_roughness: weight of squared differences there; above zero the initial estimate
+            interpolates where nothing was measured, 0.02 hardly blurs.
         newton_iterations: conjugate-gradient steps of the Gauss-Newton input; 0 leaves it out.
         damping: of the Gauss-Newton input, in units of the noise's precision.
         consistency_iterations: conjugate-gradient steps by which each estimate is brought back to
@@ -45,6 +48,7 @@ class RIMConfig:
     channels: int = 1
     steps: int = 6
     initial_iterations: int = 1
+    initial_roughness: float = 0.0
     newton_iterations: int = 0
     damping: float = 0.1
     consistency_iterations: int = 0
@@ -158,9 +162,10 @@ class RIM(nn.Module):
     def initial(self, likelihood: LikelihoodLike, lengths: StepLengths | None = None) -> Tensor:
         """Conjugate gradients from zero, stopped early: the regularised least-squares start."""
         x = likelihood.zeros()
-        return newton_direction(
-            likelihood, x, likelihood.score(x), self.config.initial_iterations, 0.0, lengths
-        )
+        score = likelihood.score(x)
+        if self.config.initial_roughness:
+            likelihood = Interpolating(likelihood, self.config.initial_roughness)
+        return newton_direction(likelihood, x, score, self.config.initial_iterations, 0.0, lengths)
 
     def frame(self, likelihood: LikelihoodLike, x: Tensor) -> Frame:
         """The local frame of an initial estimate ``x``."""

@@ -8,15 +8,14 @@ import torch
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError
-from rimaging.operators.likelihood import Gaussian, Likelihood
-from rimaging.operators.linear_operator import LinearOperator
-from rimaging.solvers.cg import cg
+from rimaging.operators.likelihood import Likelihood
 from rimaging.solvers.differences import (
     NORM_SQUARED,
     differences,
     differences_adjoint,
     steepness,
 )
+from rimaging.solvers.smooth_start import smooth_start
 
 Prior = Literal["huber", "tv", "gauss-markov"]
 
@@ -50,8 +49,7 @@ def iterative_map(
         width: ``w``, the steepness in units of the noise below which it is quadratic.
         steps: of ascent.
         momentum: Nesterov's, restarted for each item where it would go downhill.
-        x0: where to begin; by default ten conjugate-gradient steps from zero, or zero for an
-            operator that is not linear.
+        x0: where to begin; by default `smooth_start`.
 
     Returns:
         The estimate after each step.
@@ -74,7 +72,7 @@ def iterative_map(
         raise DataError("iterative_map restores real images: this operator is complex")
     scale = likelihood.noise_scale
     knee = width * scale
-    x = start(likelihood) if x0 is None else x0
+    x = smooth_start(likelihood) if x0 is None else x0
     bend = 1.0 if prior == "gauss-markov" else 1 / width
     gamma = scale**2 / (curvature_bound(likelihood, x) + lamda * bend * NORM_SQUARED)
 
@@ -107,15 +105,6 @@ def iterative_map(
     if not bool(torch.isfinite(x).all()):
         raise DataError("the ascent is not finite: check that data and noise have the same units")
     return estimates
-
-
-def start(likelihood: Likelihood) -> Tensor:
-    """Ten conjugate-gradient steps from zero; zero where the operator is not linear."""
-    operator = likelihood.operator
-    if not isinstance(operator, LinearOperator) or not isinstance(likelihood, Gaussian):
-        return likelihood.zeros()
-    back = operator.adjoint(likelihood.precision * likelihood.y)
-    return cg(operator, back, weight=likelihood.precision, iterations=10, tolerance=1e-4).x
 
 
 def curvature_bound(likelihood: Likelihood, x: Tensor, iterations: int = 20) -> Tensor:

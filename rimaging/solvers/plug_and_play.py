@@ -10,6 +10,7 @@ from torch import Tensor
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.likelihood import Gaussian
 from rimaging.solvers.cg import cg
+from rimaging.solvers.smooth_start import smooth_start
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """``denoise(x, sigma)``: images ``(*batch, y, x)`` with white noise of ``(*batch, 1, 1)``."""
@@ -33,8 +34,8 @@ def plug_and_play(
         x_k = argmin_x 1/2 |y - A x|^2_W + lambda / (2 s_k^2) |x - z_(k-1)|^2,   z_k = D(x_k, s_k)
 
     The levels ``s_k`` fall geometrically from 49/255 of the span to the noise of the data. The
-    first ``z`` is a damped least-squares image. The data step is solved by conjugate gradients, so
-    that any linear operator serves.
+    first ``z`` is the smoothest image that explains the data (`smooth_start`). The data step is
+    solved by conjugate gradients, so that any linear operator serves.
 
     Args:
         likelihood: of real images; ``W`` is its precision.
@@ -71,9 +72,9 @@ def plug_and_play(
     first = torch.maximum(FIRST * span, final)
     back = operator.adjoint(likelihood.precision * likelihood.y)
 
-    def fit(level: Tensor, near: Tensor | None) -> Tensor:
+    def fit(level: Tensor, near: Tensor) -> Tensor:
         damping = lamda / level**2
-        right = back if near is None else back + damping * near
+        right = back + damping * near
         return cg(
             operator,
             right,
@@ -84,7 +85,7 @@ def plug_and_play(
             tolerance=1e-4,
         ).x
 
-    z = fit(first, None)
+    z = smooth_start(likelihood)
     estimates = []
     for step in range(steps):
         level = first * (final / first) ** (step / max(steps - 1, 1))

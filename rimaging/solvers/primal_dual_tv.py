@@ -13,7 +13,8 @@ from rimaging.solvers.differences import (
     differences_adjoint,
     steepness,
 )
-from rimaging.solvers.iterative_map import curvature_bound, start
+from rimaging.solvers.iterative_map import curvature_bound
+from rimaging.solvers.smooth_start import smooth_start
 
 _DUAL_STEP = 0.1
 
@@ -41,7 +42,7 @@ def primal_dual_tv(likelihood: Likelihood, *, lamda: float, iterations: int = 15
         raise DataError("primal_dual_tv restores real images: this operator is complex")
     variance = likelihood.noise_scale**2
     radius = lamda * likelihood.noise_scale
-    x = start(likelihood)
+    x = smooth_start(likelihood)
     tau = 1 / (0.5 * curvature_bound(likelihood, x) + NORM_SQUARED * _DUAL_STEP)
     p = torch.zeros_like(differences(x))
     tiny = torch.finfo(x.dtype).tiny
