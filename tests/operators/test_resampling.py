@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rimaging.errors import OptionError, ShapeError
-from rimaging.operators.resampling import Bicubic, BlockMean, Edges
+from rimaging.operators.resampling import Bicubic, BlockMean, Edges, enlarge
 from rimaging.testing import (
     assert_adjoint,
     assert_laws,
@@ -114,3 +114,19 @@ def test_refuses_what_is_not_downsampling() -> None:
         BlockMean((8,), 2)
     with pytest.raises(ShapeError, match=r"got \(8, 9\)"):
         BlockMean((8, 8), 2)(torch.zeros(8, 9))
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_enlarging_reproduces_planes_and_is_undone_by_sampling(scale: int) -> None:
+    y, x = torch.meshgrid(torch.arange(8.0), torch.arange(7.0), indexing="ij")
+    large = enlarge((2 * y - 3 * x).double(), scale)
+    assert large.shape == (8 * scale, 7 * scale)
+    rows = (torch.arange(8 * scale).double() + 0.5) / scale - 0.5
+    columns = (torch.arange(7 * scale).double() + 0.5) / scale - 0.5
+    inner = (slice(2 * scale, -2 * scale),) * 2
+    plane = 2 * rows[:, None] - 3 * columns
+    assert torch.allclose(large[inner], plane[inner])
+    if scale % 2:
+        assert torch.allclose(
+            large[scale // 2 :: scale, scale // 2 :: scale], (2 * y - 3 * x).double()
+        )
