@@ -67,7 +67,7 @@ def reconstruct(
         maps: coil sensitivities ``(..., coil, y, x)``, with ``sets=2`` ``(..., 2, coil, y, x)``; by
             default ESPIRiT estimates them from the middle of k-space.
         noise: standard deviation of one real component of k-space, one number or broadcastable to
-            it; by default estimated from the outer samples.
+            it; by default estimated from the calibration region and the outer samples.
         weights: name, path or `RIM`; for ``method="rim"``.
         trajectory: of non-Cartesian k-space ``(..., coil, shot, sample)``, or ``(..., coil,
             sample)``: ``(..., [shot,] sample, 2)`` in the order ``(ky, kx)``, or 3 ``(kz, ky,
@@ -100,8 +100,7 @@ def reconstruct(
         ShapeError: mask, maps or noise that do not fit k-space.
         DataError: NaN, noise that is not above zero, samples outside the mask, no calibration
             region where there are no maps. OptionError: an unknown method, or options that do not
-            go together. WeightsError: see
-            `rimaging.rim.weights.load_weights`.
+            go together. WeightsError: see `rimaging.rim.weights.load_weights`.
     """
     _check_options(method, sets, steps, lamda, iterations)
     place = choose_device(device)

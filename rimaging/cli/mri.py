@@ -42,6 +42,9 @@ def recon(
     sets: Annotated[
         int | None, typer.Option(help="Map sets, 1 or 2; by default as the data have it.")
     ] = None,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="Frames of a film, which share their coil maps.")
+    ] = False,
     steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
     like: Annotated[
         str | None,
@@ -72,6 +75,7 @@ def recon(
         method=method,  # type: ignore[arg-type] # the door names those that exist
         keep_steps=show_steps is not None,
         sets=sets,
+        frames=frames,
         steps=steps,
     )
     finish(result, output, report, overwrite, like, show_steps)

@@ -19,6 +19,7 @@ TABLES = {
     "care": "care",
     "features": "features",
     "mri": "mri",
+    "radial": "mri",
     "astro": "astro",
 }
 """The tables of docs/results.md, modules of `rimaging.benchmark`, and the weights of each."""
