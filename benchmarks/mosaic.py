@@ -2,11 +2,13 @@
 
     python benchmarks/mosaic.py                              # small sizes, minutes
     python benchmarks/mosaic.py --megapixels 1000 4000 16000 --workers 2 --folder /large/disk
+    python benchmarks/mosaic.py --blur --megapixels 1000 4000 16000 --workers 2 --channels 0
     python benchmarks/mosaic.py --weights astro --gpus all --tile 4096 --megapixels 14400
 
 Each row is a run of its own in a fresh process, from a sky that is made up from coordinates
 (nothing is read from a disk) into a Zarr store (4 bytes a pixel), removed after. By default with a
-small untrained network, so that what is measured is the way of the tiles; `--weights` takes others.
+small untrained network, so that what is measured is the way of the tiles; `--weights` takes others, `--blur` none
+at all: memory and overhead of the largest sizes in minutes.
 
 Mpx/s: of the driver, from the first unit to the last; the start of the workers (torch is loaded in
 each) stands beside it. Peak memory: the proportional set size of all processes together, sampled
@@ -26,6 +28,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rimaging.mosaic.folder import Recipe
 
 
 def proportional_set(pid: int) -> int:
@@ -54,7 +60,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def small_network(folder: Path) -> Path:
-    """Weights of one step and eight features: the way of the tiles, hardly any network."""
+    """Weights of one step and four features: the way of the tiles, hardly any network."""
     import torch
 
     from rimaging.rim.rim import RIM, RIMConfig
@@ -62,8 +68,22 @@ def small_network(folder: Path) -> Path:
 
     torch.manual_seed(0)
     path = folder / "small.safetensors"
-    save_weights(RIM(RIMConfig(steps=1, fine=8, coarse=8)), path, {"name": "small"})
+    save_weights(RIM(RIMConfig(steps=1, fine=4, coarse=4)), path, {"name": "small"})
     return path
+
+
+def blur(shape: tuple[int, ...], tile: int) -> Recipe:
+    """A run without a network: what is left is reading, writing and driving."""
+    from rimaging.mosaic.folder import Recipe
+    from rimaging.mosaic.generated import describe_starfield
+    from rimaging.mosaic.task import Task
+    from rimaging.mosaic.tiles import Grid, choose_unit
+
+    channels, height, width = shape
+    task = Task("rimaging.mosaic.generated:box_blur", {"radius": 3}, bytes_per_pixel=32)
+    source = describe_starfield((channels, height, width), fwhm=3.5, cell=96)
+    unit = choose_unit((channels, height, width), tile)
+    return Recipe(source, Grid((channels, height, width), unit, 8), task)
 
 
 def one(arguments: argparse.Namespace) -> None:
@@ -87,7 +107,7 @@ def one(arguments: argparse.Namespace) -> None:
         tile=arguments.tile,
         halo=arguments.halo,
     )
-    recipe = mosaics.recipe(sky, gpus=bool(gpus))
+    recipe = blur(shape, arguments.tile) if arguments.blur else mosaics.recipe(sky, gpus=bool(gpus))
     workers = mosaics.Workers(gpus=gpus) if gpus else mosaics.Workers(count=arguments.workers)
     plan = Plan(recipe, workers.processes(recipe.grid.pixels), fits=False, folder=folder)
     plan.check()
@@ -135,6 +155,7 @@ def measured(arguments: argparse.Namespace, shape: tuple[int, int, int], workers
         command = [sys.executable, __file__, "--one", "--folder", folder]
         command += ["--shape", *map(str, shape), "--workers", str(workers)]
         command += ["--tile", str(arguments.tile), "--halo", arguments.halo]
+        command += ["--blur"] if arguments.blur else []
         command += ["--gpu-count", str(gpu_count(arguments.gpus))]
         command += ["--weights", arguments.weights] if arguments.weights else []
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -188,6 +209,7 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=1024)
     parser.add_argument("--halo", default="auto")
     parser.add_argument("--weights", default="")
+    parser.add_argument("--blur", action="store_true", help="no network: a box blur")
     parser.add_argument("--gpus", default="", help="all, or 0,1")
     parser.add_argument("--folder", default=tempfile.gettempdir(), help="on a disk with room")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)

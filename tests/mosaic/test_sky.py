@@ -129,3 +129,29 @@ def test_what_does_not_fit_is_refused(sky_file: Path, tmp_path: Path, real_weigh
         mosaics.recipe(replace(sky, halo="wide", tile=48))
     with pytest.raises(OptionError, match="multiple of 8"):
         mosaics.recipe(replace(sky, tile=50))
+
+
+def test_a_stopped_run_goes_on_without_measuring_again(
+    sky_file: Path, tmp_path: Path, real_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(progress: object, _: str) -> None:
+        if getattr(progress, "done", 0) == 3:
+            raise Stop
+
+    sky = mosaics.Sky(image=sky_file, psf=3.0, target=1.5, weights=real_weights, tile=48, halo="16")
+    out = tmp_path / "out.zarr"
+    with pytest.raises(Stop):
+        mosaics.deconvolve(sky, out, report=stop)
+    for other, words in (
+        (replace(sky, noise=2.0), "option given noise was None, is 2.0"),
+        (replace(sky, psf=3.2), "option given psf was 3.0, is 3.2"),
+        (replace(sky, halo="24"), "option given halo was 16, is 24"),
+    ):
+        with pytest.raises(OptionError, match=words):
+            mosaics.deconvolve(other, out, resume=True)
+    monkeypatch.setattr(mosaics, "recipe_for", None)  # the sample is not taken again
+    outcome = mosaics.deconvolve(sky, out, resume=True)
+    assert (outcome.resumed, outcome.done) == (3, 9) and not mosaics.verify(out).problems
