@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -46,14 +47,15 @@ def stabilised(noisy: Tensor, photons: PhotonNoise) -> Tensor:
     ``2 / g sqrt(g z + 3/8 g^2 + offset)``; plain ``z / sigma`` where there is no gain.
     """
     if photons.gain <= 0:
-        return noisy / photons.offset**0.5
-    inner = photons.gain * noisy + 0.375 * photons.gain**2 + photons.offset
-    return 2 / photons.gain * inner.clamp_min(0).sqrt()
+        return noisy / math.sqrt(photons.offset)
+    inner: Tensor = photons.gain * noisy + 0.375 * photons.gain**2 + photons.offset
+    root: Tensor = inner.clamp_min(0).sqrt()
+    return 2 / photons.gain * root
 
 
 def unstabilised(image: Tensor, photons: PhotonNoise) -> Tensor:
     """The algebraic inverse of `stabilised`; what bias it leaves is nearly a constant."""
     if photons.gain <= 0:
-        return image * photons.offset**0.5
-    inner = (0.5 * photons.gain * image).square()
+        return image * math.sqrt(photons.offset)
+    inner: Tensor = (0.5 * photons.gain * image).square()
     return (inner - 0.375 * photons.gain**2 - photons.offset) / photons.gain

@@ -72,6 +72,7 @@ def film(
         for axis, (name, picture) in zip(axes[0], shown.items(), strict=True):
             gray(axis, scale(picture), name)
         grid = axes[1][0].get_gridspec()
+        assert grid is not None
         for axis in axes[1]:
             axis.remove()
         _curve(figure.add_subplot(grid[1, :]), steps, kind, reference, changes, chi2)

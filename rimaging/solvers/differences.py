@@ -29,4 +29,5 @@ def differences_adjoint(p: Tensor) -> Tensor:
 
 def steepness(gradient: Tensor) -> Tensor:
     """``|D x|`` of each pixel, ``(..., y, x)``."""
-    return torch.linalg.vector_norm(gradient, dim=0)
+    steep: Tensor = torch.linalg.vector_norm(gradient, dim=0)
+    return steep

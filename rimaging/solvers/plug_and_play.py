@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.linear_operator import LinearOperator
 from rimaging.solvers.cg import cg
 from rimaging.solvers.smooth_start import smooth_start
 
@@ -62,6 +63,8 @@ def plug_and_play(
     operator = likelihood.operator
     if operator.domain.is_complex or likelihood.whitener is not None:
         raise DataError("plug_and_play restores real images: use rimaging.mri for complex ones")
+    if not isinstance(operator, LinearOperator):
+        raise DataError("plug_and_play needs a linear operator: use iterative_map, or a RIM")
     noise = likelihood.noise_scale
     span = torch.as_tensor(span, dtype=noise.dtype, device=noise.device)
     if not bool((torch.isfinite(span) & (span > 0)).all()):
