@@ -7,8 +7,8 @@
 
 Each row is a run of its own in a fresh process, from a sky that is made up from coordinates
 (nothing is read from a disk) into a Zarr store (4 bytes a pixel), removed after. By default with a
-small untrained network, so that what is measured is the way of the tiles; `--weights` takes others, `--blur` none
-at all: memory and overhead of the largest sizes in minutes.
+small untrained network, so that what is measured is the way of the tiles; `--weights` takes others,
+`--blur` none at all: memory and overhead of the largest sizes.
 
 Mpx/s: of the driver, from the first unit to the last; the start of the workers (torch is loaded in
 each) stands beside it. Peak memory: the proportional set size of all processes together, sampled
