@@ -124,8 +124,7 @@ def _require() -> None:
         import ismrmrd  # noqa: F401 - whether it is there
     except ImportError as absent:
         raise FormatError(
-            "ISMRMRD files are read with the package ismrmrd, which is absent: "
-            "pip install ismrmrd."
+            "ISMRMRD files are read with the package ismrmrd, which is absent: pip install ismrmrd."
         ) from absent
 
 
