@@ -3,6 +3,7 @@
 #   make demo    reconstruct the bundled examples and write the pictures and reports
 #   make test    formatting, lint, types and tests
 #   make bench   print the tables of benchmarks/
+#   make bench-mosaic   size, seconds, Mpx/s and peak memory of images larger than memory
 #   make train   train CARDS for MINUTES each, on DEVICE, in RUNS; the same command goes on
 #   make clean   remove what tools and runs have written (.venv stays)
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CANDIDATES := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14
 
-.PHONY: demo test bench train clean
+.PHONY: demo test bench bench-mosaic train clean
 
 demo: $(STAMP)
 	$(BIN)/rimaging demo
@@ -26,6 +27,9 @@ bench: $(STAMP)
 	@status=0; \
 	for table in benchmarks/*.py; do echo "== $$table"; $(BIN)/python $$table || status=1; done; \
 	exit $$status
+
+bench-mosaic: $(STAMP)
+	$(BIN)/python benchmarks/mosaic.py
 
 CARDS := gray-denoise mri-cartesian sky-psf image-any
 RUNS := runs
