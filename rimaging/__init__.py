@@ -14,16 +14,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rimaging import astro, image, mri
+    from rimaging import astro, image, mosaics, mri
     from rimaging.datasets.measurement import Measurement
     from rimaging.datasets.open import open
     from rimaging.reconstruction import Reconstruction
 
 __version__ = "0.1.0"
 
-__all__ = ["Measurement", "Reconstruction", "__version__", "astro", "image", "mri", "open"]
+__all__ = [
+    "Measurement",
+    "Reconstruction",
+    "__version__",
+    "astro",
+    "image",
+    "mosaics",
+    "mri",
+    "open",
+]
 
-_DOORS = ("astro", "image", "mri")
+_DOORS = ("astro", "image", "mosaics", "mri")
 _HOMES = {
     "Measurement": "rimaging.datasets.measurement",
     "Reconstruction": "rimaging.reconstruction",
