@@ -1,50 +1,33 @@
-"""Astronomy: deconvolution of telescope images to a declared target PSF."""
+"""Deconvolution of telescope images to a declared target PSF."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from rimaging.astro.methods import Boundary, MethodName, classical
+from rimaging.astro.psf import Psf, as_psf, check_psf, psf_source, with_psf
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
-from rimaging.datasets.beam_psf import beam_psf
 from rimaging.datasets.detector import Detector, without_saturated
-from rimaging.datasets.fits_open import open_fits, split_extension
-from rimaging.datasets.fits_psf import read_fits_psf
 from rimaging.datasets.measurement import Measurement
-from rimaging.datasets.open import open_array, sniff
-from rimaging.datasets.psf_grid import gridded_psf, is_gridded_model, read_stdpsf
-from rimaging.datasets.psfex import find_psfex, read_psfex
-from rimaging.datasets.sources import Array, Source, as_measurement, single
+from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.varying_psf import VaryingPsf
-from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.errors import DataError, OptionError
 from rimaging.mosaic.lazy import is_dask
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.likelihood import Gaussian, Likelihood
 from rimaging.operators.linear_operator import LinearOperator
-from rimaging.operators.target import (
-    gaussian_psf,
-    largest_target,
-    radius_squared,
-    relative_kernel,
-)
+from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.operators.varying_convolution import VaryingConvolution
-from rimaging.reconstruct import Method, Weights, choose_device, rim_method, run
+from rimaging.reconstruct import Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
-
-if TYPE_CHECKING:
-    from astropy.io.fits import Header
-
-MethodName = Literal["rim", "richardson-lucy", "wiener"]
-Boundary = Literal["reflect", "valid"]
-Psf = Array | str | Path | float | VaryingPsf
 
 TARGET = 2.0
 """FWHM in pixels of the target PSF that the weights ``astro`` were trained for."""
@@ -129,7 +112,7 @@ def deconvolve(
     measurement = as_measurement(image, "sky", noise=noise, mask=mask)
     measurement, varying = with_psf(without_saturated(measurement, saturation), psf)
     measurement = measurement.completed()
-    _check_psf(measurement)
+    check_psf(measurement)
     if varying is not None and method != "rim":
         raise OptionError(f"{method} takes one PSF for the whole image: use method='rim'")
     measurement, fwhm = _with_target(measurement, target, varying)
@@ -177,54 +160,6 @@ def deconvolve(
     return like(found, image)
 
 
-def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, VaryingPsf | None]:
-    """The measurement with its PSF, and the varying PSF if it is one.
-
-    Of a varying PSF the measurement gets the one in its middle, to check and to show.
-    """
-    beams = measurement.beams
-    asked = isinstance(psf, str) and psf == "beam"
-    if asked or (psf is None and measurement.psf is None and beams is not None):
-        if beams is None or measurement.header is None:
-            raise DataError("psf='beam', and the image states no beam (BMAJ, BEAMS): give psf=")
-        note = "PSF taken from the beam that the file states"
-        assumed = [*measurement.provenance.get("assumed", []), note]
-        return replace(
-            measurement,
-            psf=beam_psf(beams, measurement.header, tuple(measurement.data.shape)),
-            provenance={**measurement.provenance, "assumed": assumed},
-        ), None
-    if psf is None:
-        return measurement, None
-    varying = as_varying(psf)
-    if varying is None:
-        return replace(measurement, psf=as_psf(psf, measurement.header)), None
-    if measurement.section is not None:
-        (top, _), (left, _) = measurement.section.ranges[-2:]
-        varying = varying.moved((varying.origin[0] + top, varying.origin[1] + left))
-    middle = [(n - 1) / 2 for n in measurement.data.shape[-2:]]
-    return replace(measurement, psf=varying.at(*middle)), varying
-
-
-def as_varying(psf: object) -> VaryingPsf | None:
-    """A PSF that varies, from a model or the path of one; None for what is no such model."""
-    if isinstance(psf, VaryingPsf):
-        return psf
-    if is_gridded_model(psf):
-        return gridded_psf(psf)
-    if not isinstance(psf, str | Path) or str(psf).startswith(("gaussian:", "moffat:")):
-        return None
-    path, extension = split_extension(psf)
-    if extension is not None or not path.is_file() or sniff(path) != "fits":
-        return None
-    with open_fits(path) as file:
-        psfex = find_psfex(file.hdus) is not None
-        stdpsf = "NXPSFS" in file.hdus[0].header
-    if psfex:
-        return read_psfex(path)
-    return read_stdpsf(path) if stdpsf else None
-
-
 def varying_operator(
     kernel: VaryingPsf, data: Tensor, boundary: Boundary = "reflect"
 ) -> VaryingConvolution:
@@ -233,140 +168,6 @@ def varying_operator(
     shape = (data.shape[-2], data.shape[-1])
     weights = kernel.weights(shape, radius if boundary == "valid" else (0, 0))
     return VaryingConvolution(kernel.images.to(data), weights.to(data), shape, boundary)
-
-
-def psf_source(psf: Psf | None) -> str:
-    """In words, where a PSF came from."""
-    if psf is None:
-        return "the file of the image"
-    if isinstance(psf, VaryingPsf):
-        return psf.name
-    if is_gridded_model(psf):
-        return "GriddedPSFModel"
-    if isinstance(psf, int | float):
-        return f"gaussian:{psf:g}"
-    return Path(psf).name if isinstance(psf, str | Path) else f"array {tuple(psf.shape)}"
-
-
-def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
-    """A PSF ``(..., y, x)`` from an array, a path, a FWHM in pixels, or a profile by name.
-
-    ``header``, of the image, says how large its pixels are: a file of another scale is refused.
-    """
-    if isinstance(psf, int | float):
-        return gaussian_psf(psf)
-    if isinstance(psf, VaryingPsf):
-        raise OptionError(f"the PSF {psf.name!r} varies, one for the whole image is needed here")
-    if not isinstance(psf, str | Path):
-        return single(to_tensor(psf, "PSF"))
-    name, _, numbers = str(psf).partition(":")
-    if name not in ("gaussian", "moffat"):
-        if sniff(split_extension(psf)[0]) == "fits":
-            return read_fits_psf(psf, header)
-        return single(open_array(psf, "psf"))
-    try:
-        values = [float(number) for number in numbers.split(":")]
-    except ValueError:
-        values = []
-    if name == "gaussian" and len(values) == 1:
-        return gaussian_psf(values[0])
-    if name == "moffat" and len(values) in (1, 2):
-        return moffat_psf(*values)
-    raise OptionError(
-        f"the PSF {str(psf)!r} is no profile: write 'gaussian:3.2' or 'moffat:4.5:2.5' (FWHM, beta)"
-    )
-
-
-def moffat_psf(fwhm: float, beta: float = 3.0) -> Tensor:
-    """A Moffat ``(1 + r^2 / a^2)^-beta`` of sum 1, cut at 5 FWHM; the PSF of a turbulent sky.
-
-    Raises OptionError for a width that is not above 0 or a beta that is not above 1.
-    Source: Moffat (1969), Astronomy and Astrophysics 3, 455.
-    """
-    if not (fwhm > 0 and beta > 1):
-        raise OptionError(f"a Moffat has FWHM > 0 and beta > 1, got {fwhm} and {beta}")
-    core = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
-    profile = (1 + radius_squared(math.ceil(5 * fwhm)) / core**2) ** -beta
-    return (profile / profile.sum()).float()
-
-
-def classical(
-    name: MethodName,
-    target: float,
-    boundary: Boundary,
-    iterations: int | None,
-    noise_to_signal: float | None,
-) -> Method:
-    """A method to compare with, as a `Method`: deconvolve to points, then see by the target."""
-    if name == "richardson-lucy":
-        count = 30 if iterations is None else iterations
-        solve = partial(_richardson_lucy, iterations=count, boundary=boundary)
-        return Method(
-            name=name,
-            solve=_seen_by(target, boundary, solve),
-            provenance={"settings": {"iterations": count}},
-        )
-    return Method(
-        name=name,
-        solve=_seen_by(target, boundary, partial(_wiener, noise_to_signal=noise_to_signal)),
-        provenance={"settings": {"noise_to_signal": noise_to_signal or "from the noise"}},
-    )
-
-
-def _seen_by(
-    target: float, boundary: Boundary, solve: Callable[[Measurement], Tensor]
-) -> Callable[[Measurement | None, Gaussian], list[Tensor]]:
-    """Deconvolve a piece to points, and convolve the answer with the target."""
-
-    def solved(piece: Measurement | None, likelihood: Gaussian) -> list[Tensor]:
-        assert piece is not None
-        x = solve(piece)
-        if target > 0:
-            x = Convolution(gaussian_psf(target).to(x), x.shape[-2:], "reflect")(x)
-        if boundary == "valid":
-            # The residual needs the sky around the image too, of which these methods say nothing.
-            rows, columns = likelihood.operator.domain.shape
-            height, width = x.shape[-2:]
-            radius = ((columns - width) // 2, (rows - height) // 2)
-            flat = x.reshape(-1, 1, height, width)
-            pad = (radius[0], radius[0], radius[1], radius[1])
-            padded = torch.nn.functional.pad(flat, pad, mode="replicate")
-            x = padded.reshape(*x.shape[:-2], rows, columns)
-        return [x]
-
-    return solved
-
-
-def _richardson_lucy(piece: Measurement, *, iterations: int, boundary: Boundary) -> Tensor:
-    """Richardson-Lucy on a pedestal that makes every pixel positive and is no light of the sky."""
-    from rimaging.solvers.richardson_lucy import richardson_lucy
-
-    assert piece.psf is not None
-    pedestal = (-piece.data.amin(dim=(-2, -1), keepdim=True)).clamp_min(0)
-    return richardson_lucy(
-        piece.data + pedestal,
-        piece.psf.clamp_min(0),
-        iterations=iterations,
-        background=pedestal,
-        weight=piece.mask,
-        boundary=boundary,
-    )
-
-
-def _wiener(piece: Measurement, *, noise_to_signal: float | None) -> Tensor:
-    """Wiener with the noise-to-signal ratio of each band."""
-    from rimaging.solvers.wiener import wiener
-
-    assert piece.psf is not None and piece.noise is not None
-    # No wider than the image: what is cut are the far wings.
-    psf = centre_crop(piece.psf, [n - 1 + n % 2 for n in piece.data.shape[-2:]])
-    psf = psf / psf.sum(dim=(-2, -1), keepdim=True)
-    if noise_to_signal is not None:
-        return wiener(piece.data, psf, noise_to_signal)
-    sigma = torch.as_tensor(piece.noise).to(piece.data).expand(piece.data.shape)
-    noise = sigma.square().mean(dim=(-2, -1))
-    signal = torch.maximum(piece.data.var(dim=(-2, -1)) - noise, 1e-3 * noise)
-    return wiener(piece.data, psf, noise / signal)
 
 
 def _lazily(
@@ -433,22 +234,6 @@ def _with_background(
     note = f"background {said} (clipped median of each band), put back after"
     assumed = [*measurement.provenance.get("assumed", []), note]
     return replace(measurement, provenance={**measurement.provenance, "assumed": assumed}), level
-
-
-def _check_psf(measurement: Measurement) -> None:
-    psf, lead = measurement.psf, tuple(measurement.data.shape[:-2])
-    if psf is None:
-        raise DataError(
-            "deconvolution needs a PSF: give psf=, an array, a file, a FWHM in pixels, or "
-            "'moffat:4.5'"
-        )
-    own = tuple(psf.shape[:-2])
-    aligned = zip(reversed(own), reversed(lead), strict=False)
-    if len(own) > len(lead) or any(n not in (1, m) for n, m in aligned):
-        raise ShapeError(
-            f"the PSF has shape {tuple(psf.shape)} and the image {tuple(measurement.data.shape)}: "
-            "give one PSF (y, x), or one for each band"
-        )
 
 
 def _detector(

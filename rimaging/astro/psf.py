@@ -1,0 +1,148 @@
+"""What the door takes for a PSF: arrays, files, widths, profiles, beams, models that vary."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.beam_psf import beam_psf
+from rimaging.datasets.fits_open import open_fits, split_extension
+from rimaging.datasets.fits_psf import read_fits_psf
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.open import open_array, sniff
+from rimaging.datasets.psf_grid import gridded_psf, is_gridded_model, read_stdpsf
+from rimaging.datasets.psfex import find_psfex, read_psfex
+from rimaging.datasets.sources import Array, single
+from rimaging.datasets.varying_psf import VaryingPsf
+from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.operators.target import gaussian_psf, radius_squared
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+Psf = Array | str | Path | float | VaryingPsf
+
+
+def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, VaryingPsf | None]:
+    """The measurement with its PSF, and the varying PSF if it is one.
+
+    Of a varying PSF the measurement gets the one in its middle, to check and to show.
+    """
+    beams = measurement.beams
+    asked = isinstance(psf, str) and psf == "beam"
+    if asked or (psf is None and measurement.psf is None and beams is not None):
+        if beams is None or measurement.header is None:
+            raise DataError("psf='beam', and the image states no beam (BMAJ, BEAMS): give psf=")
+        note = "PSF taken from the beam that the file states"
+        assumed = [*measurement.provenance.get("assumed", []), note]
+        return replace(
+            measurement,
+            psf=beam_psf(beams, measurement.header, tuple(measurement.data.shape)),
+            provenance={**measurement.provenance, "assumed": assumed},
+        ), None
+    if psf is None:
+        return measurement, None
+    varying = as_varying(psf)
+    if varying is None:
+        return replace(measurement, psf=as_psf(psf, measurement.header)), None
+    if measurement.section is not None:
+        (top, _), (left, _) = measurement.section.ranges[-2:]
+        varying = varying.moved((varying.origin[0] + top, varying.origin[1] + left))
+    middle = [(n - 1) / 2 for n in measurement.data.shape[-2:]]
+    return replace(measurement, psf=varying.at(*middle)), varying
+
+
+def as_varying(psf: object) -> VaryingPsf | None:
+    """A PSF that varies, from a model or the path of one; None for what is no such model."""
+    if isinstance(psf, VaryingPsf):
+        return psf
+    if is_gridded_model(psf):
+        return gridded_psf(psf)
+    if not isinstance(psf, str | Path) or str(psf).startswith(("gaussian:", "moffat:")):
+        return None
+    path, extension = split_extension(psf)
+    if extension is not None or not path.is_file() or sniff(path) != "fits":
+        return None
+    with open_fits(path) as file:
+        psfex = find_psfex(file.hdus) is not None
+        stdpsf = "NXPSFS" in file.hdus[0].header
+    if psfex:
+        return read_psfex(path)
+    return read_stdpsf(path) if stdpsf else None
+
+
+def psf_source(psf: Psf | None) -> str:
+    """In words, where a PSF came from."""
+    if psf is None:
+        return "the file of the image"
+    if isinstance(psf, VaryingPsf):
+        return psf.name
+    if is_gridded_model(psf):
+        return "GriddedPSFModel"
+    if isinstance(psf, int | float):
+        return f"gaussian:{psf:g}"
+    return Path(psf).name if isinstance(psf, str | Path) else f"array {tuple(psf.shape)}"
+
+
+def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
+    """A PSF ``(..., y, x)`` from an array, a path, a FWHM in pixels, or a profile by name.
+
+    ``header``, of the image, says how large its pixels are: a file of another scale is refused.
+    """
+    if isinstance(psf, int | float):
+        return gaussian_psf(psf)
+    if isinstance(psf, VaryingPsf):
+        raise OptionError(f"the PSF {psf.name!r} varies, one for the whole image is needed here")
+    if not isinstance(psf, str | Path):
+        return single(to_tensor(psf, "PSF"))
+    name, _, numbers = str(psf).partition(":")
+    if name not in ("gaussian", "moffat"):
+        if sniff(split_extension(psf)[0]) == "fits":
+            return read_fits_psf(psf, header)
+        return single(open_array(psf, "psf"))
+    try:
+        values = [float(number) for number in numbers.split(":")]
+    except ValueError:
+        values = []
+    if name == "gaussian" and len(values) == 1:
+        return gaussian_psf(values[0])
+    if name == "moffat" and len(values) in (1, 2):
+        return moffat_psf(*values)
+    raise OptionError(
+        f"the PSF {str(psf)!r} is no profile: write 'gaussian:3.2' or 'moffat:4.5:2.5' (FWHM, beta)"
+    )
+
+
+def moffat_psf(fwhm: float, beta: float = 3.0) -> Tensor:
+    """A Moffat ``(1 + r^2 / a^2)^-beta`` of sum 1, cut at 5 FWHM; the PSF of a turbulent sky.
+
+    Raises OptionError for a width that is not above 0 or a beta that is not above 1.
+    Source: Moffat (1969), Astronomy and Astrophysics 3, 455.
+    """
+    if not (fwhm > 0 and beta > 1):
+        raise OptionError(f"a Moffat has FWHM > 0 and beta > 1, got {fwhm} and {beta}")
+    core = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
+    profile = (1 + radius_squared(math.ceil(5 * fwhm)) / core**2) ** -beta
+    return (profile / profile.sum()).float()
+
+
+def check_psf(measurement: Measurement) -> None:
+    """Raise DataError for no PSF, ShapeError for one that fits no band of ``(..., y, x)``."""
+    psf, lead = measurement.psf, tuple(measurement.data.shape[:-2])
+    if psf is None:
+        raise DataError(
+            "deconvolution needs a PSF: give psf=, an array, a file, a FWHM in pixels, or "
+            "'moffat:4.5'"
+        )
+    own = tuple(psf.shape[:-2])
+    aligned = zip(reversed(own), reversed(lead), strict=False)
+    if len(own) > len(lead) or any(n not in (1, m) for n, m in aligned):
+        raise ShapeError(
+            f"the PSF has shape {tuple(psf.shape)} and the image {tuple(measurement.data.shape)}: "
+            "give one PSF (y, x), or one for each band"
+        )
