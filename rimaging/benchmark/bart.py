@@ -13,11 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from rimaging.datasets.bart import read_cfl, write_cfl
 from rimaging.errors import OptionError, RimagingError, ShapeError
 
 Penalty = Literal["l2", "wavelet", "tv"]
@@ -50,7 +49,7 @@ def ecalib(kspace: Tensor, *, sets: int = 1, calibration: int = 24) -> Tensor:
     coils, rows, columns = _check(kspace, 3, "(coil, y, x)")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_cfl(folder / "ksp", kspace.detach().cpu().numpy()[:, None])
+        write_cfl(folder / "ksp", kspace[:, None])
         _bart("ecalib", "-d0", f"-m{sets}", f"-r{calibration}", "ksp", "maps", folder=folder)
         maps = read_cfl(folder / "maps").reshape(sets, coils, rows, columns)
     return torch.from_numpy(maps)
@@ -96,15 +95,8 @@ def pics(
         )
     with_sets = maps if maps.ndim == 4 else maps[None]
     data = kspace * mask * _centring(rows)[:, None] * _centring(columns)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_cfl(folder / "ksp", data.detach().cpu().numpy()[:, None])
-        write_cfl(folder / "maps", with_sets.detach().cpu().numpy()[:, :, None])
-        write_cfl(folder / "mask", mask.detach().cpu().numpy())
-        term = _TERMS[penalty].format(f"{lamda:.8g}")
-        options = ["-d0", "-S", f"-i{iterations}", "-R", term, "-p", "mask"]
-        _bart("pics", *options, "ksp", "maps", "image", folder=folder)
-        image = torch.from_numpy(read_cfl(folder / "image"))
+    arrays = {"ksp": data[:, None], "maps": with_sets[:, :, None], "mask": mask}
+    image = _pics(arrays, ["-p", "mask"], penalty, lamda, iterations)
     return image.reshape(*maps.shape[:-3], rows, columns)
 
 
@@ -155,34 +147,29 @@ def pics_along(
     with_sets = maps if maps.ndim == 4 else maps[None]
     coordinates = torch.zeros((*samples, 3))
     coordinates[..., :2] = trajectory.flip(-1)  # (kx, ky, kz)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_cfl(folder / "ksp", kspace.detach().cpu().numpy()[..., None])
-        write_cfl(folder / "traj", coordinates.numpy())
-        write_cfl(folder / "weight", weight.detach().cpu().numpy()[..., None])
-        write_cfl(folder / "maps", with_sets.detach().cpu().numpy()[:, :, None])
-        term = _TERMS[penalty].format(f"{lamda:.8g}")
-        step = ["-e"] if penalty == "wavelet" else []
-        options = ["-d0", "-S", *step, f"-i{iterations}", "-R", term, "-p", "weight", "-t", "traj"]
-        _bart("pics", *options, "ksp", "maps", "image", folder=folder)
-        image = torch.from_numpy(read_cfl(folder / "image"))
+    arrays = {
+        "ksp": kspace[..., None],
+        "traj": coordinates,
+        "weight": weight[..., None],
+        "maps": with_sets[:, :, None],
+    }
+    step = ["-e"] if penalty == "wavelet" else []
+    image = _pics(arrays, [*step, "-p", "weight", "-t", "traj"], penalty, lamda, iterations)
     return image.reshape(*maps.shape[:-3], *maps.shape[-2:])
 
 
-def write_cfl(stem: Path, array: NDArray[np.generic]) -> None:
-    """Write ``stem.cfl`` and ``stem.hdr``; the last axis of ``array`` is BART's first."""
-    sizes = [*reversed(array.shape), *[1] * (16 - array.ndim)]
-    stem.with_suffix(".hdr").write_text("# Dimensions\n" + " ".join(map(str, sizes)) + "\n")
-    np.ascontiguousarray(array, dtype=np.complex64).tofile(stem.with_suffix(".cfl"))
-
-
-def read_cfl(stem: Path) -> NDArray[np.complex64]:
-    """Read ``stem.cfl``; BART's first axis comes last, its trailing axes of one are dropped."""
-    lines = stem.with_suffix(".hdr").read_text().splitlines()
-    sizes = [int(n) for n in lines[lines.index("# Dimensions") + 1].split()]
-    while len(sizes) > 1 and sizes[-1] == 1:
-        sizes.pop()
-    return np.fromfile(stem.with_suffix(".cfl"), dtype=np.complex64).reshape(sizes[::-1])
+def _pics(
+    arrays: dict[str, Tensor], options: list[str], penalty: Penalty, lamda: float, iterations: int
+) -> Tensor:
+    """Run ``pics`` on ``ksp``, ``maps`` and what the options name, all of ``arrays``."""
+    term = _TERMS[penalty].format(f"{lamda:.8g}")
+    always = ["-d0", "-S", f"-i{iterations}", "-R", term]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for stem, array in arrays.items():
+            write_cfl(folder / stem, array)
+        _bart("pics", *always, *options, "ksp", "maps", "image", folder=folder)
+        return torch.from_numpy(read_cfl(folder / "image"))
 
 
 def _centring(n: int) -> Tensor:

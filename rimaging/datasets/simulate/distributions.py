@@ -64,3 +64,16 @@ def draw_name(parameter: Parameter, generator: torch.Generator) -> str:
         words = parameter["choice"]
         return str(words[integer(0, len(words) - 1, generator)])
     raise CardError(f"{parameter!r} is no word: write text or {{choice=[...]}}.")
+
+
+def with_defaults(
+    parameters: Mapping[str, Parameter], defaults: Mapping[str, Parameter], sampler: str
+) -> dict[str, Parameter]:
+    """The parameters of a card over the defaults of a sampler; raise CardError for others."""
+    unknown = set(parameters) - set(defaults)
+    if unknown:
+        raise CardError(
+            f"{sampler} has no parameter {', '.join(sorted(unknown))}: "
+            f"it has {', '.join(defaults)}."
+        )
+    return {**defaults, **parameters}

@@ -11,9 +11,8 @@ from torch import Tensor
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.cards import Split
 from rimaging.datasets.npz import load_arrays
-from rimaging.datasets.simulate.distributions import Parameter, draw, draw_name
+from rimaging.datasets.simulate.distributions import Parameter, draw, draw_name, with_defaults
 from rimaging.datasets.simulate.photographs import Photographs
-from rimaging.errors import CardError
 from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.squeezenet import MEAN, SqueezeNet
 
@@ -37,13 +36,7 @@ class Features:
         self, parameters: Mapping[str, Parameter], root: Path, split: Split = "train"
     ) -> None:
         """Read the photographs of a split and the network below ``root``."""
-        unknown = set(parameters) - set(DEFAULTS)
-        if unknown:
-            raise CardError(
-                f"features have no parameter {', '.join(sorted(unknown))}: "
-                f"they have {', '.join(DEFAULTS)}."
-            )
-        self.parameters = {**DEFAULTS, **parameters}
+        self.parameters = with_defaults(parameters, DEFAULTS, "the sampler of features")
         self.weights = squeezenet_weights(Path(root))
         self.photographs = Photographs({"colour": 1.0}, root, split)
         self.operators: dict[tuple[str, int], SqueezeNet] = {}

@@ -22,9 +22,10 @@ from rimaging.datasets.simulate.distributions import (
     draw_one,
     happens,
     integer,
+    with_defaults,
 )
 from rimaging.datasets.simulate.phase import grid, smooth_phase
-from rimaging.errors import CardError, DataError, OptionError
+from rimaging.errors import DataError, OptionError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.likelihood import Gaussian
 
@@ -80,13 +81,7 @@ class KSpace:
         self, parameters: Mapping[str, Parameter], root: Path, split: Split = "train"
     ) -> None:
         """Read the images of a split below ``root`` (folders mri and natural)."""
-        unknown = set(parameters) - set(DEFAULTS)
-        if unknown:
-            raise CardError(
-                f"k-space has no parameter {', '.join(sorted(unknown))}: "
-                f"it has {', '.join(DEFAULTS)}."
-            )
-        self.parameters = {**DEFAULTS, **parameters}
+        self.parameters = with_defaults(parameters, DEFAULTS, "k-space")
         self.anatomy = Anatomy(Path(root), split)
 
     def __call__(

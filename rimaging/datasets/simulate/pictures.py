@@ -15,6 +15,7 @@ from rimaging.datasets.simulate.distributions import (
     draw_name,
     draw_one,
     integer,
+    with_defaults,
 )
 from rimaging.datasets.simulate.kernels import blur_kernels
 from rimaging.datasets.simulate.photographs import Photographs
@@ -73,13 +74,7 @@ class Pictures:
         self, parameters: Mapping[str, Parameter], root: Path, split: Split = "train"
     ) -> None:
         """Read the photographs of a split below ``root``."""
-        unknown = set(parameters) - set(DEFAULTS)
-        if unknown:
-            raise CardError(
-                f"pictures have no parameter {', '.join(sorted(unknown))}: "
-                f"they have {', '.join(DEFAULTS)}."
-            )
-        self.parameters = {**DEFAULTS, **parameters}
+        self.parameters = with_defaults(parameters, DEFAULTS, "the sampler of pictures")
         self.shares = torch.tensor([float(self.parameters[name]) for name in OPERATORS])  # type: ignore[arg-type]
         if not bool((self.shares >= 0).all()) or float(self.shares.sum()) <= 0:
             raise CardError(f"give a share above zero to one of {', '.join(OPERATORS)}")

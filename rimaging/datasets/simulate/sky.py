@@ -17,12 +17,12 @@ from rimaging.datasets.simulate.distributions import (
     draw_one,
     happens,
     integer,
+    with_defaults,
 )
 from rimaging.datasets.simulate.galaxies import SIDE, analytic_galaxies, cosmos_galaxies
 from rimaging.datasets.simulate.photographs import Photographs, dihedral
 from rimaging.datasets.simulate.psf import WIDTHS, kernel_pool
 from rimaging.datasets.simulate.textures import nebula, nebulae
-from rimaging.errors import CardError
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.likelihood import Gaussian
 
@@ -67,13 +67,7 @@ class Sky:
         self, parameters: Mapping[str, Parameter], root: Path, split: Split = "train"
     ) -> None:
         """Read the data of a split below ``root`` and draw galaxies and PSFs (20 s)."""
-        unknown = set(parameters) - set(DEFAULTS)
-        if unknown:
-            raise CardError(
-                f"the sky has no parameter {', '.join(sorted(unknown))}: "
-                f"it has {', '.join(DEFAULTS)}."
-            )
-        self.parameters = {**DEFAULTS, **parameters}
+        self.parameters = with_defaults(parameters, DEFAULTS, "the sky")
         self.fwhm = self._fixed("target_fwhm")
         seed = SEEDS[split]
         astro = Path(root) / "astro"
