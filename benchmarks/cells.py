@@ -24,26 +24,12 @@ from torch import Tensor, nn
 from rimaging.datasets.simulate.photographs import Photographs
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.likelihood import Gaussian
-from rimaging.rim.cell import CellConfig, GatedUnit, MultiscaleCell
+from rimaging.rim.cell import CellConfig, ClassicUnit, GatedUnit, MultiscaleCell
+from rimaging.rim.loss import loss
 from rimaging.rim.rim import RIM, Frame, RIMConfig, Step
-from rimaging.rim.training import loss
 from rimaging.typing import LikelihoodLike
 
 Sampler = Callable[[torch.Generator, int, int], tuple[Gaussian, Tensor]]
-
-
-class ClassicGRU(nn.Module):
-    """The papers' convolutional GRU: two gates, a tanh candidate."""
-
-    def __init__(self, features: int, kernel: int) -> None:
-        super().__init__()
-        self.gates = nn.Conv2d(2 * features, 2 * features, kernel, padding=kernel // 2)
-        self.candidate = nn.Conv2d(2 * features, features, kernel, padding=kernel // 2)
-
-    def forward(self, features: Tensor, state: Tensor) -> Tensor:
-        reset, update = torch.sigmoid(self.gates(torch.cat((features, state), 1))).chunk(2, 1)
-        candidate = torch.tanh(self.candidate(torch.cat((features, reset * state), 1)))
-        return torch.lerp(state, candidate, update)
 
 
 class SingleScaleCell(nn.Module):
@@ -54,9 +40,9 @@ class SingleScaleCell(nn.Module):
         self.stride, self.features = stride, features
         area = stride**2
         self.read = nn.Conv2d(area * config.inputs, features, 5, padding=2)
-        self.first = ClassicGRU(features, kernel)
+        self.first = ClassicUnit(features, kernel)
         self.dilated = nn.Conv2d(features, features, 3, padding=2, dilation=2)
-        self.second = ClassicGRU(features, kernel)
+        self.second = ClassicUnit(features, kernel)
         self.write = nn.Conv2d(features, area * config.outputs, 3, padding=1)
         nn.init.normal_(self.write.weight, std=1e-3)
 
@@ -240,7 +226,7 @@ def variants() -> dict[str, tuple[str, Callable[[], RIM], float]]:
         "multi-scale 32/64, classic GRU 1x1 / 1x1": (
             "denoise",
             lambda: with_cell(
-                gray, lambda c: recurrent(MultiscaleCell(c), ClassicGRU(32, 1), ClassicGRU(64, 1))
+                gray, lambda c: recurrent(MultiscaleCell(c), ClassicUnit(32, 1), ClassicUnit(64, 1))
             ),
             1.0,
         ),

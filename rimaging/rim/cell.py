@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rimaging.errors import OptionError
+
 State = tuple[Tensor, Tensor]
 
 
@@ -20,12 +22,14 @@ class CellConfig:
         outputs: channels of the update.
         fine: features on the grid of half resolution.
         coarse: features on the grid of quarter resolution.
+        unit: the recurrent units: "minimal" (`GatedUnit`) or "gru" (`ClassicUnit`).
     """
 
     inputs: int
     outputs: int
     fine: int = 32
     coarse: int = 64
+    unit: str = "minimal"
 
 
 class GatedUnit(nn.Module):
@@ -49,6 +53,38 @@ class GatedUnit(nn.Module):
         return torch.lerp(state, candidate, torch.sigmoid(self.gate(joint)).to(state.dtype))
 
 
+class ClassicUnit(nn.Module):
+    """Gated recurrent unit: update ``z``, reset ``r``, candidate by tanh.
+
+    ``h <- h + z (tanh(W [f, r h]) - h)``: at equal compute the better of the two on photographs
+    (docs/design/cell.md). Source: Cho et al., EMNLP 2014; Putzky & Welling 2017.
+    """
+
+    def __init__(self, features: int, kernel: int = 1) -> None:
+        super().__init__()
+        self.gates = nn.Conv2d(2 * features, 2 * features, kernel, padding=kernel // 2)
+        self.candidate = nn.Conv2d(2 * features, features, kernel, padding=kernel // 2)
+
+    def forward(self, features: Tensor, state: Tensor) -> Tensor:
+        """The new state, of the shape of both arguments."""
+        gates = torch.sigmoid(self.gates(torch.cat((features, state), dim=1))).to(state.dtype)
+        update, reset = gates.chunk(2, dim=1)
+        candidate = torch.tanh(self.candidate(torch.cat((features, reset * state), dim=1)))
+        return torch.lerp(state, candidate.to(state.dtype), update)
+
+
+def recurrent_unit(kind: str, features: int, kernel: int) -> nn.Module:
+    """The unit of a name; ``kernel`` is that of the minimal unit's candidate.
+
+    Raises OptionError for an unknown name.
+    """
+    if kind == "minimal":
+        return GatedUnit(features, kernel)
+    if kind == "gru":
+        return ClassicUnit(features)
+    raise OptionError(f'unknown recurrent unit {kind!r}: choose "minimal" or "gru"')
+
+
 class MultiscaleCell(nn.Module):
     """Two recurrent memories, at half and at quarter resolution.
 
@@ -68,10 +104,10 @@ class MultiscaleCell(nn.Module):
         self.read = nn.Conv2d(4 * config.inputs, fine, 3, bias=False)
         self.recall = nn.Conv2d(fine, fine, 3, padding=1, bias=False)
         self.down = nn.Conv2d(fine, coarse, 3, stride=2, padding=1, bias=False)
-        self.coarse = GatedUnit(coarse, 3)
+        self.coarse = recurrent_unit(config.unit, coarse, 3)
         self.up = nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=False)
         self.mix = nn.Conv2d(fine, fine, 3, padding=1, bias=False)
-        self.fine = GatedUnit(fine, 1)
+        self.fine = recurrent_unit(config.unit, fine, 1)
         self.write = nn.Conv2d(fine, 4 * config.outputs, 3, padding=1, bias=False)
         # The first updates are small, so that training starts from the initial estimate.
         nn.init.normal_(self.write.weight, std=1e-3)

@@ -34,12 +34,15 @@ class RIMConfig:
         consistency_iterations: conjugate-gradient steps by which each estimate is brought back to
             the data (`rimaging.rim.newton.consistent`); 0 leaves it to the network.
         consistency_damping: how strongly the network's estimate holds against the data there.
+        confidence: whether the network itself says so, pixel by pixel and step by step, as a factor
+            of ``consistency_damping``.
         level: whether the network sees the local mean of the initial estimate. Without it a
             constant background passes through untouched; with it the zero of a sky counts.
         estimate: whether the network sees the current estimate; without it, it is the paper's
             gradient-descent network.
         memory: whether the cell keeps its state from step to step; without it, it is the paper's
             feed-forward network.
+        unit: the recurrent unit of the cell, "minimal" or "gru" (`rimaging.rim.cell`).
         fine: features at half resolution.
         coarse: features at quarter resolution.
     """
@@ -53,9 +56,11 @@ class RIMConfig:
     damping: float = 0.1
     consistency_iterations: int = 0
     consistency_damping: float = 0.5
+    confidence: bool = False
     level: bool = False
     estimate: bool = True
     memory: bool = True
+    unit: str = "minimal"
     fine: int = 32
     coarse: int = 64
 
@@ -68,7 +73,8 @@ class RIMConfig:
         """The sizes of the cell: estimate, score, perhaps Newton direction, and information."""
         directions = 2 if self.newton_iterations else 1
         inputs = self.planes * (1 + directions + self.level) + self.channels + 1
-        return CellConfig(inputs, self.planes, self.fine, self.coarse)
+        outputs = self.planes + (self.channels if self.confidence else 0)
+        return CellConfig(inputs, outputs, self.fine, self.coarse, self.unit)
 
 
 class Frame(NamedTuple):
@@ -217,15 +223,30 @@ class RIM(nn.Module):
         with torch.autocast(device, dtype=network_dtype, enabled=network_dtype is not None):
             before = step.state if self.config.memory else self.initial_state(step.estimate)
             update, state = self.cell(self._pad(inputs), before)
-        update = frame.contrast * update[..., :height, :width].to(inputs.dtype)
-        estimate = step.estimate + scale * self._image(update, step.estimate)
+        update = update[..., :height, :width].to(inputs.dtype)
+        moved = scale * self._image(frame.contrast * update[:, : self.config.planes], x)
+        estimate = step.estimate + moved
         if self.config.consistency_iterations:
-            iterations, damping = (
-                self.config.consistency_iterations,
-                self.config.consistency_damping,
-            )
-            estimate = consistent(likelihood, estimate, iterations, damping, lengths)
+            estimate = self._consistent(likelihood, estimate, update, frame, lengths)
         return Step(estimate, state)
+
+    def _consistent(
+        self,
+        likelihood: LikelihoodLike,
+        estimate: Tensor,
+        update: Tensor,
+        frame: Frame,
+        lengths: StepLengths | None,
+    ) -> Tensor:
+        """The estimate after a damped solve; what the cell wrote last is its confidence."""
+        iterations, damping = self.config.consistency_iterations, self.config.consistency_damping
+        if not self.config.confidence:
+            return consistent(likelihood, estimate, iterations, damping, lengths)
+        confidence = update[:, self.config.planes :].reshape(estimate.shape)
+        # Bounded by e^6 either way: a solve of few iterations knows no more extremes.
+        held = damping * (6 * torch.tanh(confidence / 6)).exp()
+        diagonal = (held + frame.information.square().reshape(estimate.shape)).detach()
+        return consistent(likelihood, estimate, iterations, held, lengths, diagonal)
 
     def _check(self, x: Tensor) -> None:
         if x.is_complex() != self.config.complex:

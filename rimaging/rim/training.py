@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError, WeightsError
 from rimaging.rim.ahead import drawn_ahead
+from rimaging.rim.loss import loss
 from rimaging.rim.rim import RIM, RIMConfig
 from rimaging.rim.weights import read_tensors, write_tensors
 from rimaging.typing import LikelihoodLike
@@ -42,8 +42,8 @@ class TrainingConfig:
         late: 0 weighs all inference steps alike, 1 linearly rising weights.
         floor: added to the squared error in units of the noise's variance, so that flat patches do
             not outweigh all others.
-        blocks: weight of the same loss on means over 8 x 8 blocks, which holds flux and background
-            to account where the error of single pixels would hide theirs.
+        blocks: weight of the same loss on means over blocks, which holds flux and background to
+            account where the error of single pixels would hide theirs.
         checkpoint_steps: recompute inference steps in the backward pass, for memory.
         validate_every: optimiser steps between validations, curves and checkpoints.
         seed: of weights and samples.
@@ -76,45 +76,6 @@ class Progress:
     loss: float
     psnr: float
     seconds_left: float
-
-
-def loss(
-    estimates: list[Tensor],
-    truth: Tensor,
-    noise_scale: Tensor,
-    axes: int,
-    late: float,
-    floor: float,
-    blocks: float = 0.0,
-) -> Tensor:
-    """``sum_t w_t mean_i log(mse_it / s_i^2 + floor)``: the PSNR that will be reported, smoothed.
-
-    The logarithm makes items of any scale and difficulty count alike. ``w_t`` sums to one, between
-    uniform (``late`` 0) and proportional to ``t`` (``late`` 1). ``blocks`` times the same is added
-    for the means over 8 x 8 blocks, in units of the noise of such a mean.
-    """
-    count = len(estimates)
-    total = truth.new_zeros((), dtype=noise_scale.dtype)
-    for index, estimate in enumerate(estimates, start=1):
-        error = (estimate - truth) / noise_scale
-        weight = (1 - late) / count + late * 2 * index / (count * (count + 1))
-        total = total + weight * torch.log(_power(error, axes) + floor).mean()
-        if blocks:
-            total = total + blocks * weight * torch.log(_power(_blocks(error), axes) + floor).mean()
-    return total
-
-
-def _power(error: Tensor, axes: int) -> Tensor:
-    squared = (error.conj() * error).real if error.is_complex() else error**2
-    return squared.mean(dim=tuple(range(-axes, 0)))
-
-
-def _blocks(error: Tensor) -> Tensor:
-    """Means over 8 x 8 blocks, in units of the noise of such a mean."""
-    planes = torch.view_as_real(error).movedim(-1, 0) if error.is_complex() else error
-    means = 8 * F.avg_pool2d(planes.reshape(-1, 1, *planes.shape[-2:]), 8)
-    means = means.reshape(*planes.shape[:-2], *means.shape[-2:])
-    return torch.complex(means[0], means[1]) if error.is_complex() else means
 
 
 class Trainer:

@@ -48,6 +48,17 @@ def test_items_of_a_batch_do_not_see_each_other() -> None:
         assert torch.allclose(d[i], alone, rtol=1e-5, atol=1e-6)
 
 
+def test_the_gradient_in_the_damping_of_consistency() -> None:
+    g = torch.Generator().manual_seed(3)
+    mask = (torch.rand(4, 5, generator=g) < 0.5).double()
+    maps = torch.randn(3, 4, 5, dtype=torch.complex128, generator=g)
+    y = torch.randn(3, 4, 5, dtype=torch.complex128, generator=g) * mask
+    likelihood = Gaussian(CartesianMRI(maps, mask), y, 0.2, weight=mask.unsqueeze(-3))
+    x = torch.randn(4, 5, dtype=torch.complex128, generator=g)
+    damping = (0.2 + torch.rand(4, 5, dtype=torch.float64, generator=g)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda d: consistent(likelihood, x, 60, d), (damping,))
+
+
 def test_the_gradient_through_consistency_is_that_of_its_linear_map() -> None:
     # x -> x + (H + d)^-1 (b - H x) is affine and self-adjoint, so this tests its gradient.
     g = torch.Generator().manual_seed(2)

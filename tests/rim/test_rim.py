@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -27,6 +29,7 @@ REAL = RIMConfig(steps=3, fine=8, coarse=8)
 COMPLEX = RIMConfig(
     complex=True, steps=3, initial_iterations=2, newton_iterations=2, fine=8, coarse=8
 )
+CONFIDENT = replace(COMPLEX, consistency_iterations=2, confidence=True, unit="gru")
 
 
 def photograph(shape: tuple[int, ...], seed: int = 0, sigma: float = 0.1) -> Gaussian:
@@ -58,6 +61,7 @@ def test_scaling_data_and_noise_scales_the_estimate_bit_for_bit(exponent: int) -
     for rim, make in (
         (lively(REAL), lambda f: Gaussian(Identity((20, 24), torch.float32), f * Y, f * 0.1)),
         (lively(COMPLEX), lambda f: scan(factor=f)),
+        (lively(CONFIDENT), lambda f: scan(factor=f)),
     ):
         for one, other in zip(rim(make(1.0)), rim(make(c)), strict=True):
             assert torch.equal(c * one, other)
@@ -75,7 +79,7 @@ def test_scaling_by_any_factor(c: float) -> None:
     assert distance(other / c, one) < 1e-4
 
 
-@pytest.mark.parametrize("config", [REAL, COMPLEX])
+@pytest.mark.parametrize("config", [REAL, COMPLEX, CONFIDENT])
 def test_the_state_matters_from_the_second_step(config: RIMConfig) -> None:
     rim = lively(config)
     likelihood = scan() if config.complex else photograph((2, 20, 24))
@@ -185,12 +189,36 @@ def test_step_checkpoints_change_nothing() -> None:
         assert torch.equal(one, other)
 
 
-def test_every_weight_gets_a_gradient() -> None:
+@pytest.mark.parametrize("config", [COMPLEX, CONFIDENT])
+def test_every_weight_gets_a_gradient(config: RIMConfig) -> None:
     torch.manual_seed(0)
-    rim = RIM(COMPLEX)
+    rim = RIM(config)
     rim(scan())[-1].abs().square().sum().backward()
     for name, parameter in rim.named_parameters():
         assert parameter.grad is not None and bool(parameter.grad.abs().sum() > 0), name
+
+
+def test_a_network_without_confidence_yields_to_the_data_and_a_sure_one_does_not() -> None:
+    likelihood, chi2 = scan(), []
+    for bias in (-1.0, 0.0, 1.0):
+        rim = lively(replace(CONFIDENT, steps=1))
+        # The last plane of the update is the confidence: let it see the information, above zero.
+        rim.cell.write.weight[-4:] = 30 * bias * rim.cell.write.weight[-4:].abs()
+        rim.cell.fine = Always()
+        chi2.append(float(likelihood.chi2(rim(likelihood)[-1]).mean()))
+    assert chi2[0] < chi2[1] < chi2[2]
+
+
+class Always(torch.nn.Module):
+    """A recurrent unit whose answer is one."""
+
+    def forward(self, features: Tensor, state: Tensor) -> Tensor:
+        return torch.ones_like(state)
+
+
+def test_an_unknown_unit_is_refused() -> None:
+    with pytest.raises(OptionError, match="unit"):
+        RIM(RIMConfig(unit="lstm"))
 
 
 def test_bfloat16_is_only_the_networks() -> None:

@@ -12,8 +12,9 @@ from torch import Tensor
 from rimaging.errors import DataError, OptionError, WeightsError
 from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian
+from rimaging.rim.loss import BLOCK_FLOOR, loss
 from rimaging.rim.rim import RIM, RIMConfig
-from rimaging.rim.training import Progress, Trainer, TrainingConfig, loss
+from rimaging.rim.training import Progress, Trainer, TrainingConfig
 
 MODEL = RIMConfig(steps=2, fine=4, coarse=4)
 TRAINING = TrainingConfig(iterations=6, batch=2, size=8, warmup=2, validate_every=2)
@@ -154,10 +155,11 @@ def test_the_learning_rate_rises_then_falls_to_a_two_hundredth(tmp_path: Path) -
 
 @pytest.mark.parametrize("factor", [1.0, 1j])
 def test_block_means_are_held_to_account(factor: complex) -> None:
-    # A constant error e counts 8 e in a mean of 64 pixels, whose own noise is an eighth.
+    # A constant error e counts n e in a mean of n x n pixels, whose own noise is n times less; of
+    # the sides of blocks those count that fit, here 8 and 16.
     error, floor = 0.5, 0.1
     truth = torch.zeros(2, 16, 24) * factor
     pixel = math.log(error**2 + floor)
-    block = math.log((8 * error) ** 2 + floor)
+    block = sum(math.log((side * error) ** 2 + BLOCK_FLOOR) for side in (8, 16)) / 2
     value = loss([truth + error * factor], truth, torch.ones(2, 1, 1), 2, 0.0, floor, 0.3)
     assert float(value) == pytest.approx(pixel + 0.3 * block, rel=1e-5)

@@ -1,0 +1,64 @@
+"""The loss of a training step: logarithms of errors, in units of the noise."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BLOCK_SIDES = (8, 16, 32)
+"""Edges in pixels of the blocks whose means count by themselves."""
+
+BLOCK_FLOOR = 0.1
+"""Added to the squared error of the means of blocks, in units of the noise of such a mean. Errors
+below it count by their square, whose best answer is without bias; a logarithm's is not."""
+
+
+def loss(
+    estimates: list[Tensor],
+    truth: Tensor,
+    noise_scale: Tensor,
+    axes: int,
+    late: float,
+    floor: float,
+    blocks: float = 0.0,
+) -> Tensor:
+    """``sum_t w_t mean_i log(mse_it / s_i^2 + floor)``: the PSNR that will be reported, smoothed.
+
+    The logarithm makes items of any scale and difficulty count alike. ``w_t`` sums to one, between
+    uniform (``late`` 0) and proportional to ``t`` (``late`` 1). ``blocks`` times the same is added
+    for the means over blocks (`BLOCK_SIDES`, their average), in units of the noise of such a mean.
+
+    Args:
+        estimates: one for each step, ``(batch, ..., y, x)``.
+        truth: of the same shape.
+        noise_scale: of each item, broadcasting against the truth.
+        axes: how many of the last axes make an item.
+        late: between 0 and 1.
+        floor: of the squared error, in units of the noise's variance.
+        blocks: weight of the means over blocks.
+    """
+    count = len(estimates)
+    total = truth.new_zeros((), dtype=noise_scale.dtype)
+    sides = [side for side in BLOCK_SIDES if side <= min(truth.shape[-2:])] if blocks else []
+    for index, estimate in enumerate(estimates, start=1):
+        error = (estimate - truth) / noise_scale
+        weight = (1 - late) / count + late * 2 * index / (count * (count + 1))
+        total = total + weight * torch.log(_power(error, axes) + floor).mean()
+        for side in sides:
+            power = _power(_block_means(error, side), axes)
+            total = total + blocks / len(sides) * weight * torch.log(power + BLOCK_FLOOR).mean()
+    return total
+
+
+def _power(error: Tensor, axes: int) -> Tensor:
+    squared = (error.conj() * error).real if error.is_complex() else error**2
+    return squared.mean(dim=tuple(range(-axes, 0)))
+
+
+def _block_means(error: Tensor, side: int) -> Tensor:
+    """Means over blocks of ``side`` pixels, in units of the noise of such a mean."""
+    planes = torch.view_as_real(error).movedim(-1, 0) if error.is_complex() else error
+    means = side * F.avg_pool2d(planes.reshape(-1, 1, *planes.shape[-2:]), side)
+    means = means.reshape(*planes.shape[:-2], *means.shape[-2:])
+    return torch.complex(means[0], means[1]) if error.is_complex() else means
