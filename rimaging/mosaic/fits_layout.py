@@ -13,7 +13,7 @@ DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
 def describe_fits(path: Path, extension: str | None) -> dict[str, Any]:
-    """The source of a FITS image, `rimaging.mosaic.sources.Raw` or ``Section``, and its header.
+    """The source of a FITS image, `rimaging.mosaic.readers.Raw` or ``Section``, and its header.
 
     Raises FormatError for damaged or truncated files, packed ones (.gz), and absent extensions.
     """
@@ -70,6 +70,12 @@ def _layout(hdus: Any, index: int, path: Path) -> dict[str, Any]:
         "full_shape": full,
         "extension": index,
         "header": header.tostring(sep="\n", padding=False),
+        "name": hdu.name,
+        "version": int(hdu.ver),
+        "telescope": str(header.get("TELESCOP", "")),
+        "utype": str(hdu.header.get("UTYPE", "StdDevUncertainty")),
+        # LSST's names of the bits of a mask
+        "planes": {card[3:]: int(hdu.header[card]) for card in hdu.header if card[:3] == "MP_"},
     }
     if isinstance(hdu, fits.CompImageHDU):
         return common | {"kind": "section", "lead": full[:-2]}

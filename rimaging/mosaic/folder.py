@@ -13,7 +13,7 @@ from rimaging import __version__
 from rimaging.errors import FormatError, OptionError
 from rimaging.mosaic import receipts, store
 from rimaging.mosaic.sources import Description
-from rimaging.mosaic.task import Task, digest
+from rimaging.mosaic.task import Process, Task, digest
 from rimaging.mosaic.tiles import Grid, Unit
 
 
@@ -178,6 +178,12 @@ class RunFolder:
 def recipe_of(folder: str, fingerprint: str) -> Recipe:
     """The recipe in a folder, read once in a process for each fingerprint."""
     return RunFolder(Path(folder)).recipe()
+
+
+@lru_cache(maxsize=4)
+def process_of(folder: str, fingerprint: str) -> Process:
+    """The process of that recipe, built once: what is found by its settings reads all of them."""
+    return recipe_of(folder, fingerprint).task.build()
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -11,17 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rimaging.errors import FormatError, OptionError
-from rimaging.mosaic.cluster import (
-    InProcess,
-    OnCluster,
-    check_address,
-    local_cluster,
-    remote_cluster,
-)
+from rimaging.mosaic.cluster import check_address, local_cluster, remote_cluster
 from rimaging.mosaic.driver import Outcome, Pool, Progress, drive
 from rimaging.mosaic.finalise import finalise, settle
 from rimaging.mosaic.folder import Recipe, RunFolder, write_whole
 from rimaging.mosaic.lock import locked
+from rimaging.mosaic.pools import InProcess, OnCluster
 
 SUFFIXES = (".fits", ".zarr")
 SMALL = 1 << 24

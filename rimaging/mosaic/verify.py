@@ -17,8 +17,8 @@ from rimaging.mosaic.finalise import EXTENSIONS, metadata_digest
 from rimaging.mosaic.fits_layout import describe_fits
 from rimaging.mosaic.fits_sums import folded, word_sum
 from rimaging.mosaic.folder import Recipe, RunFolder
+from rimaging.mosaic.readers import Raw
 from rimaging.mosaic.receipts import Receipt, checksum, read_receipts
-from rimaging.mosaic.sources import Raw
 from rimaging.mosaic.tiles import Unit
 
 PIECE = 1 << 24

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rimaging.errors import RimagingError
 from rimaging.mosaic import receipts, store
-from rimaging.mosaic.folder import Recipe, RunFolder, recipe_of
+from rimaging.mosaic.folder import Recipe, RunFolder, process_of, recipe_of
 from rimaging.mosaic.sources import read_unit
 from rimaging.mosaic.task import planes_of
 from rimaging.mosaic.tiles import Unit
@@ -43,7 +43,7 @@ def work(folder: str, fingerprint: str, index: int) -> Answer:
             return earlier
         block = read_unit(recipe.source, unit)
         was_read = time.perf_counter()
-        process = recipe.task.build()
+        process = process_of(folder, fingerprint)
         with COMPUTING:
             begun = time.perf_counter()
             answer = process(block, unit)
