@@ -16,13 +16,15 @@ Reson. Med. 82 (2019) 1812.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.errors import DataError, OptionError
 from rimaging.operators.calibration import calibration_block
+from rimaging.solvers.filling import each_filled
 from rimaging.solvers.zero_filled import zero_filled
 
 __all__ = ["fill_kspace", "grappa"]
@@ -80,16 +82,7 @@ def fill_kspace(kspace: Tensor, mask: Tensor, *, damping: float = 0.03) -> Tenso
     """
     if damping < 0:
         raise OptionError(f"damping is {damping}: give zero or more")
-    size = tuple(kspace.shape[-2:])
-    if kspace.ndim < 3 or tuple(mask.shape[-2:]) != size:
-        raise ShapeError(
-            f"GRAPPA got k-space {tuple(kspace.shape)} and a mask {tuple(mask.shape)}: expected "
-            "(..., coil, y, x) and (..., y, x)"
-        )
-    measured = (mask > 0).expand(*kspace.shape[:-3], *size).reshape(-1, *size)
-    items = kspace.reshape(-1, *kspace.shape[-3:])
-    filled = [_fill_item(k * m, m, damping) for k, m in zip(items, measured, strict=True)]
-    return torch.stack(filled).reshape(kspace.shape)
+    return each_filled(kspace, mask, partial(_fill_item, damping=damping), "GRAPPA")
 
 
 def _fill_item(kspace: Tensor, measured: Tensor, damping: float) -> Tensor:

@@ -11,12 +11,15 @@ Imaging 5 (1987) 526.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.errors import DataError, OptionError
 from rimaging.operators.fourier import centred_fft, centred_ifft
 from rimaging.operators.walsh import hann
+from rimaging.solvers.filling import each_filled
 from rimaging.solvers.zero_filled import zero_filled
 
 __all__ = ["fill_partial_fourier", "pocs"]
@@ -62,16 +65,7 @@ def fill_partial_fourier(kspace: Tensor, mask: Tensor, *, iterations: int = 3) -
     """
     if iterations < 1:
         raise OptionError(f"iterations is {iterations}: give one or more")
-    size = tuple(kspace.shape[-2:])
-    if kspace.ndim < 3 or tuple(mask.shape[-2:]) != size:
-        raise ShapeError(
-            f"POCS got k-space {tuple(kspace.shape)} and a mask {tuple(mask.shape)}: expected "
-            "(..., coil, y, x) and (..., y, x)"
-        )
-    measured = (mask > 0).expand(*kspace.shape[:-3], *size).reshape(-1, *size)
-    items = kspace.reshape(-1, *kspace.shape[-3:])
-    filled = [_fill_item(k * m, m, iterations) for k, m in zip(items, measured, strict=True)]
-    return torch.stack(filled).reshape(kspace.shape)
+    return each_filled(kspace, mask, partial(_fill_item, iterations=iterations), "POCS")
 
 
 def _fill_item(kspace: Tensor, measured: Tensor, iterations: int) -> Tensor:

@@ -1,12 +1,10 @@
-"""MRI: from k-space, Cartesian or along a trajectory, to images."""
+"""Images from k-space, Cartesian or along a trajectory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
@@ -15,24 +13,13 @@ from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.coil_maps import with_maps
 from rimaging.datasets.frames import with_common_maps
 from rimaging.datasets.measurement import Measurement
-from rimaging.datasets.retrospective import sampling, undersample
+from rimaging.datasets.retrospective import sampling
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.volume import from_slices, maps_as_slices, to_slices
 from rimaging.errors import OptionError
-from rimaging.operators.cartesian import CartesianMRI
-from rimaging.operators.likelihood import Gaussian
-from rimaging.operators.noncartesian import NonCartesianMRI
-from rimaging.reconstruct import Method, Weights, choose_device, rim_method, run
+from rimaging.mri.methods import MethodName, check_options, classical
+from rimaging.reconstruct import Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
-
-__all__ = ["MethodName", "classical", "combine", "reconstruct", "undersample"]
-
-MethodName = Literal["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv", "grappa", "pocs"]
-
-LAMDA = {"cg-sense": 0.01, "l1-wavelet": 0.005, "tv": 0.005, "grappa": 0.03}
-"""Default penalties of the classical methods, relative to the image as each of them defines it."""
-
-ITERATIONS = {"cg-sense": 30, "l1-wavelet": 100, "tv": 100, "pocs": 3}
 
 
 def reconstruct(
@@ -102,7 +89,7 @@ def reconstruct(
             region where there are no maps. OptionError: an unknown method, or options that do not
             go together. WeightsError: see `rimaging.rim.weights.load_weights`.
     """
-    _check_options(method, sets, steps, lamda, iterations)
+    check_options(method, sets, steps, lamda, iterations)
     place = choose_device(device)
     axis = None
     source = kspace
@@ -174,79 +161,3 @@ def combine(x: Tensor) -> Tensor:
     """Sets ``(..., set, y, x)`` to one image: root sum of squares, with the first set's phase."""
     magnitude = x.abs().square().sum(dim=-3).sqrt()
     return torch.polar(magnitude, x.select(-3, 0).angle())
-
-
-def classical(name: MethodName, lamda: float | None, iterations: int | None, sets: bool) -> Method:
-    """A method to compare with, as a `Method`."""
-    from rimaging.solvers.cg_sense import cg_sense
-    from rimaging.solvers.grappa import grappa
-    from rimaging.solvers.l1_wavelet import l1_wavelet
-    from rimaging.solvers.pocs import pocs
-    from rimaging.solvers.total_variation import total_variation
-    from rimaging.solvers.zero_filled import zero_filled
-
-    if name == "zero-filled":
-        return Method(name=name, solve=_solved_by(name, partial(zero_filled, sets=sets)))
-    weight = LAMDA.get(name, 0.0) if lamda is None else lamda
-    count = ITERATIONS.get(name, 1) if iterations is None else iterations
-    settings = {
-        **({"lamda": weight} if name in LAMDA else {}),
-        **({"iterations": count} if name in ITERATIONS else {}),
-    }
-    solver: Callable[[Tensor, Tensor, Tensor], Tensor]
-    if name == "grappa":
-        solver = partial(grappa, damping=weight, sets=sets)
-    elif name == "pocs":
-        solver = partial(pocs, iterations=count, sets=sets)
-    elif name == "cg-sense":
-        solver = partial(cg_sense, damping=weight, iterations=count, sets=sets)
-    elif name == "l1-wavelet":
-        solver = partial(l1_wavelet, lamda=weight, iterations=count, sets=sets)
-    else:
-        solver = partial(total_variation, lamda=weight, iterations=count, sets=sets)
-    solve = _solved_by(name, solver, weight, count)
-    return Method(name=name, solve=solve, provenance={"settings": settings})
-
-
-def _solved_by(
-    name: MethodName,
-    solver: Callable[[Tensor, Tensor, Tensor], Tensor],
-    lamda: float = 0.0,
-    iterations: int = 1,
-) -> Callable[[Measurement | None, Gaussian], list[Tensor]]:
-    """A function of k-space, mask and maps as one of a likelihood, or the same of a trajectory."""
-    from rimaging.solvers.noncartesian import NonCartesianMethod, solve_noncartesian
-
-    def solve(part: Measurement | None, likelihood: Gaussian) -> list[Tensor]:
-        operator = likelihood.operator
-        if isinstance(operator, NonCartesianMRI):
-            density = None if part is None else part.density
-            known = cast(NonCartesianMethod, name)  # it refuses those of masks alone
-            return [
-                solve_noncartesian(
-                    known, likelihood, lamda=lamda, iterations=iterations, density=density
-                )
-            ]
-        assert isinstance(operator, CartesianMRI)
-        return [solver(likelihood.y, operator.mask.squeeze(-3), operator.maps)]
-
-    return solve
-
-
-def _check_options(
-    method: str, sets: int | None, steps: int | None, lamda: float | None, iterations: int | None
-) -> None:
-    if method not in get_args(MethodName):
-        raise OptionError(
-            f"method {method!r} does not exist: choose {', '.join(get_args(MethodName))}"
-        )
-    if sets not in (None, 1, 2):
-        raise OptionError(f"sets is {sets}: use 1, or 2 for soft SENSE")
-    if method == "rim" and (lamda is not None or iterations is not None):
-        raise OptionError("lamda and iterations are for the classical methods: a RIM has steps")
-    if method != "rim" and steps is not None:
-        raise OptionError(f"steps are those of a RIM: {method} takes iterations")
-    if method == "grappa" and iterations is not None:
-        raise OptionError("grappa does not iterate: it takes lamda alone")
-    if method == "pocs" and lamda is not None:
-        raise OptionError("pocs has no penalty: it takes iterations alone")
