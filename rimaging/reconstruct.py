@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from rimaging.reconstruction import Reconstruction, planar
 from rimaging.reports.diagnostics import diagnose
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
+from rimaging.uncertainty import Bootstrap, as_bootstrap, as_data, error_map_of
 
 Weights = str | Path | RIM
 
@@ -54,6 +55,7 @@ def reconstruct(
     *,
     sets: bool = False,
     keep_steps: bool = False,
+    error_map: int | Bootstrap | None = None,
 ) -> Reconstruction:
     """Reconstruct any measurement, or any likelihood, with the weights of a RIM.
 
@@ -64,6 +66,8 @@ def reconstruct(
         device: by default the GPU if there is one.
         sets: the maps of k-space have an axis of sets.
         keep_steps: keep the estimate after each step.
+        error_map: estimate ``uncertainty`` by so many repetitions on redrawn data, 8 for example
+            (`rimaging.uncertainty`), each as long as the reconstruction; by default not at all.
 
     Raises:
         WeightsError: unknown weights. ShapeError, DataError: data that cannot be reconstructed.
@@ -71,7 +75,9 @@ def reconstruct(
     """
     place = choose_device(device)
     method = rim_method(weights, steps, place)
-    return run(measurement, method, sets=sets, device=place, keep_steps=keep_steps)
+    return run(
+        measurement, method, sets=sets, device=place, keep_steps=keep_steps, error_map=error_map
+    )
 
 
 def run(
@@ -83,12 +89,15 @@ def run(
     finish: Callable[[Tensor], Tensor] = lambda x: x,
     device: torch.device,
     keep_steps: bool = False,
+    error_map: int | Bootstrap | None = None,
 ) -> Reconstruction:
     """Take a measurement through a method, in pieces that fit the memory.
 
     ``build`` makes the likelihood of a piece (by default its own), ``finish`` the final image of
-    an estimate; ``sets`` as in `reconstruct`. The image comes back as torch, where the data are.
+    an estimate; ``sets`` and ``error_map`` as in `reconstruct`. The image comes back as torch,
+    where the data are.
     """
+    bootstrap = as_bootstrap(error_map)
     started = time.perf_counter()
     whole = source.completed() if isinstance(source, Measurement) else None
     parts: Iterable[Measurement | None] = [None]
@@ -99,6 +108,8 @@ def run(
     masks: list[Tensor] = []
     changes: list[Tensor] = []
     misfits: list[Tensor] = []
+    errors: list[Tensor] = []
+    items = 0
     home = source.data.device if isinstance(source, Measurement) else source.y.device
     for part in parts:
         with torch.inference_mode():
@@ -111,16 +122,24 @@ def run(
             estimates.append([finish(x).to(home) for x in (found if keep_steps else found[-1:])])
             residuals.append(residual.to(home))
             masks.append(measured.expand(residual.shape).to(home))
+            if not bool(torch.isfinite(found[-1]).all()):
+                raise DataError(
+                    "the reconstruction is not finite: check that noise and data have the same "
+                    "units"
+                )
+            if bootstrap is not None:
+                again = partial(_estimate_again, method, part)
+                error = error_map_of(
+                    likelihood, found[-1], again, bootstrap, finish=finish, first=items
+                )
+                errors.append(error.to(home))
+                items += likelihood.items
     if isinstance(source, Likelihood):
         source.to(home)
     axes = 3 if whole is not None and whole.kind == "kspace" else 2
     batch = () if whole is None else tuple(whole.data.shape[:-axes])
     steps = [_joined(step, batch) for step in zip(*estimates, strict=True)]
     residual = _joined(residuals, batch)
-    if not bool(torch.isfinite(steps[-1]).all()):
-        raise DataError(
-            "the reconstruction is not finite: check that noise and data have the same units"
-        )
     found_by = diagnose(planar(residual), planar(_joined(masks, batch)))
     diagnostics = replace(found_by, changes=_relative(torch.stack(changes).sum(0)))
     return Reconstruction(
@@ -128,7 +147,8 @@ def run(
         residual=residual,
         chi2=diagnostics.chi2,
         diagnostics=diagnostics,
-        provenance=_provenance(whole, method, device, time.perf_counter() - started),
+        provenance=_provenance(whole, method, bootstrap, device, time.perf_counter() - started),
+        uncertainty=_joined(errors, batch) if errors else None,
         measurement=whole,
         steps=list(steps) if keep_steps else [],
         step_chi2=tuple(_relative(torch.stack(misfits).sum(0), root=False)) if misfits else (),
@@ -226,6 +246,13 @@ def _likelihood(
     return (part.likelihood(sets=sets) if build is None else build(part)).to(device)
 
 
+def _estimate_again(method: Method, part: Measurement | None, observed: Likelihood) -> Tensor:
+    """The last estimate of a piece whose data are another draw."""
+    if part is not None:
+        part = replace(part, data=as_data(observed).to(part.data))
+    return method.solve(part, observed)[-1]
+
+
 def _at_once(whole: Measurement, method: Method, device: torch.device) -> int:
     """How many items to take at once; raise ShapeError where not even one fits."""
     spatial = 2 if whole.matrix is None else len(whole.matrix)
@@ -293,7 +320,11 @@ def _relative(sums: Tensor, root: bool = True) -> tuple[float, ...]:
 
 
 def _provenance(
-    whole: Measurement | None, method: Method, device: torch.device, seconds: float
+    whole: Measurement | None,
+    method: Method,
+    bootstrap: Bootstrap | None,
+    device: torch.device,
+    seconds: float,
 ) -> dict[str, Any]:
     came = {} if whole is None else dict(whole.provenance)
     assumed = came.pop("assumed", [])
@@ -301,6 +332,7 @@ def _provenance(
         "rimaging": __version__,
         "method": method.name,
         **method.provenance,
+        **({} if bootstrap is None else {"error_map": asdict(bootstrap)}),
         "device": str(device),
         "seconds": round(seconds, 3),
         "assumed": list(assumed),

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from astropy.io.fits import HDUList
     from astropy.nddata import CCDData
 
+    from rimaging.reports.html import Picture
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reconstruction:
@@ -32,8 +34,9 @@ class Reconstruction:
 
     image: as NumPy or torch, whichever came in. residual: ``(y - A x) / sigma`` on the grid of the
     data, 0 where nothing was measured. chi2: its mean square, 1 if the noise is as stated.
-    uncertainty: standard deviation of the image, where a method gives one. diagnostics: tests of
-    the residual, in words by ``diagnostics.verdicts()``. provenance: method, weights, settings, and
+    uncertainty: standard deviation of each pixel of the image (of a real component), where it was
+    asked for; see `rimaging.uncertainty`. diagnostics: tests of the residual, in words by
+    ``diagnostics.verdicts()``. provenance: method, weights, settings, and
     every assumption that was made. steps: the estimate after each step, if it was asked for, and
     step_chi2 what chi2 was then.
     estimate: the image as `rimaging.datasets` keeps it, where ``image`` has other axes or units.
@@ -65,7 +68,7 @@ class Reconstruction:
             self._kept,
             self.measurement,
             residual=self.residual,
-            uncertainty=self.uncertainty,
+            uncertainty=self._kept_uncertainty,
             provenance=self._facts(),
             history=self._line(),
             overwrite=overwrite,
@@ -78,7 +81,7 @@ class Reconstruction:
             self._kept,
             self.measurement,
             residual=self.residual,
-            uncertainty=self.uncertainty,
+            uncertainty=self._kept_uncertainty,
             provenance=self._facts(),
             history=self._line(),
         )
@@ -108,7 +111,8 @@ class Reconstruction:
         """
         from rimaging.reports.viewers import show_napari
 
-        named = {"image": self._kept, "residual": self.residual, "uncertainty": self.uncertainty}
+        known = self._kept_uncertainty
+        named = {"image": self._kept, "residual": self.residual, "uncertainty": known}
         return show_napari({k: to_numpy(v) for k, v in named.items() if v is not None})
 
     def report(self, path: str | Path) -> Path:
@@ -121,6 +125,7 @@ class Reconstruction:
         label = "zero-filled" if self._kind == "kspace" else "observed"
         same = before is not None and _one_field(before, shown)
         plot = residual_plot(planar(_middle(to_tensor(self.residual), 2)))
+        error = self._kept_uncertainty
         page = report(
             f"Reconstruction by {self.provenance['method']}",
             comparison=Comparison(
@@ -136,6 +141,7 @@ class Reconstruction:
                     image=plot,
                     caption="What the image leaves unexplained, in units of the noise.",
                 ),
+                *([] if error is None else [self._error_picture(to_tensor(error))]),
             ],
             provenance=self.provenance,
         )
@@ -150,7 +156,7 @@ class Reconstruction:
         from rimaging.reports.film import film
 
         reference = None if self.measurement is None else self.measurement.reference
-        steps = [self._step_as_kept(to_tensor(step)) for step in self.steps]
+        steps = [self._as_kept(to_tensor(step)) for step in self.steps]
         if reference is not None and steps and tuple(reference.shape) != tuple(steps[-1].shape):
             reference = None
         before = None if self._kind == "kspace" else self._before()
@@ -182,12 +188,33 @@ class Reconstruction:
         kind = "torch" if isinstance(self.image, Tensor) else "NumPy"
         return f"Reconstruction({kind} {tuple(self.image.shape)}, {self._line()})"
 
-    def _step_as_kept(self, step: Tensor) -> Tensor:
-        """A step in the layout and units of `estimate`, which the door's caller did not use."""
+    def _as_kept(self, image: Tensor) -> Tensor:
+        """A step or error in the layout and units of `estimate`, which the caller did not use."""
         if self.estimate is None:
-            return step
-        step = step if step.shape == self.estimate.shape else step.movedim(-1, 0)
-        return step / float(self.provenance.get("white", 1.0))
+            return image
+        image = image if image.shape == self.estimate.shape else image.movedim(-1, 0)
+        return image / float(self.provenance.get("white", 1.0))
+
+    @property
+    def _kept_uncertainty(self) -> Array | None:
+        if self.uncertainty is None or self.estimate is None:
+            return self.uncertainty
+        return self._as_kept(to_tensor(self.uncertainty))
+
+    def _error_picture(self, error: Tensor) -> Picture:
+        from rimaging.reports.html import Picture
+
+        shown = _middle(error, 3 if self._colour else 2)
+        count = self.provenance.get("error_map", {}).get("replicates", "")
+        return Picture(
+            title="Error map",
+            image=shown,
+            kind=self._kind,
+            caption=(
+                f"Standard deviation of each pixel over {count} repetitions of the measurement; "
+                f"{float(shown.min()):.3g} to {float(shown.max()):.3g}."
+            ),
+        )
 
     @property
     def _kept(self) -> Array:

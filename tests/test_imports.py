@@ -17,7 +17,7 @@ PACKAGE = CHECKOUT / "rimaging"
 
 BASE = {"errors", "typing"}
 ROOMS = BASE | {"catalogue", "operators", "rim", "datasets", "solvers", "mosaic", "reports"}
-WAY = {"reconstruct", "reconstruction"}
+WAY = {"reconstruct", "reconstruction", "uncertainty"}
 DOORS = {"mri", "astro", "image"}
 # Experiments and the demonstration are users of the house: everything but the command line.
 USERS = {"experiment", "benchmark", "demo", "doctor", "validate"}
@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "reports": BASE | {"operators"},
     "progress": BASE | {"rim"},
     "reconstruction": ROOMS,
-    "reconstruct": ROOMS | {"reconstruction"},
+    "uncertainty": BASE | {"operators"},
+    "reconstruct": ROOMS | {"reconstruction", "uncertainty"},
     "tiles": ROOMS | WAY,
     "mosaics": ROOMS | WAY | {"astro", "tiles"},
     **{door: ROOMS | WAY | ({"tiles"} if door == "astro" else set()) for door in DOORS},

@@ -28,6 +28,7 @@ from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.operators.varying_convolution import VaryingConvolution
 from rimaging.reconstruct import Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
+from rimaging.uncertainty import Bootstrap
 
 TARGET = 2.0
 """FWHM in pixels of the target PSF that the weights ``astro`` were trained for."""
@@ -52,6 +53,7 @@ def deconvolve(
     noise_to_signal: float | None = None,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
+    error_map: int | Bootstrap | None = None,
 ) -> Reconstruction:
     """Reconstruct the sky ``x`` as a narrower PSF would show it: ``y = K x + n``, ``psf = K * T``.
 
@@ -87,6 +89,8 @@ def deconvolve(
         noise_to_signal: of Wiener; by default from the noise and the variance of the image.
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
+        error_map: ``uncertainty`` by so many repetitions on redrawn data, 8 for example, each as
+            long as the deconvolution; see `rimaging.uncertainty`. By default none.
 
     Returns:
         A `Reconstruction` whose ``image`` is float32 on the grid of the data. Of a dask array, a
@@ -103,6 +107,8 @@ def deconvolve(
     if is_dask(image):
         if detector is not None or saturation is not None:
             raise OptionError("gain and saturation of a lazy array: give noise= and mask= instead")
+        if error_map is not None:
+            raise OptionError("a dask array has no error map: compute() a cut-out and give that")
         # A dask array out, of which the type of the door says nothing: nothing is computed yet.
         lazy: Reconstruction = _lazily(
             image, psf, noise, mask, target, weights, background, steps, method, boundary
@@ -149,12 +155,15 @@ def deconvolve(
         finish=partial(centre_crop, size=measurement.data.shape[-2:]),
         device=place,
         keep_steps=keep_steps,
+        error_map=error_map,
     )
     per_unit = 1.0 if detector is None else detector.gain
+    error = result.uncertainty
     found = replace(
         result,
         image=to_tensor(result.image) / per_unit + level,
         steps=[to_tensor(step) / per_unit + level for step in result.steps],
+        uncertainty=None if error is None else to_tensor(error) / per_unit,
         measurement=measurement,
     )
     return like(found, image)

@@ -20,6 +20,7 @@ from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling
 from rimaging.reconstruct import Weights
 from rimaging.reconstruction import Reconstruction, like
+from rimaging.uncertainty import Bootstrap
 
 LONG = 24
 """Turns of plug-and-play where nothing was measured of most pixels: the answer spreads by turns."""
@@ -36,6 +37,7 @@ def denoise(
     ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
+    error_map: int | Bootstrap | None = None,
 ) -> Reconstruction:
     """Take white noise away: ``y = x + n``, ``n ~ N(0, sigma^2)``.
 
@@ -54,6 +56,8 @@ def denoise(
         ensemble: the mean over the eight flips and turns of the image, eight times slower.
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
+        error_map: ``uncertainty`` by so many repetitions on redrawn data, 8 for example, each as
+            long as the answer itself; see `rimaging.uncertainty`. By default none.
 
     Returns:
         A `Reconstruction`; ``image`` is float32 in the range of the input (0..255 for uint8), laid
@@ -64,7 +68,7 @@ def denoise(
         OptionError: an unknown method, settings that it does not have. WeightsError: unknown
         weights.
     """
-    how = How(weights, method, steps, lamda, ensemble, device, keep_steps)
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma)
     result = invert(picture.measurement, how, Task(), lambda y: Identity(y.data.shape[-2:]))
     return picture.present(result, image)
@@ -83,11 +87,13 @@ def deblur(
     ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
+    error_map: int | Bootstrap | None = None,
 ) -> Reconstruction:
     """Undo a known blur: ``y = kernel * x + n``.
 
     Args:
-        image, sigma, weights, method, steps, lamda, ensemble, device, keep_steps: see `denoise`.
+        image, sigma, weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see
+            `denoise`.
         kernel: ``(y, x)``, or one per channel; normalised to sum 1, padded to odd sides, and both
             said in ``provenance["assumed"]``.
         boundary: outside the image, ``"reflect"`` mirrors, ``"zero"`` is black, ``"circular"``
@@ -100,7 +106,7 @@ def deblur(
     if boundary not in ("reflect", "zero", "circular"):
         raise OptionError(f"boundary {boundary!r} does not exist: choose reflect, zero, circular")
     psf, notes = prepare_psf(single(to_tensor(kernel, "kernel")))
-    how = How(weights, method, steps, lamda, ensemble, device, keep_steps)
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma, notes)
     task = Task(kernel=psf, boundary=boundary)
     result = invert(
@@ -124,11 +130,13 @@ def upscale(
     ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
+    error_map: int | Bootstrap | None = None,
 ) -> Reconstruction:
     """Enlarge: ``y = D x + n``, ``D`` bicubic downsampling by ``scale`` (`Bicubic`).
 
     Args:
-        image, weights, method, steps, lamda, ensemble, device, keep_steps: see `denoise`.
+        image, weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see
+            `denoise`.
         scale: 2 or more, whole.
         sigma: noise of the small image; by default 1/255 of its span, since small images are mostly
             clean.
@@ -138,7 +146,7 @@ def upscale(
     """
     if not isinstance(scale, int) or scale < 1:
         raise OptionError(f"scale is {scale}: give a whole number, 2 or more")
-    how = How(weights, method, steps, lamda, ensemble, device, keep_steps)
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma)
     if picture.measurement.noise is None:
         span = picture.measurement.data.aminmax()
@@ -168,12 +176,13 @@ def inpaint(
     ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
+    error_map: int | Bootstrap | None = None,
 ) -> Reconstruction:
     """Fill in pixels that are missing: ``y = m x + n``.
 
     Args:
-        image, weights, method, steps, lamda, ensemble, device, keep_steps: see `denoise`; what the
-            image holds at missing pixels does not matter.
+        image, weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see
+            `denoise`; what the image holds at missing pixels does not matter.
         mask: ``(y, x)``, 1 where a pixel is known, 0 where it is to be found.
         sigma: standard deviation of the noise of known pixels, above zero; 1/255 of white is clean.
 
@@ -181,7 +190,7 @@ def inpaint(
         ShapeError: a mask of another size. Else as for `denoise`.
     """
     known = to_tensor(mask, "mask")
-    how = How(weights, method, steps, lamda, ensemble, device, keep_steps)
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma)
     pixels = picture.measurement.data
     if known.shape != pixels.shape[-2:]:
@@ -207,6 +216,7 @@ def restore(
     ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
+    error_map: int | Bootstrap | None = None,
 ) -> Reconstruction:
     """Invert any operator: ``y = A x + n``, from ``y`` and ``A`` to an image ``x``.
 
@@ -215,7 +225,7 @@ def restore(
         operator: from real images ``(y, x)`` or ``(channel, y, x)``; one that is not linear
             needs weights trained for it, or ``method="map"``.
         sigma: standard deviation of the noise, one number or broadcastable to ``y``.
-        weights, method, steps, lamda, ensemble, device, keep_steps: see `denoise`.
+        weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see `denoise`.
 
     Raises:
         ShapeError: ``y`` that does not fit the operator. DataError: NaN, noise that is not above
@@ -225,5 +235,5 @@ def restore(
     if not bool(torch.isfinite(data).all()):
         raise DataError("y has NaN or infinite values: leave them out of the operator by Sampling")
     noise = single(to_tensor(sigma, "sigma")).to(data.device)
-    how = How(weights, method, steps, lamda, ensemble, device, keep_steps)
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     return like(invert(Gaussian(operator, data, noise), how, Task()), y)

@@ -25,6 +25,7 @@ from rimaging.reconstruction import Reconstruction
 from rimaging.rim.ensemble import ELEMENTS, ensemble
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
+from rimaging.uncertainty import Bootstrap
 
 MethodName = Literal["rim", "plug-and-play", "map", "tv", "wiener", "richardson-lucy"]
 
@@ -55,6 +56,7 @@ class How:
     ensemble: bool = False
     device: str | torch.device | None = None
     keep_steps: bool = False
+    error_map: int | Bootstrap | None = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,25 @@ def invert(
     method = replace(method, bytes_per_pixel=task.enlarged * method.bytes_per_pixel)
     if isinstance(source, Measurement) and name == "rim" and _coupled(how.weights, device):
         # Weights that couple the channels need them all at once: nothing may be cut apart.
-        result = run(likelihood(source), method, device=device, keep_steps=how.keep_steps)
+        result = run(
+            likelihood(source),
+            method,
+            device=device,
+            keep_steps=how.keep_steps,
+            error_map=how.error_map,
+        )
         assumed = source.provenance.get("assumed", [])
         provenance = {**result.provenance, "assumed": [*assumed, *result.provenance["assumed"]]}
         return replace(result, measurement=source, provenance=provenance)
     make = likelihood if build is not None else None
-    return run(source, method, build=make, device=device, keep_steps=how.keep_steps)
+    return run(
+        source,
+        method,
+        build=make,
+        device=device,
+        keep_steps=how.keep_steps,
+        error_map=how.error_map,
+    )
 
 
 def chosen(name: str, how: How, task: Task, device: torch.device) -> Method:

@@ -50,13 +50,14 @@ class Picture:
         """Lay the image and its steps out as the source was."""
         if self.white == 1 and not self.colour_last:
             return like(result, source)
-        estimate = result.image
+        estimate, error = result.image, result.uncertainty
         assert isinstance(estimate, Tensor)
         return like(
             replace(
                 result,
                 image=self._laid_out(estimate),
                 steps=[self._laid_out(step) for step in result.steps if isinstance(step, Tensor)],
+                uncertainty=self._laid_out(error) if isinstance(error, Tensor) else None,
                 estimate=estimate,
                 provenance={**result.provenance, "white": self.white},
             ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -36,12 +38,32 @@ class Likelihood(nn.Module, ABC):
         """How many trailing axes of an image belong to one item."""
         return len(self.operator.domain.shape)
 
+    @property
+    def items(self) -> int:
+        """How many items the batch has."""
+        return self.y.shape[: self.y.ndim - len(self.operator.range.shape)].numel()
+
     def zeros(self) -> Tensor:
         """An image of zeros, ``(*batch, *domain.shape)``, of the measurement's precision."""
         real = self.y.real.dtype if self.y.is_complex() else self.y.dtype
         dtype = real.to_complex() if self.operator.domain.is_complex else real
         batch = self.y.shape[: self.y.ndim - len(self.operator.range.shape)]
         return torch.zeros((*batch, *self.operator.domain.shape), dtype=dtype, device=self.y.device)
+
+    def observing(self, y: Tensor) -> Self:
+        """The likelihood of another measurement by the same instrument: operator, noise, weight.
+
+        Raises ShapeError for ``y`` of another shape.
+        """
+        if y.shape != self.y.shape:
+            raise ShapeError(
+                f"another measurement has shape {tuple(y.shape)}, this one {tuple(self.y.shape)}: "
+                "build a new likelihood"
+            )
+        twin = copy.copy(self)
+        twin._buffers = dict(self._buffers)  # the copy is shallow: this one keeps its own y
+        twin.y = y
+        return twin
 
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
@@ -133,6 +155,14 @@ class Gaussian(Likelihood):
         self.register_buffer("back", back)
         self.register_buffer("_scale", self._typical(precision))
         self.register_buffer("whitener", whitener)
+
+    def observing(self, y: Tensor) -> Self:
+        """As of any likelihood; ``A* y`` follows where it is kept."""
+        twin = super().observing(y)
+        if twin.back is not None:
+            assert isinstance(twin.operator, LinearOperator)
+            twin.back = twin.operator.adjoint(y)
+        return twin
 
     def _per_item(self, precision: Tensor) -> Tensor | None:
         """The precision as ``(*batch, 1, ..., 1)`` against ``x`` if it is one number per item."""
