@@ -15,9 +15,11 @@ from torch import Tensor
 
 from rimaging import __version__
 from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.fits_planes import Plane
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.save import as_hdus, save
 from rimaging.datasets.sources import Array
+from rimaging.errors import DataError
 from rimaging.reports.arrays import to_numpy
 from rimaging.reports.diagnostics import Diagnostics
 
@@ -40,6 +42,7 @@ class Reconstruction:
     every assumption that was made. steps: the estimate after each step, if it was asked for, and
     step_chi2 what chi2 was then.
     estimate: the image as `rimaging.datasets` keeps it, where ``image`` has other axes or units.
+    planes: further images that go into a FITS file with it.
     """
 
     image: Array
@@ -52,6 +55,7 @@ class Reconstruction:
     steps: list[Array] = field(default_factory=list)
     step_chi2: tuple[float, ...] = ()
     estimate: Tensor | None = None
+    planes: tuple[Plane, ...] = ()
 
     def save(
         self, path: str | Path, overwrite: bool = False, like: str | Path | None = None
@@ -73,7 +77,18 @@ class Reconstruction:
             history=self._line(),
             overwrite=overwrite,
             like=like,
+            planes=self.planes,
         )
+
+    def save_error(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write ``uncertainty`` as an image of its own, for formats that hold one: NIfTI, pictures.
+
+        Raises DataError where it was not asked for, else as `save`.
+        """
+        error = self._kept_uncertainty
+        if error is None:
+            raise DataError("the reconstruction has no error map: ask for one, error_map=8")
+        return save(path, error, self.measurement, provenance=self._facts(), overwrite=overwrite)
 
     def to_hdulist(self) -> HDUList:
         """What `save` writes to a .fits file, as an astropy ``HDUList`` in memory."""
@@ -84,6 +99,7 @@ class Reconstruction:
             uncertainty=self._kept_uncertainty,
             provenance=self._facts(),
             history=self._line(),
+            planes=self.planes,
         )
 
     def to_ccddata(self) -> CCDData:

@@ -1,4 +1,4 @@
-"""Laws of the error map: of linear methods it is the analytic error; scale, masks, pieces, seeds."""
+"""Laws of the error map: analytic for linear methods; scale, masks, pieces, seeds, doors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rimaging import astro, image
+from rimaging import astro, image, mri
 from rimaging import reconstruct as house
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import OptionError
@@ -200,6 +200,19 @@ def test_the_sky_comes_back_in_its_units() -> None:
     assert float(plain.uncertainty.max()) < 50
     valid = astro.deconvolve(counts / 4, 2.5, noise=5.0, target=2.0, boundary="valid", **given)  # type: ignore[arg-type]
     assert valid.uncertainty.shape == valid.image.shape  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("volume", [False, True])
+def test_an_mr_image_has_one_of_its_size(volume: bool, complex_weights: Path) -> None:
+    generator = torch.Generator().manual_seed(1)
+    kspace = torch.randn(2, 4, 16, 12, dtype=torch.complex64, generator=generator)
+    mask = (torch.arange(12) % 3 > 0).float()
+    given = {"noise": 0.1, "weights": complex_weights, "volume": volume, "error_map": 2}
+    maps = torch.ones(2, 4, 16, 12, dtype=torch.complex64) / math.sqrt(2 if volume else 4)
+    result = mri.reconstruct(kspace * mask, mask, maps, **given)  # type: ignore[arg-type]
+    error = result.uncertainty
+    assert isinstance(error, Tensor) and error.dtype == torch.float32
+    assert error.shape == result.image.shape and bool((error > 0).all())
 
 
 def test_colour_goes_out_as_it_came_and_is_saved_beside_its_image(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from rimaging.cli.mosaic import (
     workers_of,
 )
 from rimaging.cli.options import (
+    ErrorMap,
     Input,
     Method,
     Overwrite,
@@ -81,6 +82,7 @@ def deconvolve(
     method: Method = "rim",
     report: Page = None,
     show_steps: ShowSteps = None,
+    error_map: ErrorMap = None,
     overwrite: Overwrite = False,
     workers: WorkersOption = None,
     gpus: Gpus = None,
@@ -99,12 +101,12 @@ def deconvolve(
     output = default_output(image) if output is None else output
     by_tile = any((workers, gpus, scheduler, tile, halo, resume, allow_missing))
     whole = region is None and channels is None and method == "rim"
-    whole = whole and report is None and show_steps is None
+    whole = whole and report is None and show_steps is None and error_map is None
     if by_tile or (whole and is_large(image)):
         if not whole:
             raise OptionError(
-                "tile by tile, an image goes whole, by the RIM and without a report: leave out "
-                "--region, --channels, --method, --report and --show-steps"
+                "tile by tile, an image goes whole, by the RIM, without report and error map: "
+                "leave out --region, --channels, --method, --report, --show-steps and --error-map"
             )
         deconvolve_mosaic(
             sky_of(image, psf, noise, mask, target, weights, tile, halo),
@@ -115,7 +117,7 @@ def deconvolve(
             allow_missing=allow_missing,
         )
         return
-    check_outputs(output, report, overwrite, show_steps)
+    check_outputs(output, report, overwrite, show_steps, error_map)
     from rimaging import astro
     from rimaging.datasets.open import open as open_measurement
 
@@ -132,6 +134,7 @@ def deconvolve(
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
         keep_steps=show_steps is not None,
+        error_map=error_map,
     )
     finish(result, output, report, overwrite, show_steps=show_steps)
 

@@ -8,6 +8,7 @@ import typer
 
 from rimaging.cli.app import command
 from rimaging.cli.options import (
+    ErrorMap,
     Input,
     Output,
     Overwrite,
@@ -44,13 +45,14 @@ def denoise(
     ensemble: Ensemble = False,
     report: Page = None,
     show_steps: ShowSteps = None,
+    error_map: ErrorMap = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Take white noise from a picture."""
-    check_outputs(output, report, overwrite, show_steps)
+    check_outputs(output, report, overwrite, show_steps, error_map)
     from rimaging import image as door
 
-    settings = _settings(weights, method, steps, lamda, ensemble, show_steps)
+    settings = _settings(weights, method, steps, lamda, ensemble, show_steps, error_map)
     result = door.denoise(image, read_noise(sigma), **settings)
     finish(result, output, report, overwrite, show_steps=show_steps)
 
@@ -67,13 +69,14 @@ def upscale(
     ensemble: Ensemble = False,
     report: Page = None,
     show_steps: ShowSteps = None,
+    error_map: ErrorMap = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Enlarge a picture."""
-    check_outputs(output, report, overwrite, show_steps)
+    check_outputs(output, report, overwrite, show_steps, error_map)
     from rimaging import image as door
 
-    settings = _settings(weights, method, steps, lamda, ensemble, show_steps)
+    settings = _settings(weights, method, steps, lamda, ensemble, show_steps, error_map)
     finish(door.upscale(image, scale, **settings), output, report, overwrite, show_steps=show_steps)
 
 
@@ -91,15 +94,16 @@ def restore(
     ensemble: Ensemble = False,
     report: Page = None,
     show_steps: ShowSteps = None,
+    error_map: ErrorMap = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Undo a known blur, or fill in what is missing."""
-    check_outputs(output, report, overwrite, show_steps)
+    check_outputs(output, report, overwrite, show_steps, error_map)
     if (kernel is None) == (mask is None):
         raise OptionError("restore takes either --kernel (deblur) or --mask (fill in): give one")
     from rimaging import image as door
 
-    settings = _settings(weights, method, steps, lamda, ensemble, show_steps)
+    settings = _settings(weights, method, steps, lamda, ensemble, show_steps, error_map)
     if kernel is not None:
         blur = read_array(kernel, ("kernel", "psf"))
         result = door.deblur(image, blur, read_noise(sigma), **settings)
@@ -120,6 +124,7 @@ def _settings(
     lamda: float | None,
     ensemble: bool,
     show_steps: object,
+    error_map: int | None,
 ) -> dict[str, Any]:
     """What the three doors have in common, by their names there."""
     return {
@@ -129,4 +134,5 @@ def _settings(
         "lamda": lamda,
         "ensemble": ensemble,
         "keep_steps": show_steps is not None,
+        "error_map": error_map,
     }

@@ -8,6 +8,7 @@ import typer
 
 from rimaging.cli.app import command
 from rimaging.cli.options import (
+    ErrorMap,
     Input,
     Method,
     Noise,
@@ -52,10 +53,11 @@ def recon(
     ] = None,
     report: Page = None,
     show_steps: ShowSteps = None,
+    error_map: ErrorMap = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Reconstruct an MR image from undersampled k-space."""
-    check_outputs(output, report, overwrite, show_steps)
+    check_outputs(output, report, overwrite, show_steps, error_map)
     from rimaging import mri
     from rimaging.datasets.dicom_series import read_series
     from rimaging.datasets.folder import is_folder
@@ -74,6 +76,7 @@ def recon(
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
         keep_steps=show_steps is not None,
+        error_map=error_map,
         sets=sets,
         frames=frames,
         steps=steps,

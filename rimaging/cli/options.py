@@ -20,6 +20,10 @@ Page = Annotated[Path | None, typer.Option("--report", help="Also write a report
 ShowSteps = Annotated[
     Path | None, typer.Option("--show-steps", help="Also draw the estimate at each step, as .png.")
 ]
+ErrorMap = Annotated[
+    int | None,
+    typer.Option("--error-map", help="Also its error, by so many repetitions: 8 for example."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Noise = Annotated[
     str | None,

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def check_outputs(
-    output: Path | str, report: Path | None, overwrite: bool, show_steps: Path | None = None
+    output: Path | str,
+    report: Path | None,
+    overwrite: bool,
+    show_steps: Path | None = None,
+    error_map: int | None = None,
 ) -> None:
     """Refuse before anything is computed what could not be written after it.
 
@@ -28,6 +32,10 @@ def check_outputs(
         check_folder(Path(output).expanduser(), ".dcm", overwrite=overwrite)
     else:
         wanted.append((Path(output), SUFFIXES))
+    if error_map is not None:
+        beside = error_file(output)
+        if beside is not None:
+            wanted.append((beside, SUFFIXES))
     if report is not None:
         wanted.append((report, (".html",)))
     if show_steps is not None:
@@ -44,6 +52,26 @@ def check_outputs(
             raise FormatError(f"the folder of {path.name!r} does not exist: create it first")
 
 
+def error_file(output: Path | str) -> Path | None:
+    """Where an error map goes: ``NAME_error.nii.gz`` beside NIfTI; None: into the output itself.
+
+    Raises FormatError for a format that has no place for it.
+    """
+    from rimaging.datasets.losses import HOLDS_UNCERTAINTY
+
+    name = str(output)
+    if name.lower().endswith(HOLDS_UNCERTAINTY):
+        return None
+    for suffix in (".nii.gz", ".nii"):
+        if name.lower().endswith(suffix):
+            stem = name[: -len(suffix)]
+            return Path(f"{stem}_error{name[len(stem) :]}")
+    raise FormatError(
+        f"{Path(name).name!r} holds no error map: write .fits, .h5, .npz, or .nii.gz (a second "
+        "file), or leave out --error-map"
+    )
+
+
 def finish(
     result: Reconstruction,
     output: Path | str,
@@ -56,6 +84,10 @@ def finish(
     result.save(output, overwrite=overwrite, like=like)
     shape = " x ".join(map(str, result.image.shape))
     typer.echo(f"wrote {output} ({shape}, chi2 {float(result.chi2):.3f} per measured value)")
+    beside = None if result.uncertainty is None else error_file(output)
+    if beside is not None:
+        result.save_error(beside, overwrite=overwrite)
+        typer.echo(f"wrote {beside} (standard deviation of each voxel)")
     if report is not None:
         result.report(report)
         typer.echo(f"wrote {report}")

@@ -88,7 +88,9 @@ def fits_hdus(
     if phase is not None:
         hdus.append(fits.ImageHDU(_float(phase), without(brief, "BUNIT"), name="PHASE"))
     if uncertainty is not None:
-        hdus.append(fits.ImageHDU(_float(uncertainty * units.factor), brief, name="ERR"))
+        error = fits.ImageHDU(_float(uncertainty * units.factor), brief, name="ERR")
+        error.header.add_comment("standard deviation of SCI" + _repetitions(facts))
+        hdus.append(error)
     if measurement is not None and measurement.kind != "kspace":
         flags = _flags(measurement)
         data_cards = fits.Header() if header is None else carried(header, shape, shape)
@@ -107,6 +109,11 @@ def fits_hdus(
     if units.beams is not None and units.beams.table:
         hdus.append(beams_table(units.beams))
     return hdus, [units.said] if units.said else []
+
+
+def _repetitions(facts: dict[str, Any]) -> str:
+    count = facts.get("error_map", {}).get("replicates")
+    return "" if count is None else f", from {count} repetitions on redrawn data"
 
 
 def _float(array: np.ndarray) -> np.ndarray:

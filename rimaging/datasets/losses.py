@@ -14,6 +14,7 @@ from rimaging.datasets.measurement import Measurement
 __all__ = ["losses"]
 
 HOLDS_COMPLEX = (".npz", ".npy", ".h5", ".cfl")
+HOLDS_UNCERTAINTY = (".npz", ".h5", ".fits")
 HOLDS_GEOMETRY = (".nii", ".nii.gz", ".h5")
 
 

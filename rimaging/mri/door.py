@@ -20,6 +20,7 @@ from rimaging.errors import OptionError
 from rimaging.mri.methods import MethodName, check_options, classical
 from rimaging.reconstruct import Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
+from rimaging.uncertainty import Bootstrap
 
 
 def reconstruct(
@@ -43,6 +44,7 @@ def reconstruct(
     iterations: int | None = None,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
+    error_map: int | Bootstrap | None = None,
 ) -> Reconstruction:
     """Reconstruct images ``x`` from undersampled k-space ``y = M F S x + n``.
 
@@ -79,6 +81,8 @@ def reconstruct(
         lamda, iterations: of the classical methods.
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
+        error_map: ``uncertainty`` by so many repetitions on redrawn k-space, 8 for example, each as
+            long as the reconstruction; see `rimaging.uncertainty`. By default none.
 
     Returns:
         A `Reconstruction` whose ``image`` is complex64 ``(..., y, x)``.
@@ -123,13 +127,16 @@ def reconstruct(
         finish=finish,
         device=place,
         keep_steps=keep_steps,
+        error_map=error_map,
     )
     if axis is not None:
+        error = result.uncertainty
         result = replace(
             result,
             image=from_slices(to_tensor(result.image), axis),
             residual=from_slices(to_tensor(result.residual), axis, transform=True),
             steps=[from_slices(to_tensor(step), axis) for step in result.steps],
+            uncertainty=None if error is None else from_slices(to_tensor(error), axis),
         )
     return like(result, kspace)
 

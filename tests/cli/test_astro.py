@@ -68,6 +68,20 @@ def test_the_command_of_the_documentation() -> None:
     assert facts["weights"]["name"] == "astro"
 
 
+def test_an_error_map_becomes_err() -> None:
+    given = ["mosaic.fits[SCI]", "--psf", "field.fits", "--noise", "mosaic.fits[RMS]"]
+    result = run(*given, "--error-map", 2)
+    assert result.exit_code == 0, result.output
+    with fits.open("mosaic_rim.fits") as hdus:
+        error = hdus["ERR"]
+        assert error.shape == hdus["SCI"].shape and (error.data > 0).all()
+        assert error.header["BUNIT"] == "nJy" and "2 repetitions" in str(error.header["COMMENT"])
+    facts = json.loads(Path("mosaic_rim.json").read_text())
+    assert facts["error_map"] == {"replicates": 2, "seed": 0}
+    refused(run(*given, "--error-map", 2, "--tile", 32, "--overwrite"), "--error-map")
+    refused(run(*given, "--error-map", 1, "--overwrite"), "8 for example")
+
+
 @pytest.mark.parametrize("existing", ["mosaic_rim.fits", "mosaic_rim.json"])
 def test_nothing_is_overwritten(existing: str) -> None:
     Path(existing).write_text("mine")

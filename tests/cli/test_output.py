@@ -1,0 +1,57 @@
+"""Where results go: an error map beside or inside its image, refused where it has no place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from rimaging.cli import app
+
+
+@pytest.fixture
+def kspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    data = random.standard_normal((1, 16, 16)) + 1j * random.standard_normal((1, 16, 16))
+    np.save("k.npy", data.astype(np.complex64))
+    return tmp_path
+
+
+def recon(*options: object) -> Result:
+    given = ["recon", "k.npy", "--noise", "0.1", "--method", "zero-filled", *map(str, options)]
+    return CliRunner().invoke(app, given)
+
+
+def test_nifti_has_the_error_in_a_second_file(kspace: Path) -> None:
+    import nibabel
+
+    result = recon("-o", "out.nii.gz", "--error-map", 3)
+    assert result.exit_code == 0 and "wrote out_error.nii.gz" in result.output
+    error = nibabel.load("out_error.nii.gz")
+    image = nibabel.load("out.nii.gz")
+    assert error.shape == image.shape
+    assert np.mean(error.get_fdata()) == pytest.approx(0.1, rel=0.1)  # of an orthonormal FFT
+    again = recon("-o", "out.nii.gz", "--error-map", 3)
+    assert again.exit_code == 2 and "--overwrite" in again.stderr
+    (kspace / "out.nii.gz").unlink()
+    again = recon("-o", "out.nii.gz", "--error-map", 3)
+    assert again.exit_code == 2 and "out_error.nii.gz" in again.stderr
+
+
+@pytest.mark.parametrize("name", ["out.h5", "out.npz", "out.fits"])
+def test_other_files_hold_it(kspace: Path, name: str) -> None:
+    result = recon("-o", name, "--error-map", 2)
+    assert result.exit_code == 0, result.output
+    assert not list(kspace.glob("*_error*"))
+    if name.endswith("npz"):
+        assert np.load(name)["uncertainty"].shape == np.load(name)["image"].shape
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.npy", "out.cfl", "dicom/"])
+def test_what_cannot_hold_it_is_refused_first(kspace: Path, name: str) -> None:
+    result = recon("-o", name, "--error-map", 2)
+    assert result.exit_code == 2 and "no error map" in result.stderr, result.output
+    assert sorted(path.name for path in kspace.iterdir()) == ["k.npy"]
