@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from rimaging import __version__
 from rimaging.datasets.bart import write_cfl_image
 from rimaging.datasets.dicom import write_dicom
+from rimaging.datasets.fits_planes import Plane, with_planes
 from rimaging.datasets.fits_writer import fits_hdus
 from rimaging.datasets.folder import is_folder, whole_folder
 from rimaging.datasets.geometry import image_affine, is_sheared
@@ -46,11 +48,12 @@ def save(
     bits: int | None = None,
     overwrite: bool = False,
     like: str | Path | None = None,
+    planes: Sequence[Plane] = (),
 ) -> Path:
     """Write an image (..., y, x) in the format of the suffix and give the path.
 
     .nii, .nii.gz: volume with the measurement's affine, in mm. .fits: SCI, ERR, DQ, RES, PSFOUT and
-    BEAMS under the input's header, and beside it, where there is a provenance, a .json with all of
+    BEAMS under the input's header, further ``planes`` as extensions, and beside it, where there is a provenance, a .json with all of
     it. .h5, .npz: image, uncertainty, residual, provenance. .npy: the image. .cfl: with its .hdr,
     the image alone, slices and frames in BART's dimensions of these names. .png,
     .tif: of ``bits`` 8 or 16 (as the input had), pictures from 0 to 1, others from their 0.5th to
@@ -91,7 +94,7 @@ def save(
     part = Path(temporary)
     try:
         facts = dict(provenance or {})
-        _write(part, suffix, arrays, measurement, facts, history, keep_complex, bits)
+        _write(part, suffix, arrays, measurement, facts, history, keep_complex, bits, planes)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.chmod(0o666 & ~_umask())  # mkstemp gives 0600
@@ -120,6 +123,7 @@ def _write(
     history: str,
     keep_complex: bool,
     bits: int | None,
+    planes: Sequence[Plane],
 ) -> None:
     if suffix == ".npz":
         write_npz(path, arrays, provenance)
@@ -129,7 +133,7 @@ def _write(
         affine, scanner = image_affine(measurement, arrays["image"].shape)
         write_hdf5(path, arrays, provenance, affine=affine, scanner=scanner)
     elif suffix == ".fits":
-        _fits(path, arrays, measurement, provenance, history, keep_complex)
+        _fits(path, arrays, measurement, provenance, history, keep_complex, planes)
     elif suffix in (".nii", ".nii.gz"):
         _nifti(path, arrays["image"], measurement, keep_complex)
     else:
@@ -149,11 +153,13 @@ def as_hdus(
     uncertainty: Tensor | np.ndarray | None = None,
     provenance: dict[str, Any] | None = None,
     history: str = "",
+    planes: Sequence[Plane] = (),
 ) -> HDUList:
     """What `save` would write to a .fits file, in memory."""
     named = {"image": image, "uncertainty": uncertainty, "residual": residual}
     arrays = {name: _array(value) for name, value in named.items() if value is not None}
-    return _hdus(arrays, measurement, dict(provenance or {}), history, False)
+    hdus = _hdus(arrays, measurement, dict(provenance or {}), history, False)
+    return with_planes(hdus, planes)
 
 
 def _fits(
@@ -163,8 +169,9 @@ def _fits(
     provenance: dict[str, Any],
     history: str,
     keep_complex: bool,
+    planes: Sequence[Plane],
 ) -> None:
-    hdus = _hdus(arrays, measurement, provenance, history, keep_complex)
+    hdus = with_planes(_hdus(arrays, measurement, provenance, history, keep_complex), planes)
     # what cannot be repaired in an old header goes on as it came
     hdus.writeto(path, checksum=True, output_verify="silentfix+ignore", overwrite=True)
 
