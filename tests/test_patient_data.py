@@ -1,8 +1,12 @@
-"""Nobody is named: what a scan or series says of a patient stays in files made like that series."""
+"""Nobody is named: what a scan or series says of a patient stays in files made like that series.
+
+Nor does the name of a file get further than the terminal of whoever typed it.
+"""
 
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -13,13 +17,17 @@ import numpy as np
 import pytest
 import torch
 from nibabel.affines import apply_affine
+from PIL import Image
 from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 from rimaging.cli import app
+from rimaging.datasets.bart import write_cfl
 from rimaging.datasets.geometry import affine
-from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.guard import identity
+from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.save import save
+from rimaging.datasets.sources import as_measurement
 from rimaging.operators.fourier import centred_fft
 
 pydicom = pytest.importorskip("pydicom", reason="pip install pydicom")
@@ -135,21 +143,22 @@ def arguments(scan: Path, output: str, *more: object) -> list[str]:
 def test_a_patient_is_named_in_files_like_the_series_and_nowhere_else(
     tmp_path: Path, series: Path, make: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scan = make(tmp_path / "scan.h5")
+    scan = make(tmp_path / "Canary_Jane_19700102.4711")
     maps = np.exp(1j * np.arange(COILS))[:, None, None] * np.ones((ROWS, COLUMNS)) / COILS**0.5
-    np.save(tmp_path / "maps.npy", maps.astype(np.complex64))
+    coils = tmp_path / "canary-maps.npy"
+    np.save(coils, maps.astype(np.complex64))
     said = ""
     out = tmp_path / "out"
     out.mkdir()
     with caplog.at_level(logging.DEBUG):
-        for name in ("f.nii.gz", "f.h5", "f.npz", "f.npy"):
-            options = ["--maps", tmp_path / "maps.npy"]
+        for name in ("f.nii.gz", "f.h5", "f.npz", "f.npy", "f.fits"):
+            options: list[object] = ["--maps", coils]
             if name == "f.h5":
                 options += ["--report", out / "r.html"]
             result = CliRunner().invoke(app, arguments(scan, f"{out}/{name}", *options))
             assert result.exit_code == 0, result.output
             said += result.output
-        options = ["--maps", tmp_path / "maps.npy", "--like", series]
+        options = ["--maps", coils, "--like", series]
         result = CliRunner().invoke(app, arguments(scan, f"{out}/dicom/", *options))
         assert result.exit_code == 0, result.output
         said += result.output + CliRunner().invoke(app, ["inspect", str(scan)]).output
@@ -172,6 +181,38 @@ def test_a_patient_is_named_in_files_like_the_series_and_nowhere_else(
         for index, position in enumerate(POSITIONS):
             centre = apply_affine(volume.affine, [COLUMNS // 2, ROWS // 2, index])
             assert np.allclose(centre, position * [-1, -1, 1], atol=1e-3)
+
+
+def write(path: Path, array: np.ndarray) -> Path:
+    """An array in the format of the suffix, under a name without it."""
+    if path.suffix == ".cfl":
+        return write_cfl(path, array[..., None, None].astype(np.complex64))
+    if path.suffix == ".png":
+        Image.fromarray(array).save(path)
+    elif path.suffix == ".nii":
+        nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), path)
+    elif path.suffix == ".npz":
+        np.savez(path, image=array)
+    else:
+        np.save(path, array)
+    return path.rename(path.with_suffix(".4711"))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".nii", ".npz", ".npy", ".cfl"])
+def test_the_sha256_stands_for_the_name_of_a_scan_or_picture(tmp_path: Path, suffix: str) -> None:
+    array = (50 + truth()[0] / 10 + np.arange(COLUMNS)).astype(np.float32)
+    array = array.astype(np.uint8) if suffix == ".png" else array
+    path = write(tmp_path / f"canary_jane{suffix}", array)
+    kind: Kind = "kspace" if suffix == ".cfl" else "image"
+    provenance = as_measurement(path, kind).provenance
+    assert named(json.dumps(provenance, default=str)) == []
+    assert provenance["sha256"] == identity(path.with_suffix(".cfl") if suffix == ".cfl" else path)
+
+
+def test_the_name_of_a_file_of_the_sky_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "hst_13_drz.npz"
+    np.savez(path, image=truth()[0].astype(np.float32), psf=np.ones((3, 3), np.float32))
+    assert as_measurement(path, "sky").provenance["file"] == path.name
 
 
 def test_errors_name_nobody(tmp_path: Path, series: Path) -> None:

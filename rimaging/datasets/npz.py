@@ -152,13 +152,13 @@ def _measurement(
         return _kspace(path, arrays, found, note)
     if found["image"] is None:
         raise FormatError(
-            f"{path.suffix} file has {_listing(arrays)}; expected k-space under 'kspace' or 'ksp', "
-            "or images under 'image': rename the array, or pass it directly."
+            f".{_form(path)} file has {_listing(arrays)}; expected k-space under 'kspace' or "
+            "'ksp', or images under 'image': rename the array, or pass it directly."
         )
     data = to_tensor(_image(arrays, found["image"]), found["image"])
     mask = _tensor(arrays, found["mask"])
     data, mask, filled = fill_invalid(data, mask)
-    provenance: dict[str, Any] = {"format": path.suffix.lstrip("."), "sha256": identity(path)}
+    provenance: dict[str, Any] = {"format": _form(path), "sha256": identity(path)}
     if filled:
         provenance["assumed"] = [f"{filled} NaN pixels masked and filled with the median"]
     sky = kind == "sky" or (kind is None and found["psf"] is not None)
@@ -173,14 +173,25 @@ def _measurement(
     )
 
 
+def _form(path: Path) -> str:
+    """By content: what follows the last dot of a file's name may be a part of a person's."""
+    with path.open("rb") as file:
+        head = file.read(6)
+    if head.startswith(b"PK"):
+        return "npz"
+    return "npy" if head == b"\x93NUMPY" else "mat"
+
+
 def _kspace(
     path: Path, arrays: dict[str, np.ndarray], found: dict[str, str | None], note: str
 ) -> Measurement:
     name = found["kspace"]
     if name is None:
-        raise FormatError(f"{path.suffix} file has {_listing(arrays)}; expected 'kspace' or 'ksp'.")
+        raise FormatError(
+            f".{_form(path)} file has {_listing(arrays)}; expected 'kspace' or 'ksp'."
+        )
     kspace = to_tensor(arrays[name], name)
-    provenance: dict[str, Any] = {"format": path.suffix.lstrip("."), "sha256": identity(path)}
+    provenance: dict[str, Any] = {"format": _form(path), "sha256": identity(path)}
     if note:
         provenance["assumed"] = [note]
     maps = _tensor(arrays, found["maps"])

@@ -53,8 +53,7 @@ def read_picture(path: str | Path) -> Measurement:
     if filled:
         notes.append(f"{filled} NaN pixels masked and filled with the median")
     provenance: dict[str, Any] = {
-        "format": "TIFF" if head.startswith(TIFF) else path.suffix.lstrip(".").upper(),
-        "file": path.name,
+        "format": _form(head),
         "sha256": identity(path),
         "bit_depth": depth,
     }
@@ -62,6 +61,12 @@ def read_picture(path: str | Path) -> Measurement:
         provenance["assumed"] = notes
     units = "relative to white" if depth <= 16 else None
     return Measurement(kind="image", data=data, mask=mask, units=units, provenance=provenance)
+
+
+def _form(head: bytes) -> str:
+    if head.startswith(TIFF):
+        return "TIFF"
+    return "PNG" if head.startswith(b"\x89PNG") else "JPEG"
 
 
 def _pillow(path: Path, head: bytes, notes: list[str]) -> np.ndarray:

@@ -37,15 +37,18 @@ def as_measurement(
 ) -> Measurement:
     """A measurement of one kind from an array, a path or a measurement; arguments overrule it.
 
-    Single precision; NaN pixels of images are masked. Raises OptionError for another kind.
+    Single precision; NaN pixels of images are masked. Of a file of the sky, provenance keeps the
+    name; scans and pictures may be named after a person, so their sha256, which every reader
+    gives, stands for them. Raises OptionError for another kind.
     """
     along = _along(trajectory, density, matrix)
     given = noise is not None or mask is not None or maps is not None or psf is not None
     given = given or bool(along)
     if isinstance(source, str | Path):
         measurement = open(source, kind=kind)
-        provenance = {"file": Path(source).name, **measurement.provenance}
-        measurement = replace(measurement, provenance=provenance)
+        if measurement.kind == "sky":
+            provenance = {"file": Path(source).name, **measurement.provenance}
+            measurement = replace(measurement, provenance=provenance)
     elif isinstance(source, Measurement):
         measurement = source
     else:

@@ -96,7 +96,7 @@ def test_a_picture_file(real_weights: Path, tmp_path: Path) -> None:
     Image.fromarray(values).save(tmp_path / "photo.png")
     result = image.denoise(tmp_path / "photo.png", 0.1, real_weights)
     assert isinstance(result.image, np.ndarray) and result.image.shape == (3, 16, 18)
-    assert result.provenance["input"]["file"] == "photo.png"
+    assert result.provenance["input"]["format"] == "PNG"
 
 
 def test_deblurring_sharpens(real_weights: Path) -> None:
