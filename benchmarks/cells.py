@@ -2,8 +2,9 @@
 
 Every variant is trained from scratch for the same CPU time (``--seconds``, of one thread) on the
 same stream of patches of BSDS300's training images and judged on fixed validation patches of
-BSDS500's test split. Two tasks: denoising (sigma 3 to 65), where the operator is the identity, and
-deblurring (Gaussian blur of 1 to 2 px, sigma 2 to 10), where it is not and the inputs matter.
+BSDS500's test split. Tasks: denoising (sigma 3 to 65), where the operator is the identity;
+deblurring (Gaussian blur of 1 to 2 px, sigma 2 to 10), where it is not and the inputs matter; any,
+the five operators of the card image-any, where consistency with the data does.
 
     python benchmarks/cells.py --data ../shared/data --seconds 90
 """
@@ -21,7 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rimaging.datasets.cards import Split, load_operator_card
 from rimaging.datasets.simulate.photographs import Photographs
+from rimaging.datasets.simulate.pictures import Pictures
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.likelihood import Gaussian
 from rimaging.rim.cell import CellConfig, ClassicUnit, GatedUnit, MultiscaleCell
@@ -144,6 +147,11 @@ def deblurring(photographs: Photographs, gain: float = 1.0) -> Sampler:
     return sample
 
 
+def restoring(data: Path, split: Split) -> Sampler:
+    """The operators of the card ``image-any``: noise, blur, bicubic, missing pixels, sums."""
+    return Pictures(load_operator_card("image-any").parameters, data, split)
+
+
 def psnr(rim: RIM, batches: list[tuple[Gaussian, Tensor]]) -> float:
     with torch.inference_mode():
         values = [
@@ -184,6 +192,10 @@ def variants() -> dict[str, tuple[str, Callable[[], RIM], float]]:
     """Name -> (task, how to make the RIM, late step weight)."""
     gray = RIMConfig(steps=4)
     blur = RIMConfig(steps=4, initial_iterations=4)
+    every = RIMConfig(
+        steps=4, initial_iterations=20, initial_roughness=0.02, newton_iterations=2, unit="gru"
+    )
+    held = replace(every, consistency_iterations=5, consistency_damping=0.25)
 
     def multiscale(c: CellConfig) -> MultiscaleCell:
         return MultiscaleCell(c)
@@ -255,6 +267,18 @@ def variants() -> dict[str, tuple[str, Callable[[], RIM], float]]:
             lambda: RIM(replace(blur, newton_iterations=4)),
             1.0,
         ),
+        "no consistency": ("any", lambda: RIM(every), 1.0),
+        "consistency, damping 0.25": ("any", lambda: RIM(held), 1.0),
+        "consistency, damping 0.02": (
+            "any",
+            lambda: RIM(replace(held, consistency_damping=0.02)),
+            1.0,
+        ),
+        "consistency, confidence of the network": (
+            "any",
+            lambda: RIM(replace(held, confidence=True)),
+            1.0,
+        ),
     }
     return rows
 
@@ -273,6 +297,7 @@ def main() -> None:
         "denoise": (denoising(training), denoising(validation)),
         "deblur": (deblurring(training), deblurring(validation)),
         "deblur-small": (deblurring(training, 0.1), deblurring(validation, 0.1)),
+        "any": (restoring(arguments.data, "train"), restoring(arguments.data, "validation")),
     }
     print("| task | variant | parameters | kFLOP/px | iterations | ms/Mpx | PSNR |\n|" + "---|" * 7)
     for name, (task, make, late) in variants().items():
@@ -282,19 +307,20 @@ def main() -> None:
         rim = make()
         sample, judge = tasks[task]
         iterations = train(rim, sample, arguments.seconds, 2e-3, late)
-        batches = [judge(torch.Generator().manual_seed(1000 + i), 8, 128) for i in range(8)]
+        count = 20 if task == "any" else 8  # of the first, several kinds of operator
+        batches = [judge(torch.Generator().manual_seed(1000 + i), 8, 128) for i in range(count)]
         value = psnr(rim, batches)
         likelihood, truth = batches[0]
         started = time.process_time()
         with torch.inference_mode():
             rim(likelihood)
         pace = (time.process_time() - started) / truth.numel() * 1e9  # ms for a megapixel
-        count = sum(p.numel() for p in rim.parameters())
+        values = sum(p.numel() for p in rim.parameters())
         cost = flop_per_pixel(rim, likelihood, truth.numel()) / 1e3
         columns = (
             task,
             name,
-            f"{count:,}",
+            f"{values:,}",
             f"{cost:.0f}",
             iterations,
             f"{pace:.0f}",
