@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from rimaging.datasets.kspace_noise import spread
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.pieces import pieces
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators.calibration import calibration_shape
 from rimaging.operators.espirit import espirit_with_eigenvalues
 from rimaging.operators.gridding import grid_centre
 
-__all__ = ["needs_two_sets", "with_maps"]
+__all__ = ["is_folded", "needs_two_sets", "with_maps"]
 
 KERNEL = 6
 """Side of the ESPIRiT kernels, and so the least width of a calibration region."""
@@ -31,12 +34,16 @@ SECOND = 0.9
 
 
 def with_maps(
-    measurement: Measurement, *, sets: int | None = None, calibration: int = 24
+    measurement: Measurement,
+    *,
+    sets: int | None = None,
+    calibration: int = 24,
+    folded: bool | None = None,
 ) -> tuple[Measurement, int]:
     """The measurement with coil maps, a note on where they come from, and how many sets they are.
 
-    sets: 1, or 2 for soft SENSE; None decides by the data (`needs_two_sets`), or by the axes of the
-    maps that came with them.
+    sets: 1, or 2 for soft SENSE; None decides by the data (`is_folded`), or by the axes of the maps
+    that came with them. folded: what is known of that, where this is a slice of a larger scan.
 
     Raises DataError where the middle of k-space was not fully sampled, ShapeError for maps without
     the axis of sets that was asked for.
@@ -68,7 +75,10 @@ def with_maps(
     )
     note = f"coil maps estimated by ESPIRiT from {smallest[0]} x {smallest[1]} samples"
     if decide:
-        sets = 2 if needs_two_sets(eigenvalues) else 1
+        if folded is None:
+            items = eigenvalues.reshape(-1, *eigenvalues.shape[-3:])
+            folded = needs_two_sets(items[spread(len(items))])
+        sets = 2 if folded else 1
         if sets == 1:
             found = found.select(-4, 0)
         else:
@@ -76,6 +86,19 @@ def with_maps(
     assumed = [*measurement.provenance.get("assumed", []), note]
     provenance = {**measurement.provenance, "assumed": assumed}
     return replace(measurement, maps=found, provenance=provenance), sets or 1
+
+
+def is_folded(measurement: Measurement, *, calibration: int = 24) -> bool:
+    """Whether `with_maps` would take two sets for a scan, from the slices that it looks at alone.
+
+    Raises DataError as `with_maps`.
+    """
+    count = math.prod(measurement.data.shape[:-3])
+    chosen = set(spread(count))
+    for place, item in enumerate(pieces(measurement, 1)):
+        if place in chosen and with_maps(item, calibration=calibration)[1] > 1:
+            return True
+    return False
 
 
 def calibration_kspace(measurement: Measurement, size: int) -> tuple[Tensor, Tensor]:

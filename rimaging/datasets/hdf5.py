@@ -18,26 +18,30 @@ from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.guard import existing_file, identity
-from rimaging.datasets.hdf5_guard import array_of, names_of, text_of
+from rimaging.datasets.hdf5_guard import array_of, checked_dataset, names_of, text_of
 from rimaging.datasets.ismrmrd_header import Encoding, read_header
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.suspicions import check_coil_axis
 from rimaging.errors import FormatError, RimagingError
 
-__all__ = ["read_hdf5", "write_hdf5"]
+__all__ = ["count_slices", "read_hdf5", "read_kspace", "write_hdf5"]
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
+DAMAGED = "HDF5 file is damaged or truncated: fetch or export it again."
 NO_POSITIONS = "the file states no slice positions or directions; affine from voxel sizes only"
 NUMBERS = ("acceleration", "num_low_frequency")
 
 
-def read_hdf5(path: str | Path) -> Measurement:
+def read_hdf5(path: str | Path, part: slice | None = None) -> Measurement:
     """Read k-space (slice, coil, y, x), its mask, reference and voxel sizes.
 
     External links, external storage and virtual data sets are refused, since they read
     other files. The header gives voxel sizes and the size of the final image
     (``provenance["recon_size"]``) and nothing else: who was scanned stays in the file. Columns
     beyond the encoding limits are padding: the mask is zero there.
+
+    ``part``: only these slices, read without the others; then the reference and the sha256 of the
+    file, which take all of it, are left out.
 
     Raises FormatError for files that are damaged, lack `kspace`, or declare far more than is there.
     """
@@ -52,18 +56,22 @@ def read_hdf5(path: str | Path) -> Measurement:
                     f"HDF5 file has {', '.join(sorted(names)) or 'nothing'}, expected 'kspace' "
                     "(fastMRI layout): rename the data set, or pass arrays."
                 )
-            kspace = _kspace(array_of(file, "kspace"))
+            kspace = _kspace(array_of(file, "kspace", part))
+            count = len(file["kspace"])
             mask = to_tensor(array_of(file, "mask"), "mask") if "mask" in names else None
             found = next((name for name in REFERENCES if name in names), None)
-            reference = None if found is None else to_tensor(array_of(file, found), found)
+            whole = part is None and found is not None
+            reference = to_tensor(array_of(file, str(found)), str(found)) if whole else None
             header = read_header(text_of(file, "ismrmrd_header"))
             acquisition = str(file.attrs.get("acquisition", ""))
             numbers = {name: _number(file.attrs.get(name)) for name in NUMBERS}
     except RimagingError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise FormatError("HDF5 file is damaged or truncated: fetch or export it again.") from error
-    provenance: dict[str, Any] = {"format": "fastMRI HDF5", "sha256": identity(path)}
+        raise FormatError(DAMAGED) from error
+    provenance: dict[str, Any] = {"format": "fastMRI HDF5"}
+    if part is None:
+        provenance["sha256"] = identity(path)
     if acquisition in ACQUISITIONS:
         provenance["acquisition"] = acquisition
     provenance |= {name: value for name, value in numbers.items() if value is not None}
@@ -81,7 +89,8 @@ def read_hdf5(path: str | Path) -> Measurement:
                 mask = mask * (1 - outside)
     affine = None
     if encoding is not None and _complete(encoding):
-        affine = _affine(encoding, tuple(kspace.shape))
+        affine = _affine(encoding, (count, *kspace.shape[1:]))
+        affine[:3, 3] += (0 if part is None else part.indices(count)[0]) * affine[:3, 2]
         provenance["recon_size"] = [int(encoding.recon_matrix[0]), int(encoding.recon_matrix[1])]
         provenance["voxel_mm"] = [abs(float(affine[i, i])) for i in range(3)]
         provenance["fov_mm"] = list(encoding.fov)
@@ -94,6 +103,31 @@ def read_hdf5(path: str | Path) -> Measurement:
         affine=affine,
         provenance=provenance,
     )
+
+
+def count_slices(path: str | Path) -> int:
+    """How many slices `read_hdf5` would find; raises FormatError as it does."""
+    import h5py
+
+    try:
+        with h5py.File(existing_file(path), "r", locking=False) as file:
+            return len(checked_dataset(file, "kspace"))
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise FormatError(DAMAGED) from error
+
+
+def read_kspace(path: str | Path, part: slice) -> Tensor:
+    """K-space (slice, coil, y, x) of some slices, and nothing else of the file.
+
+    Raises FormatError where these slices cannot be read, whatever state the others are in.
+    """
+    import h5py
+
+    try:
+        with h5py.File(existing_file(path), "r", locking=False) as file:
+            return _kspace(array_of(file, "kspace", part))
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise FormatError(DAMAGED) from error
 
 
 # The values that fastMRI uses; free text of other files might name somebody.

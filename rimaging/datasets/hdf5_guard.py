@@ -101,14 +101,14 @@ def checked_dataset(group: Any, name: str) -> Any:
     return dataset
 
 
-def array_of(group: Any, name: str) -> np.ndarray:
-    """Read numbers; complex ones are stored as fields (r, i) or (real, imag).
+def array_of(group: Any, name: str, part: slice | None = None) -> np.ndarray:
+    """Read numbers, or a ``part`` of them; complex ones have fields (r, i) or (real, imag).
 
     Raises FormatError, as `checked_dataset` and for other fields.
     """
     dataset = checked_dataset(group, name)
     fields = dataset.dtype.names
-    values = np.asarray(dataset[()])
+    values = np.asarray(dataset[() if part is None else part])
     if not fields:
         return values
     for real, imaginary in (("r", "i"), ("real", "imag")):

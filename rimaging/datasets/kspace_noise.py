@@ -23,7 +23,7 @@ from torch import Tensor
 from rimaging.errors import DataError
 from rimaging.operators.calibration import calibration_shape
 
-__all__ = ["estimate_kspace_noise"]
+__all__ = ["estimate_kspace_noise", "spread"]
 
 ITEMS = 8  # slices looked at, of a volume
 BLOCK = 40  # largest side of the calibration region looked at
@@ -50,7 +50,7 @@ def estimate_kspace_noise(kspace: Tensor, mask: Tensor) -> float:
     coils, ny, nx = kspace.shape[-3:]
     items = kspace.reshape(-1, coils, ny, nx)
     masks = (mask > 0).expand(*kspace.shape[:-3], ny, nx).reshape(-1, ny, nx)
-    chosen = torch.linspace(0, len(items) - 1, min(ITEMS, len(items))).round().long().tolist()
+    chosen = spread(len(items))
     found = [_of_item(items[i], masks[i]) for i in chosen if bool((items[i] != 0).any())]
     sigma = float(torch.tensor(found).median()) if found else 0.0
     # what float32 rounds away is no noise
@@ -59,6 +59,12 @@ def estimate_kspace_noise(kspace: Tensor, mask: Tensor) -> float:
             "the noise is estimated as zero (the data look noise-free): give noise=sigma."
         )
     return sigma
+
+
+def spread(count: int) -> list[int]:
+    """At most `ITEMS` of so many slices, evenly spaced: those that stand for a volume."""
+    places: list[int] = torch.linspace(0, count - 1, min(ITEMS, count)).round().long().tolist()
+    return places
 
 
 def _of_item(kspace: Tensor, mask: Tensor) -> float:
