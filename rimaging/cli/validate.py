@@ -40,6 +40,9 @@ def validate(
     method: Method = "rim",
     band: Annotated[int | None, typer.Option(help="Plane of a cube, from 0; the middle.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the cut-out; 512 by default.")] = None,
+    error_map: Annotated[
+        int, typer.Option("--error-map", help="Repetitions for the error map that gate 8 judges.")
+    ] = 8,
     quick: Annotated[bool, typer.Option("--quick", help="128 pixels and fewer sources.")] = False,
     seed: Annotated[int, typer.Option(help="Of the places of injected sources.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a gate fails.")] = False,
@@ -65,6 +68,7 @@ def validate(
         method=method,  # type: ignore[arg-type] # the door names those that exist
         band=band,
         size=size,
+        error_map=error_map,
         quick=quick,
         seed=seed,
     )

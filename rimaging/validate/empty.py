@@ -1,4 +1,4 @@
-"""Gates that need no injected star: pure noise in, the error map, a shifted grid."""
+"""Gates that need no injected star: pure noise in, a shifted grid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ THRESHOLD = 3.5
 
 OFFSET = 0.01
 SAME = 1e-5
-COVERAGE = 0.03
 
 
 def pure_noise(
@@ -61,29 +60,6 @@ def peaks(image: Tensor, profile: Tensor, threshold: float, margin: int) -> int:
     top = flux == torch.nn.functional.max_pool2d(flux, 3, stride=1, padding=1)
     inner = (top & (flux > threshold))[0, 0, margin:-margin, margin:-margin]
     return int(inner.sum())
-
-
-def error_map(image: Tensor, truth: Tensor, uncertainty: Tensor | None) -> Gate:
-    """Gate 8: how much of the truth of a simulated repetition lies within 1 and 2 sigma."""
-    name, asked = "coverage of the error map", f"68 % and 95 %, to within {COVERAGE:.0%}"
-    if uncertainty is None:
-        return Gate(
-            number=8,
-            name=name,
-            outcome="not given",
-            finding="the method gives no uncertainty",
-            asked=asked,
-        )
-    ratio = (image - truth).abs() / uncertainty.clamp_min(torch.finfo(uncertainty.dtype).tiny)
-    one, two = (float((ratio <= bound).double().mean()) for bound in (1.0, 1.96))
-    return Gate(
-        number=8,
-        name=name,
-        outcome=judged(abs(one - 0.683) < COVERAGE and abs(two - 0.95) < COVERAGE),
-        finding=f"{one:.1%} of the truth within 1 sigma, {two:.1%} within 1.96 sigma",
-        asked=asked,
-        numbers={"1 sigma": one, "1.96 sigma": two},
-    )
 
 
 def shifted_grid(

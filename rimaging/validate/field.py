@@ -46,6 +46,24 @@ class Field:
         return float(torch.as_tensor(self.measurement.noise).median())
 
     @property
+    def noise(self) -> Tensor:
+        """The noise of each pixel ``(y, x)``."""
+        data = self.measurement.data
+        assert self.measurement.noise is not None
+        return torch.as_tensor(self.measurement.noise).to(data).expand(data.shape)
+
+    @property
+    def measured(self) -> Tensor:
+        """Where a pixel is good, ``(y, x)``."""
+        data, mask = self.measurement.data, self.measurement.mask
+        known = torch.ones_like(data) if mask is None else mask.expand(data.shape)
+        return known > 0
+
+    def good(self, values: Tensor) -> Tensor:
+        """Values with 0 at bad pixels."""
+        return torch.where(self.measured, values, 0)
+
+    @property
     def flux_error(self) -> float:
         """Noise of the flux of a star that is fitted best: ``sigma / sqrt(sum psf^2)``."""
         return self.sigma / math.sqrt(float(self.psf.double().square().sum()))
@@ -151,6 +169,21 @@ class Field:
         spread = (1 + (2.2 * scale / self.fwhm) ** 2).sqrt()
         flux = snr * self.flux_error * spread
         return Catalogue(x=x, y=y, flux=flux, scale=scale, g1=shapes[0], g2=shapes[1])
+
+    def mixture(self, most: int) -> Catalogue:
+        """Galaxies, and in every other place a star, of 5 sigma to the brightest."""
+        found = self.galaxies(most)
+        star = torch.arange(len(found)) % 2 == 0
+        snr = FAINTEST * (self.brightest / FAINTEST) ** torch.rand(
+            len(found), generator=self.generator
+        )
+        round_ = {name: torch.where(star, 0.0, getattr(found, name)) for name in ("g1", "g2")}
+        return replace(
+            found,
+            flux=torch.where(star, snr * self.flux_error, found.flux),
+            scale=torch.where(star, 0.0, found.scale),
+            **round_,
+        )
 
     def rounds(self, most: int) -> int:
         """How often a small image is used again, at other places, for enough sources."""

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.operators.target import gaussian_psf, gaussian_transfer
+from rimaging.validate.experiments import Answer
 from rimaging.validate.field import Field, field_of
-from rimaging.validate.run import Answer
 from rimaging.validate.sources import seen_by_psf, seen_by_target, stars
 from rimaging.validate.stars import Response
 

@@ -1,11 +1,11 @@
-"""Gates without injected stars: noise, coverage, a shifted grid."""
+"""Gates without injected stars: noise, a shifted grid."""
 
 from __future__ import annotations
 
 import torch
 
 from rimaging.operators.target import gaussian_psf
-from rimaging.validate.empty import error_map, peaks, pure_noise, shifted_grid
+from rimaging.validate.empty import peaks, pure_noise, shifted_grid
 
 GENERATOR = torch.Generator().manual_seed(3)
 NOISE = torch.randn(128, 128, generator=GENERATOR)
@@ -25,13 +25,6 @@ def test_a_peak_is_counted_once_with_its_flux() -> None:
     image[22:43, 22:43][5:16, 5:16] += 10 * gaussian_psf(2.0)
     assert peaks(image, gaussian_psf(2.0), 9.9, 4) == 1
     assert peaks(image, gaussian_psf(2.0), 10.1, 4) == 0
-
-
-def test_coverage_is_not_given_right_or_too_proud() -> None:
-    truth = torch.zeros_like(NOISE)
-    assert error_map(NOISE, truth, None).outcome == "not given"
-    assert error_map(NOISE, truth, torch.ones_like(NOISE)).outcome == "pass"
-    assert error_map(NOISE, truth, 0.7 * torch.ones_like(NOISE)).outcome == "fail"
 
 
 def test_a_statistic_of_the_tile_fails_on_a_shifted_grid() -> None:
