@@ -19,6 +19,7 @@ TABLES = {
     "care": "care",
     "features": "features",
     "mri": "mri",
+    "robustness": "mri",
     "radial": "mri",
     "astro": "astro",
 }
