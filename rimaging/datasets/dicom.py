@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,17 @@ import numpy as np
 
 from rimaging.datasets.dicom_header import blank_header, image_header, place, scale_of
 from rimaging.datasets.dicom_match import matched
-from rimaging.datasets.dicom_series import Series, quiet_pydicom, read_series
-from rimaging.datasets.geometry import image_planes, voxel_sizes
+from rimaging.datasets.dicom_series import Series, pydicom_errors, quiet_pydicom, read_series
+from rimaging.datasets.geometry import image_planes
 from rimaging.errors import DataError, FormatError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 __all__ = ["write_dicom"]
+
+LONGEST = 1024
+"""Characters of a short text (ST)."""
 
 
 def write_dicom(
@@ -28,14 +32,18 @@ def write_dicom(
     scanner: bool,
     like: str | Path | None = None,
     description: str = "",
+    thickness: float | None = None,
+    patient_position: str = "",
 ) -> None:
     """Write real images (..., slice, y, x) as DICOM files into a folder that exists.
 
     With ``like``, a folder of one series of the same scan, everything but the pixels comes from it:
     patient, study, frame of reference, geometry, acquisition; the image is turned to lie as it does
     (`rimaging.datasets.dicom_match.matched`). Without, the geometry is that of the affine, and the
-    patient is nobody. UIDs are new. One slope and intercept rescale all values to 15 bits; small
-    values are multiplied by a power of ten first, which DerivationDescription states.
+    patient is nobody; ``thickness`` of the slices (mm; else they touch) and ``patient_position``
+    (HFS, ...) are then what the scan states. UIDs are new. One factor brings all values to 15 bits:
+    1, 2 or 5 times a power of ten, which DerivationDescription and the real world value mapping
+    state.
 
     Raises FormatError where pydicom is absent or neither positions (``scanner``) nor ``like`` say
     where the slices lie, DataError for an image that does not fit the series.
@@ -60,11 +68,14 @@ def write_dicom(
         )
     else:
         planes = image_planes(affine, frames.shape[1])
-        headers = [[blank_header(voxel_sizes(affine)[2])] * frames.shape[1]] * len(frames)
+        blank = blank_header(
+            planes.slice_spacing if thickness is None else thickness, patient_position
+        )
+        headers = [[blank] * frames.shape[1]] * len(frames)
     scale = scale_of(frames)
-    if scale.power:
-        notes.append(f"values are 1e{scale.power} times those of the reconstruction")
-    text = "; ".join(notes).encode("ascii", "replace").decode()[:1024]
+    said = f"stored values are {scale.factor:g} times those of the reconstruction"
+    before = "; ".join([*notes, ""]).encode("ascii", "replace").decode()
+    text = before[: LONGEST - len(said)] + said
     uid, now = generate_uid(prefix=None), datetime.now()
     for frame, slices in enumerate(frames):
         for index, picture in enumerate(slices):
@@ -95,13 +106,13 @@ def _write(path: Path, header: Dataset) -> None:
 
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    content = BytesIO()  # so that an OSError of pydicom, which quotes values, is not the disk's
     try:
         with quiet_pydicom():
-            pydicom.dcmwrite(path, header, enforce_file_format=True)
-    except OSError:
-        raise
-    except Exception:  # of many kinds, which quote the value that breaks the standard
+            pydicom.dcmwrite(content, header, enforce_file_format=True)
+    except pydicom_errors():  # they quote the value that breaks the standard
         raise FormatError(
             "a header of the DICOM series breaks the standard and cannot be written again: repair "
             "the series, or save without like=."
         ) from None
+    path.write_bytes(content.getbuffer())

@@ -1,7 +1,10 @@
 """Headers and stored values of DICOM MR images.
 
-Source: DICOM PS3.3 A.4 (MR Image IOD), C.7.6.1 (general image), C.7.6.2 (image plane), C.11.1
-(modality LUT).
+An MR image has no modality LUT: software that knows none would show a rescaled one in a wrong
+window. So the stored values are the image's, and the real world value mapping says in which unit.
+
+Source: DICOM PS3.3 A.4 (MR Image IOD), C.7.6.1 (general image), C.7.6.2 (image plane),
+C.7.6.16.2.11 (real world value mapping), C.11.2 (window).
 """
 
 from __future__ import annotations
@@ -25,15 +28,11 @@ __all__ = ["Scale", "blank_header", "image_header", "place", "scale_of"]
 TOP = 32767
 """Largest stored value: 15 of 16 bits, so that software that takes them as signed does no harm."""
 
-LEAST = 1000.0
-"""Least maximum after rescaling: below it, windows would be narrower than DICOM allows (1)."""
-
 # Attributes that must be there and may be empty.
 EMPTY = (
     "AccessionNumber",
     "EchoTime",
     "EchoTrainLength",
-    "Laterality",
     "MRAcquisitionType",
     "Manufacturer",
     "PatientBirthDate",
@@ -52,10 +51,13 @@ EMPTY = (
 
 # Attributes of the pixels, history and look of the image that was the model.
 STALE = (
+    "ConversionSourceAttributesSequence",
     "DerivationCodeSequence",
     "DigitalSignaturesSequence",
     "IconImageSequence",
+    "InstanceCreatorUID",
     "LargestImagePixelValue",
+    "LargestPixelValueInSeries",
     "LossyImageCompression",
     "LossyImageCompressionMethod",
     "LossyImageCompressionRatio",
@@ -67,8 +69,11 @@ STALE = (
     "PlanarConfiguration",
     "PresentationLUTShape",
     "RealWorldValueMappingSequence",
+    "RescaleIntercept",
+    "RescaleSlope",
     "RescaleType",
     "SmallestImagePixelValue",
+    "SmallestPixelValueInSeries",
     "SourceImageSequence",
     "VOILUTFunction",
     "VOILUTSequence",
@@ -78,31 +83,38 @@ STALE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """``stored = (10**power * image - intercept) / slope``, one for the whole series."""
+    """``stored = round(factor * image)``, one for the whole series.
 
-    slope: float
-    intercept: float
-    power: int
+    window: centre and width, of stored values. signed: whether the image has negative values.
+    """
+
+    factor: float
     window: tuple[float, float]
+    signed: bool
 
     def stored(self, image: np.ndarray) -> np.ndarray:
         """The integers that stand for an image."""
-        values = (image.astype(np.float64) * 10.0**self.power - self.intercept) / self.slope
-        return np.asarray(np.clip(np.rint(values), 0, TOP), dtype=np.uint16)
+        values = np.clip(np.rint(image.astype(np.float64) * self.factor), -TOP, TOP)
+        return np.asarray(values, dtype=np.int16 if self.signed else np.uint16)
 
 
-def blank_header(thickness: float) -> Dataset:
-    """The header of an MR image of nobody: what DICOM requires, empty where it may be."""
+def blank_header(thickness: float, patient_position: str = "") -> Dataset:
+    """The header of an MR image of nobody: what DICOM requires, empty where it may be.
+
+    thickness: of a slice without the gap to the next, mm. patient_position: such as HFS.
+    """
     from pydicom import Dataset
     from pydicom.uid import generate_uid
 
     header = Dataset()
     for keyword in EMPTY:
         setattr(header, keyword, None)
+    header.Laterality = None  # required where the part of the body is unknown
     header.Modality = "MR"
     header.ScanningSequence = "RM"
     header.SequenceVariant = "NONE"
-    header.SliceThickness = _decimal(thickness)
+    header.SliceThickness = _decimal(round(thickness, 7))
+    header.PatientPosition = patient_position or None
     header.SeriesNumber = 1
     header.StudyInstanceUID = generate_uid(prefix=None)
     header.FrameOfReferenceUID = generate_uid(prefix=None)
@@ -127,6 +139,8 @@ def image_header(
     for tag in list(header.keys()):
         if 0x5000 <= tag.group < 0x7000 or tag.group > 0x7F00:
             del header[tag]  # curves, overlays, padding
+    for keyword in EMPTY:  # which anonymisers leave out
+        header.setdefault(keyword, None)
     header.SOPClassUID = MR_IMAGE_STORAGE
     header.SOPInstanceUID = generate_uid(prefix=None)
     header.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
@@ -143,13 +157,33 @@ def image_header(
     header.Rows, header.Columns = picture.shape
     header.BitsAllocated = header.BitsStored = 16
     header.HighBit = 15
-    header.PixelRepresentation = 0
-    header.RescaleSlope = _decimal(scale.slope)
-    header.RescaleIntercept = _decimal(scale.intercept)
-    header.RescaleType = "US"
+    header.PixelRepresentation = int(scale.signed)
+    header.RealWorldValueMappingSequence = [_mapping(scale)]
     header.WindowCenter, header.WindowWidth = map(_decimal, scale.window)
-    header.PixelData = np.ascontiguousarray(scale.stored(picture), dtype="<u2").tobytes()
+    pixels = np.ascontiguousarray(scale.stored(picture), dtype="<i2" if scale.signed else "<u2")
+    header.PixelData = pixels.tobytes()
     return header
+
+
+def _mapping(scale: Scale) -> Dataset:
+    """What the stored values mean: ``image = stored / factor``, of no unit."""
+    from pydicom import Dataset
+
+    unit = Dataset()
+    unit.CodeValue = "1"
+    unit.CodingSchemeDesignator = "UCUM"
+    unit.CodeMeaning = "no units"
+    mapping = Dataset()
+    # its VR is that of the pixels, which pydicom cannot see from inside of a sequence
+    vr = "SS" if scale.signed else "US"
+    mapping.add_new("RealWorldValueFirstValueMapped", vr, -TOP if scale.signed else 0)
+    mapping.add_new("RealWorldValueLastValueMapped", vr, TOP)
+    mapping.RealWorldValueIntercept = 0.0
+    mapping.RealWorldValueSlope = 1 / scale.factor
+    mapping.LUTExplanation = "values of the reconstruction"
+    mapping.LUTLabel = "rimaging"
+    mapping.MeasurementUnitsCodeSequence = [unit]
+    return mapping
 
 
 def _equipment(header: Dataset) -> list[Dataset]:
@@ -185,20 +219,22 @@ def place(header: Dataset, planes: ImagePlanes, index: int, frame: int, frames: 
 
 
 def scale_of(image: np.ndarray) -> Scale:
-    """The scale that gives the largest value TOP, and a window from percentiles."""
-    low, high = min(float(image.min()), 0.0), float(image.max())
-    span = high - low or 1.0
-    power = max(0, math.ceil(math.log10(LEAST / span)))
-    units = 10.0**power
-    dark, bright = (float(value) * units for value in np.quantile(image, [0.005, 0.995]))
+    """The scale that a person can undo: 1, 2 or 5 times a power of ten, the largest that fits."""
+    top = float(np.abs(image).max())
+    factor = _round_factor(TOP / top) if top > 0 else 1.0
+    dark, bright = (float(value) * factor for value in np.quantile(image, [0.005, 0.995]))
     width = max(bright - dark, 1.0)
     return Scale(
-        # a little more than needed, for the 16 characters of a decimal string
-        slope=float(_decimal(span * units / TOP * (1 + 1e-8))),
-        intercept=float(_decimal(low * units)),
-        power=power,
-        window=(dark + width / 2, width),
+        factor=factor, window=(dark + width / 2, width), signed=bool(float(image.min()) < 0)
     )
+
+
+def _round_factor(most: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is not above ``most``."""
+    exponent = math.floor(math.log10(most))
+    # one decade more: the logarithm of a power of ten may round either way
+    steps = (float(f"{digit}e{exponent + more}") for more in (1, 0, -1) for digit in (5, 2, 1))
+    return next(step for step in steps if step <= most)
 
 
 def _decimal(value: float) -> str:

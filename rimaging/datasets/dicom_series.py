@@ -7,7 +7,9 @@ warning or log line of this module quotes a value or the name of a file.
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from rimaging.errors import DataError, FormatError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["MR_IMAGE_STORAGE", "Series", "quiet_pydicom", "read_series"]
+__all__ = ["MR_IMAGE_STORAGE", "Series", "pydicom_errors", "quiet_pydicom", "read_series"]
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
@@ -72,7 +74,7 @@ class Series:
                 with quiet_pydicom():
                     header = pydicom.dcmread(files[0])
                     picture = header.pixel_array.astype(np.float32)
-            except Exception:  # pydicom and its decoders raise many kinds, with values
+            except pydicom_errors():
                 raise FormatError(
                     "the pictures of the series cannot be decoded: pip install pylibjpeg "
                     "pylibjpeg-libjpeg pylibjpeg-openjpeg, or expand them with dcmdjpeg."
@@ -93,6 +95,22 @@ def quiet_pydicom() -> Iterator[None]:
             yield
     finally:
         logger.disabled = disabled
+
+
+def pydicom_errors() -> tuple[type[Exception], ...]:
+    """What pydicom raises on headers and pixels that break the standard, values in the message.
+
+    It re-raises what its converters meet: a number of a wrong form or length, a value that is none,
+    a character set unknown or not kept to, a stream that ends or does not inflate. Its writer makes
+    OSError of them, its decoders RuntimeError.
+    """
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    return (
+        *(InvalidDicomError, BytesLengthException, struct.error, zlib.error),
+        *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
+        *(TypeError, ValueError),
+    )
 
 
 def read_series(source: str | Path) -> Series:
@@ -121,7 +139,7 @@ def read_series(source: str | Path) -> Series:
                 header.decode()
         except pydicom.errors.InvalidDicomError:
             continue
-        except Exception:
+        except pydicom_errors():
             raise FormatError(
                 "a file of the DICOM series is damaged or truncated: fetch the series again."
             ) from None

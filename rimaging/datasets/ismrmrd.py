@@ -59,6 +59,8 @@ def read_ismrmrd(path: str | Path) -> Measurement:
             "trajectory": encoding.trajectory,
             "noise_scans": len(noise),
         }
+        if file.header.patient_position:
+            facts["patient_position"] = file.header.patient_position
         if file.header.siemens:
             notes.append("k-space conjugated, for Siemens' sign of the Fourier transform")
         vectors = _vectors(file.heads[imaging])

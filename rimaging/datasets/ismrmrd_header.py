@@ -15,6 +15,8 @@ LONGEST = 1 << 20  # bytes of XML; real headers have some 20 kB
 TRAJECTORIES = ("cartesian", "epi", "radial", "goldenangle", "spiral", "other")
 MODES = ("embedded", "interleaved", "separate", "external", "other")
 
+PATIENT_POSITIONS = ("HFP", "HFS", "HFDR", "HFDL", "FFP", "FFS", "FFDR", "FFDL")
+
 Triple = tuple[float, float, float]
 
 
@@ -58,11 +60,15 @@ class Encoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """The encodings, whether a Siemens scanner wrote the data, and the receiver's bandwidth."""
+    """The encodings, whether a Siemens scanner wrote the data, and the receiver's bandwidth.
+
+    patient_position: how the patient lay, such as HFS (head first, supine); "" where not stated.
+    """
 
     encodings: tuple[Encoding, ...]
     siemens: bool
     noise_bandwidth: float
+    patient_position: str
 
 
 def read_header(xml: bytes) -> Header | None:
@@ -78,10 +84,12 @@ def read_header(xml: bytes) -> Header | None:
         return None
     system = "{*}acquisitionSystemInformation"
     bandwidth = _number(root, f"{system}/{{*}}relativeReceiverNoiseBandwidth")
+    lying = _text(root, "{*}measurementInformation/{*}patientPosition")
     return Header(
         encodings=encodings,
         siemens="siemens" in _text(root, f"{system}/{{*}}systemVendor").lower(),
         noise_bandwidth=bandwidth if math.isfinite(bandwidth) and bandwidth > 0 else 1.0,
+        patient_position=lying if lying in PATIENT_POSITIONS else "",
     )
 
 

@@ -144,7 +144,7 @@ def _place(
 ) -> tuple[np.ndarray | None, dict[str, Any]]:
     if voxel is None or size is None:
         return None, {}
-    stated = {"voxel_mm": list(voxel)}
+    stated = {"voxel_mm": list(voxel), "slice_thickness_mm": voxel[2]}
     if vectors is None or not vectors.parallel():
         return None, {**stated, "geometry": "no affine: directions of slices unknown, or several"}
     read, phase, normal = vectors.read[0], vectors.phase[0], vectors.slice[0]
@@ -160,7 +160,7 @@ def _place(
             )  # fmt: skip
     except DataError as error:
         return None, {**stated, "geometry": f"no affine: {error}"}
-    return place, {"voxel_mm": list(voxel_sizes(place))}
+    return place, {**stated, "voxel_mm": list(voxel_sizes(place))}
 
 
 def _shared(values: np.ndarray, kept: tuple[int, ...], core: int) -> Tensor:

@@ -225,8 +225,18 @@ def _save_dicom(
         )
     affine, scanner = image_affine(measurement, image.shape)
     description = "; ".join([history or f"rimaging {__version__}", *provenance.get("assumed", [])])
+    facts = {} if measurement is None else measurement.provenance
     with whole_folder(path, ".dcm", overwrite=overwrite) as folder:
-        write_dicom(folder, image, affine, scanner=scanner, like=like, description=description)
+        write_dicom(
+            folder,
+            image,
+            affine,
+            scanner=scanner,
+            like=like,
+            description=description,
+            thickness=facts.get("slice_thickness_mm"),
+            patient_position=str(facts.get("patient_position", "")),
+        )
     return path
 
 

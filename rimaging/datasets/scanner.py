@@ -229,7 +229,9 @@ def _affine(
         middle = Vectors(position=np.zeros((1, 3)), read=read, phase=phase, slice=normal)
         place = _placed(middle, voxel_mm, axis or "z", grid)
         unknown = {"geometry": NO_DIRECTIONS}
-    return place, {"voxel_mm": list(voxel_sizes(place)), **unknown}
+    thick = voxel_mm[0] if axis == "x" else voxel_mm[2]
+    known = {"voxel_mm": list(voxel_sizes(place)), "slice_thickness_mm": thick}
+    return place, {**known, **unknown}
 
 
 def _placed(

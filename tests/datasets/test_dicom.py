@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,13 @@ from scipy.spatial.transform import Rotation
 
 from rimaging.datasets.dicom import write_dicom
 from rimaging.datasets.dicom_header import TOP, scale_of
-from rimaging.datasets.dicom_series import read_series
+from rimaging.datasets.dicom_series import quiet_pydicom, read_series
 from rimaging.datasets.geometry import affine, planes_affine
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.save import save
-from rimaging.errors import DataError, FormatError, OptionError
+from rimaging.errors import DataError, FormatError, OptionError, RimagingError
 
 pydicom = pytest.importorskip("pydicom", reason="pip install pydicom")
-apply_rescale = pytest.importorskip("pydicom.pixels").apply_rescale
 get_testdata_file = pytest.importorskip("pydicom.data").get_testdata_file
 
 SHAPE = (3, 12, 10)
@@ -54,6 +54,13 @@ def scan(image: np.ndarray = IMAGE, place: np.ndarray | None = SCAN, **provenanc
     """A measurement whose image is the given one."""
     kspace = torch.ones(*image.shape[:-2], 1, *image.shape[-2:], dtype=torch.complex64)
     return Measurement(kind="kspace", data=kspace, affine=place, provenance=provenance)
+
+
+def real(header: Any) -> np.ndarray:
+    """The values that the stored integers stand for."""
+    (mapping,) = header.RealWorldValueMappingSequence
+    assert mapping.RealWorldValueIntercept == 0
+    return np.asarray(header.pixel_array * mapping.RealWorldValueSlope)
 
 
 def files(folder: Path) -> list[Any]:
@@ -99,11 +106,12 @@ def test_from_scratch_the_voxels_lie_where_the_affine_says(tmp_path: Path) -> No
         # and as nibabel reads DICOM, which counts (row, column)
         theirs = wrapper_from_data(header).affine
         assert np.allclose(apply_affine(theirs, [11, 9, 0]), last, atol=1e-6)
-        shown = apply_rescale(header.pixel_array, header)
-        assert np.abs(shown - IMAGE[k]).max() <= 0.51 * float(header.RescaleSlope)
+        shown = real(header)
+        (mapping,) = header.RealWorldValueMappingSequence
+        assert np.abs(shown - IMAGE[k]).max() <= 0.51 * mapping.RealWorldValueSlope
         assert header.PatientName == ""
         assert header.file_meta.MediaStorageSOPInstanceUID == header.SOPInstanceUID
-    for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "RescaleSlope"):
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "WindowWidth"):
         assert len({header[name].value for header in written}) == 1
     assert len({header.SOPInstanceUID for header in written}) == 3
     again = read_series(folder)
@@ -129,7 +137,7 @@ def test_like_a_series_all_but_the_pixels_is_as_it_was(tmp_path: Path, series: P
     assert [header.InstanceNumber for header in written] == [1, 2, 3]
     # the series counts downwards along its normal, and so does what is like it
     for header, picture in zip(written, IMAGE[::-1], strict=True):
-        assert np.abs(apply_rescale(header.pixel_array, header) - picture).max() < 0.2
+        assert np.abs(real(header) - picture).max() < 0.2
 
 
 ORIENTATIONS = [
@@ -159,7 +167,7 @@ def test_an_image_is_turned_to_lie_as_the_series_does(
     source = scan(image, place) if known else scan(image, None)
     folder = save(f"{tmp_path}/out/", np.ascontiguousarray(image), source, like=series)
     for header, expected in zip(files(folder), (IMAGE + noise).clip(0)[::-1], strict=True):
-        assert np.abs(apply_rescale(header.pixel_array, header) - expected).max() < 0.2
+        assert np.abs(real(header) - expected).max() < 0.2
         assert ("positions" if known else "likeness") in header.DerivationDescription
 
 
@@ -206,7 +214,7 @@ def test_frames_are_one_file_for_each_slice_and_time(tmp_path: Path, series: Pat
         assert times == [1, 1, 1, 2, 2, 2]
         again = read_series(folder)
         assert [len(images) for images in again.headers] == [2, 2, 2]
-        bright = [apply_rescale(h.pixel_array, h).mean() for h in written]
+        bright = [real(h).mean() for h in written]
         assert np.allclose(np.array(bright[3:]) / bright[:3], 2, rtol=1e-2)
     # a film of one slice, like another: each frame takes the header of its time
     single = save(f"{tmp_path}/single/", film[:, :1], scan(film[:, :1]))
@@ -224,11 +232,90 @@ def test_values_come_back_to_half_a_step_at_any_scale(
     image = image if signed else np.abs(image)
     scale = scale_of(image)
     stored = scale.stored(image)
-    assert stored.max() == TOP
-    back = (stored * scale.slope + scale.intercept) / 10.0**scale.power
-    assert np.abs(back - image).max() <= 0.5001 * np.ptp(np.append(image, 0)) / TOP
+    assert stored.dtype == (np.int16 if signed else np.uint16)
+    assert TOP / 2.51 < np.abs(stored).max() <= TOP
+    assert f"{scale.factor:e}"[0] in "125"
+    assert f"{scale.factor:e}"[1:].startswith(".000000e")
+    assert np.abs(stored / scale.factor - image).max() <= 0.5001 / scale.factor
     assert scale.window[1] >= 1
     assert scale_of(0 * image).stored(0 * image).max() == 0
+
+
+REQUIRED = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID"),
+    *("AccessionNumber", "Modality", "SeriesInstanceUID", "SeriesNumber", "Laterality"),
+    *("PatientPosition", "FrameOfReferenceUID", "PositionReferenceIndicator", "Manufacturer"),
+    *("InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("SliceThickness", "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "ImageType"),
+    *("ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType"),
+    *("RepetitionTime", "EchoTime", "EchoTrainLength", "SOPClassUID", "SOPInstanceUID"),
+)
+"""Types 1 and 2 of the MR Image IOD (PS3.3 A.4), and 2C where the part of the body is unknown."""
+
+
+def written_kinds(folder: Path, series: Path) -> dict[str, list[Any]]:
+    """What there is to write: slices, a film, signed values, like a series with gaps in it."""
+    film = np.stack([IMAGE, 2 * IMAGE])
+    thin = folder / "thin"
+    shutil.copytree(series, thin)
+    for path in thin.glob("?"):  # an anonymiser takes more than it must
+        header = pydicom.dcmread(path)
+        for name in ("PatientSex", "ReferringPhysicianName", "AccessionNumber", "EchoTrainLength"):
+            delattr(header, name)
+        header.RescaleSlope, header.RescaleIntercept, header.RescaleType = 2, 0, "US"
+        header.add_new("SmallestPixelValueInSeries", "US", 0)
+        header.save_as(path)
+    facts = {"slice_thickness_mm": 3.9, "patient_position": "FFP"}
+    saved = {
+        "slices": save(f"{folder}/slices/", IMAGE, scan(**facts)),
+        "one": save(f"{folder}/one/", IMAGE[0], scan(IMAGE[0])),
+        "film": save(f"{folder}/film/", film, scan(film)),
+        "signed": save(f"{folder}/signed/", IMAGE - 900, scan()),
+        "like": save(f"{folder}/like/", IMAGE, scan(), like=series),
+        "like thin": save(f"{folder}/like-thin/", IMAGE, scan(), like=thin),
+    }
+    return {name: sorted(path.iterdir()) for name, path in saved.items()}
+
+
+def test_what_the_standard_requires_is_there(tmp_path: Path, series: Path) -> None:
+    for name, paths in written_kinds(tmp_path, series).items():
+        for path in paths:
+            header = pydicom.dcmread(path)
+            missing = [keyword for keyword in REQUIRED if keyword not in header]
+            assert missing == [], name
+            # an MR image has no modality LUT: a window of rescaled values would be a wrong one
+            assert not [element for element in header if element.keyword.startswith("Rescale")]
+            assert "SmallestPixelValueInSeries" not in header
+            assert header.PixelRepresentation == (name == "signed")
+            low = float(header.WindowCenter) - float(header.WindowWidth) / 2
+            assert low < np.median(header.pixel_array) < low + float(header.WindowWidth)
+            assert (header.pixel_array.min() < 0) == (name == "signed")
+            if name == "slices":
+                assert (header.SliceThickness, header.PatientPosition) == (3.9, "FFP")
+            if name in ("one", "film"):
+                assert (header.SliceThickness, header.PatientPosition) == (4.4, "")
+
+
+EXPLAINED = (
+    "DICOMDIR",  # the patient is nobody, the study of no date
+    "attribute <Laterality>",  # empty, for the part of the body is unknown
+    "Retired Person Name form",  # as the series has it
+)
+
+
+def test_the_validator_of_dicom3tools_finds_no_error(tmp_path: Path, series: Path) -> None:
+    if shutil.which("dciodvfy") is None or shutil.which("dcentvfy") is None:
+        pytest.skip("dciodvfy is not installed: apt install dicom3tools")
+    for name, paths in written_kinds(tmp_path, series).items():
+        said = [
+            subprocess.run(["dciodvfy", path], capture_output=True, text=True) for path in paths
+        ]
+        said.append(subprocess.run(["dcentvfy", *paths], capture_output=True, text=True))
+        lines = [line for run in said for line in (run.stdout + run.stderr).splitlines() if line]
+        wrong = [line for line in lines if not any(words in line for words in EXPLAINED)]
+        assert set(wrong) == {"MRImage"}, name
 
 
 @pytest.mark.parametrize("name", ["MR_small", "MR_small_implicit", "MR_small_bigendian"])
@@ -239,7 +326,7 @@ def test_a_real_scanners_file_is_a_model_too(tmp_path: Path, name: str) -> None:
     image = old.pixel_array.astype(np.float32)
     turned = np.ascontiguousarray(image.T[::-1])
     (header,) = files(save(f"{tmp_path}/out/", turned, None, like=model))
-    assert np.abs(apply_rescale(header.pixel_array, header) - image).max() < 0.2
+    assert np.abs(real(header) - image).max() < 0.2
     assert header.ImagePositionPatient == old.ImagePositionPatient
     assert header.StudyInstanceUID == old.StudyInstanceUID
 
@@ -252,17 +339,17 @@ def test_a_folder_appears_whole_or_not_at_all(
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(FormatError, match="overwrite=True"):
         save(f"{tmp_path}/dicom/", IMAGE[:2], scan(IMAGE[:2]))
-    write, count = pydicom.dcmwrite, 0
+    write, count = Path.write_bytes, 0
 
-    def full(*args: Any, **options: Any) -> None:
+    def full(path: Path, content: Any) -> int:
         nonlocal count
         count += 1
         if count == 2:
             raise OSError(28, "No space left on device")
-        write(*args, **options)
+        return write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pydicom, "dcmwrite", full)
+        patch.setattr(Path, "write_bytes", full)
         with pytest.raises(FormatError, match="No space left"):
             save(f"{tmp_path}/dicom/", IMAGE, scan(), overwrite=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -297,6 +384,39 @@ def test_what_is_no_series_is_named_without_naming_anybody(tmp_path: Path, serie
             read_series(folder)
         assert "canary" not in str(refused.value).lower()
         assert refused.value.__cause__ is None
+
+
+def test_a_value_that_cannot_be_written_is_quoted_by_nobody(
+    tmp_path: Path, series: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer of pydicom makes an OSError of it, with the value: it is not the disk's."""
+    model = read_series(series)
+    with quiet_pydicom():
+        model.headers[0][0].add_new("EchoNumbers", "US", "CANARY")
+    monkeypatch.setattr("rimaging.datasets.dicom.read_series", lambda _: model)
+    with pytest.raises(FormatError, match="breaks the standard") as refused:
+        save(f"{tmp_path}/out/", IMAGE, scan(), like=series)
+    assert refused.value.__cause__ is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(st.tuples(st.integers(132, 1 << 16), st.integers(0, 255)), min_size=1, max_size=9))
+def test_of_a_damaged_file_no_error_of_pydicom_comes_out(
+    tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]
+) -> None:
+    """They quote values; what comes out is ours, without cause, or the damage did no harm."""
+    folder = tmp_path_factory.mktemp("damaged")
+    model = get_testdata_file("MR_small.dcm")
+    assert isinstance(model, str)
+    raw = bytearray(Path(model).read_bytes())
+    for place, value in damage:
+        raw[132 + place % 1500] = value  # in the header, behind its mark
+    (folder / "a").write_bytes(raw)
+    image = pydicom.dcmread(model).pixel_array.astype(np.float32)
+    try:
+        save(f"{folder}/out/", image, None, like=folder / "a")
+    except RimagingError as refused:
+        assert refused.__cause__ is None
 
 
 def change(path: Path, **values: Any) -> None:
