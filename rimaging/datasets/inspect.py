@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rimaging.datasets.fits_open import open_fits, split_extension
 from rimaging.datasets.hdf5_guard import listing
+from rimaging.datasets.kinds import COMMANDS
 from rimaging.datasets.kspace_facts import kspace_facts, kspace_plan
 from rimaging.datasets.mat import load_mat
 from rimaging.datasets.measurement import Measurement
@@ -17,12 +18,6 @@ from rimaging.datasets.open import open, sniff
 from rimaging.errors import DataError, FormatError, ShapeError
 
 __all__ = ["inspect"]
-
-DOORS = {
-    "kspace": "rimaging recon",
-    "sky": "rimaging deconvolve",
-    "image": "rimaging denoise",
-}
 
 
 def inspect(path: str | Path) -> dict[str, str]:
@@ -94,7 +89,7 @@ def _noise(noise: Tensor | float | None) -> str:
 
 
 def _plan(measurement: Measurement) -> str:
-    door = DOORS[measurement.kind]
+    door = COMMANDS[measurement.kind]
     if measurement.kind == "kspace":
         return f"{door}: {kspace_plan(measurement)}"
     if measurement.kind == "sky":

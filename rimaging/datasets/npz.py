@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rimaging.datasets.arrays import fill_invalid, to_tensor
 from rimaging.datasets.guard import FREE, RATIO, check_declared, existing_file, identity
+from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.mat import load_mat
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.suspicions import check_coil_axis
@@ -150,6 +151,8 @@ def _measurement(
         found["kspace"] = _lone(arrays)
     if kind == "kspace" or (kind is None and found["kspace"] is not None):
         return _kspace(path, arrays, found, note)
+    if found["image"] is None and found["kspace"] is not None:
+        raise wrong_kind("kspace", kind or "image")
     if found["image"] is None:
         raise FormatError(
             f".{_form(path)} file has {_listing(arrays)}; expected k-space under 'kspace' or "
@@ -186,6 +189,8 @@ def _kspace(
     path: Path, arrays: dict[str, np.ndarray], found: dict[str, str | None], note: str
 ) -> Measurement:
     name = found["kspace"]
+    if name is None and found["image"] is not None:
+        raise wrong_kind("image" if found["psf"] is None else "sky", "kspace")
     if name is None:
         raise FormatError(
             f".{_form(path)} file has {_listing(arrays)}; expected 'kspace' or 'ksp'."

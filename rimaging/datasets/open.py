@@ -19,6 +19,7 @@ from rimaging.datasets.guard import existing_file
 from rimaging.datasets.hdf5 import read_hdf5
 from rimaging.datasets.hdf5_guard import layout
 from rimaging.datasets.ismrmrd import read_ismrmrd
+from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.mat import load_mat
 from rimaging.datasets.measurement import KINDS, Kind, Measurement
 from rimaging.datasets.nifti import read_nifti
@@ -55,7 +56,7 @@ def open(
     or Zarr image, see `rimaging.datasets.section.find_section`.
 
     Raises FormatError for missing, damaged and unknown files, OptionError for a kind that
-    the file cannot be.
+    the file cannot be: it names the command for the kind that it is.
     """
     if kind is not None and kind not in KINDS:
         raise OptionError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}.")
@@ -90,10 +91,8 @@ def open(
     measurement = look_over(measurement)
     if kind is None or kind == measurement.kind:
         return measurement
-    if "kspace" in (kind, measurement.kind):
-        raise OptionError(
-            f"this {form} file holds {measurement.kind} data, not {kind}: drop kind=."
-        )
+    if "kspace" in (kind, measurement.kind) or (form == "nifti" and kind == "sky"):
+        raise wrong_kind(measurement.kind, kind)
     return replace(measurement, kind=kind, psf=measurement.psf if kind == "sky" else None)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.open import open
 from rimaging.datasets.trajectory import with_shots
@@ -39,7 +40,8 @@ def as_measurement(
 
     Single precision; NaN pixels of images are masked. Of a file of the sky, provenance keeps the
     name; scans and pictures may be named after a person, so their sha256, which every reader
-    gives, stands for them. Raises OptionError for another kind.
+    gives, stands for them. Raises OptionError for another kind, complex
+    pixels included.
     """
     along = _along(trajectory, density, matrix)
     given = noise is not None or mask is not None or maps is not None or psf is not None
@@ -54,10 +56,8 @@ def as_measurement(
     else:
         return _from_array(source, kind, noise, mask, maps, psf, along)
     if measurement.kind != kind:
-        raise OptionError(
-            f"the measurement is of kind {measurement.kind!r}, expected {kind!r}: use the door "
-            "for its kind (rimaging.mri, astro or image)"
-        )
+        raise wrong_kind(measurement.kind, kind)
+    _check_real(measurement.data, kind)
     if not given:
         return measurement
     return replace(
@@ -80,6 +80,7 @@ def _from_array(
     along: dict[str, Any],
 ) -> Measurement:
     data = single(to_tensor(source, "k-space" if kind == "kspace" else "image"))
+    _check_real(data, kind)
     weight = None if mask is None else to_tensor(mask, "mask").to(data.device)
     if "trajectory" in along:
         data, along["trajectory"] = with_shots(data, along["trajectory"])
@@ -99,6 +100,14 @@ def _from_array(
         **along,
         provenance=provenance,
     )
+
+
+def _check_real(data: Tensor, kind: Kind) -> None:
+    if kind != "kspace" and data.is_complex():
+        raise OptionError(
+            "the pixels are complex, expected real ones: of k-space use rimaging recon (in Python "
+            "rimaging.mri.reconstruct), of a complex image give the magnitude"
+        )
 
 
 def _along(

@@ -33,7 +33,7 @@ def test_kind_overrules_the_guess_where_it_can(tmp_path: Path) -> None:
     assert open(path).kind == "sky"
     assert open(path, kind="image").kind == "image"
     assert open(save(tmp_path / "f.png", IMAGE), kind="sky").kind == "sky"
-    with pytest.raises(OptionError, match="sky data, not kspace"):
+    with pytest.raises(OptionError, match="an image of the sky, expected k-space"):
         open(path, kind="kspace")
     with pytest.raises(OptionError, match="expected one of"):
         open(path, kind="movie")  # type: ignore[arg-type]
