@@ -15,7 +15,7 @@ from rimaging.cli.options import Input, read_number, read_psf, weights_option
 from rimaging.errors import DataError, FormatError, OptionError
 
 if TYPE_CHECKING:
-    from rimaging.mosaic.driver import Progress
+    from rimaging.mosaic.driver import Outcome, Progress
     from rimaging.mosaic.run import Workers
     from rimaging.mosaics import Sky
 
@@ -153,11 +153,16 @@ def deconvolve_mosaic(
         resume=resume,
         overwrite=overwrite,
         allow_missing=allow_missing,
-        report=_reporter(),
+        report=reporter(),
     )
+    tell(outcome, output, "tiles", allow_missing)
+
+
+def tell(outcome: Outcome, output: Path | str, units: str, allow_missing: bool) -> None:
+    """Say what came of a run; exit 1 with the units that were given up."""
     resumed = f", {outcome.resumed} were done before" if outcome.resumed else ""
     if not outcome.quarantined or allow_missing:
-        typer.echo(f"wrote {output} ({outcome.done} tiles in {outcome.seconds:.0f} s{resumed})")
+        typer.echo(f"wrote {output} ({outcome.done} {units} in {outcome.seconds:.0f} s{resumed})")
     for unit, reason in outcome.quarantined.items():
         typer.echo(f"rimaging: unit {unit} failed three times: {reason}", err=True)
     if outcome.quarantined:
@@ -170,7 +175,7 @@ def deconvolve_mosaic(
         raise typer.Exit(1)
 
 
-def _reporter() -> Callable[[Progress, str], None]:
+def reporter() -> Callable[[Progress, str], None]:
     """One line that renews itself in a terminal, and a line now and then elsewhere."""
     terminal = sys.stderr.isatty()
     last = [time.monotonic()]

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rimaging.cli.app import command
+from rimaging.cli.mosaic import (
+    Gpus,
+    Insecure,
+    Resume,
+    Scheduler,
+    reporter,
+    tell,
+    workers_of,
+)
 from rimaging.cli.options import (
     ErrorMap,
     Input,
@@ -22,6 +31,9 @@ from rimaging.cli.options import (
 )
 from rimaging.cli.output import check_outputs, finish
 from rimaging.errors import OptionError
+
+if TYPE_CHECKING:
+    from rimaging.datasets.measurement import Measurement
 
 
 @command
@@ -55,24 +67,71 @@ def recon(
     show_steps: ShowSteps = None,
     error_map: ErrorMap = None,
     overwrite: Overwrite = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Slice by slice, by so many processes started here.")
+    ] = None,
+    gpus: Gpus = None,
+    scheduler: Scheduler = None,
+    insecure: Insecure = False,
+    resume: Resume = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Finish with NaN where slices were given up.")
+    ] = False,
 ) -> None:
-    """Reconstruct an MR image from undersampled k-space."""
-    check_outputs(output, report, overwrite, show_steps, error_map)
+    """Reconstruct an MR image from undersampled k-space.
+
+    With workers, GPUs or a scheduler slice by slice, frame by frame: what is stopped goes on with
+    --resume.
+    """
+    check_outputs(output, report, overwrite or resume, show_steps, error_map)
     from rimaging import mri
     from rimaging.datasets.dicom_series import read_series
     from rimaging.datasets.folder import is_folder
+    from rimaging.datasets.geometry import check_positions
     from rimaging.datasets.losses import losses
+    from rimaging.datasets.sources import as_measurement
 
     if like is not None:
         if not is_folder(output):
             raise OptionError(f"--like is for DICOM, {output!r} is none: write -o dicom/")
         read_series(like)  # refused now rather than after the reconstruction
-
+    given = {"mask": read_mask(mask), "noise": read_noise(noise)}
+    coils = read_optional(maps, ("maps", "mps", "smaps", "csm", "sensitivities"))
+    if any((workers, gpus, scheduler, resume, allow_missing)):
+        if report is not None or show_steps is not None or error_map is not None:
+            raise OptionError(
+                "slice by slice there is neither report nor error map: leave out --report, "
+                "--show-steps and --error-map"
+            )
+        outcome = mri.reconstruct_to(
+            mri.Scan(
+                kspace=kspace,
+                maps=coils,
+                weights=weights,
+                method=method,  # type: ignore[arg-type] # the door names those that exist
+                sets=sets,
+                frames=frames,
+                steps=steps,
+                **given,
+            ),
+            output,
+            workers_of(workers, gpus, scheduler, insecure),
+            like=like,
+            resume=resume,
+            overwrite=overwrite,
+            allow_missing=allow_missing,
+            report=reporter(),
+        )
+        tell(outcome, output, "frames" if frames else "slices", allow_missing)
+        return
+    scan: str | Measurement = kspace
+    if is_folder(output) and like is None:
+        scan = as_measurement(kspace, "kspace")
+        check_positions(scan)  # likewise
     result = mri.reconstruct(
-        kspace,
-        mask=read_mask(mask),
-        maps=read_optional(maps, ("maps", "mps", "smaps", "csm", "sensitivities")),
-        noise=read_noise(noise),
+        scan,
+        maps=coils,
+        **given,
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
         keep_steps=show_steps is not None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rimaging.errors import DataError, ShapeError
+from rimaging.errors import DataError, FormatError, ShapeError
 
 if TYPE_CHECKING:
     from rimaging.datasets.measurement import Measurement
@@ -24,6 +24,7 @@ __all__ = [
     "ImagePlanes",
     "affine",
     "centre_cropped",
+    "check_positions",
     "image_affine",
     "image_planes",
     "is_sheared",
@@ -139,6 +140,16 @@ def image_affine(
         return None, False
     moved = centre_cropped(measurement.affine, measurement.image_shape, shape)
     return moved, "geometry" not in measurement.provenance
+
+
+def check_positions(measurement: Measurement | None) -> None:
+    """Refuse to make DICOM of a scan that does not say where its slices lie, by FormatError."""
+    known = measurement is not None and measurement.affine is not None
+    if measurement is None or not known or "geometry" in measurement.provenance:
+        raise FormatError(
+            "the scan states no slice positions, and DICOM cannot do without: give like=, a series "
+            "of this scan, or save as .nii.gz."
+        )
 
 
 def voxel_sizes(affine: np.ndarray) -> tuple[float, float, float]:

@@ -1,10 +1,23 @@
 """MRI: from k-space, Cartesian or along a trajectory, to images.
 
-door: `reconstruct`. methods: the classical ones to compare with.
+door: `reconstruct`. methods: the classical ones to compare with. series: `reconstruct_to`, slice by
+slice over workers; scan: what it takes; front: what slices share; unit: one of them in a worker.
 """
 
 from rimaging.datasets.retrospective import undersample
+from rimaging.mosaic.run import Workers
 from rimaging.mri.door import combine, reconstruct
 from rimaging.mri.methods import MethodName, classical
+from rimaging.mri.scan import Scan
+from rimaging.mri.series import reconstruct_to
 
-__all__ = ["MethodName", "classical", "combine", "reconstruct", "undersample"]
+__all__ = [
+    "MethodName",
+    "Scan",
+    "Workers",
+    "classical",
+    "combine",
+    "reconstruct",
+    "reconstruct_to",
+    "undersample",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,17 +114,13 @@ def reconstruct(
     measurement, count = estimate(measurement, sets=sets, calibration=calibration)
     size = measurement.provenance.get("recon_size") if crop else None
 
-    def finish(x: Tensor) -> Tensor:
-        image = combine(x) if count > 1 else x
-        return image if size is None else centre_crop(image, size)
-
     result = run(
         measurement,
         rim_method(weights, steps, place)
         if method == "rim"
         else classical(method, lamda, iterations, count > 1),
         sets=count > 1,
-        finish=finish,
+        finish=finisher(count, size),
         device=place,
         keep_steps=keep_steps,
         error_map=error_map,
@@ -162,6 +158,16 @@ def _as_slices(
     )
     given = None if maps is None else maps_as_slices(to_tensor(maps, "maps"), axis)
     return slices, plane, given, axis
+
+
+def finisher(sets: int, size: Sequence[int] | None) -> Callable[[Tensor], Tensor]:
+    """What makes an image of an estimate: its sets combined, and cropped to ``size``."""
+
+    def finish(x: Tensor) -> Tensor:
+        image = combine(x) if sets > 1 else x
+        return image if size is None else centre_crop(image, size)
+
+    return finish
 
 
 def combine(x: Tensor) -> Tensor:

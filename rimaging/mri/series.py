@@ -1,0 +1,266 @@
+"""Volumes and films from a file to a file: a slice or frame is a unit of work, never less.
+
+The run of a mosaic does the work (`rimaging.mosaic.run`): receipts with checksums, resuming,
+quarantine. The output appears under its name when all of it is there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rimaging import __version__
+from rimaging.datasets.folder import is_folder
+from rimaging.datasets.geometry import check_positions
+from rimaging.datasets.save import SUFFIXES, save
+from rimaging.errors import OptionError
+from rimaging.mosaic import store
+from rimaging.mosaic.cluster import check_address
+from rimaging.mosaic.driver import Outcome, Progress
+from rimaging.mosaic.folder import Recipe, RunFolder
+from rimaging.mosaic.lock import locked
+from rimaging.mosaic.run import Workers, run
+from rimaging.mosaic.task import Task
+from rimaging.mosaic.tiles import Grid
+from rimaging.mri.front import Front, front_of
+from rimaging.mri.scan import Scan
+from rimaging.mri.unit import PLANES, facts_file
+
+TASK = "rimaging.mri.unit:slice_process"
+READER = "rimaging.mri.unit:reader"
+WHOLE = ("kspace", "mask", "maps", "noise", "weights", "sets", "crop", "frames")
+
+
+def reconstruct_to(
+    scan: Scan,
+    output: str | Path,
+    workers: Workers | None = None,
+    *,
+    like: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    allow_missing: bool = False,
+    report: Callable[[Progress, str], None] | None = None,
+) -> Outcome:
+    """Reconstruct a scan slice by slice into ``output``, of any format of `rimaging.mri`.
+
+    Every slice goes the way of `rimaging.mri.reconstruct`, and its image is the same, bit for bit
+    where torch takes as many threads. Whatever happens on the way, the same call with ``resume``
+    goes on where it was. With slices in quarantine there is no output, unless ``allow_missing``,
+    which leaves them NaN. The residual, which is as large as k-space, is not kept.
+
+    Args:
+        scan: what to do. output: a file, or a folder of DICOM with / at its end; ``NAME.run``
+            beside it holds the run until the output is complete. workers: by default this process.
+        like: a DICOM series of the scan. resume: go on with a run that was stopped.
+        overwrite: replace an output, or a run, that exists.
+        allow_missing: finish where slices were given up.
+        report: called after each slice with `Progress` and who works.
+
+    Raises:
+        OptionError: an output or run that is there, or another run than the one to resume.
+        FormatError: files that cannot be read or written. DataError, ShapeError, WeightsError: as
+        of `rimaging.mri.reconstruct`.
+    """
+    place = run_folder(output)
+    folder = RunFolder.beside(place / "slices.zarr")
+    _check(output, folder, resume=resume, overwrite=overwrite)
+    if workers is not None and workers.scheduler is not None:
+        check_address(workers.scheduler, insecure=workers.insecure)  # before all the reading
+    place.mkdir(exist_ok=True)
+    with locked(place / "lock"):
+        if resume and folder.plan.is_file():
+            recipe = _resumed(scan, folder)
+        else:
+            _clear(place)
+            recipe = _recipe(scan, place)
+        front = _front(recipe)
+        if is_folder(output) and like is None:
+            check_positions(front.whole)
+        outcome = run(
+            recipe,
+            place / "slices.zarr",
+            workers,
+            resume=True,
+            allow_missing=allow_missing,
+            report=report,
+        )
+        if outcome.quarantined and not allow_missing:
+            return outcome
+        _assemble(recipe, front, place, output, outcome, like, overwrite=overwrite or resume)
+    _remove(place)
+    return outcome
+
+
+def run_folder(output: str | Path) -> Path:
+    """The folder of a run beside its output: ``scan.run`` of ``scan.nii.gz``."""
+    path = Path(output).expanduser()
+    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
+    return path.with_name(path.name[: len(path.name) - len(suffix)] + ".run")
+
+
+def _check(output: str | Path, folder: RunFolder, *, resume: bool, overwrite: bool) -> None:
+    there = folder.plan.is_file()
+    path = Path(output).expanduser()
+    filled = (path.is_dir() and any(path.iterdir())) or path.is_file()
+    if filled and not overwrite and not (resume and there):
+        raise OptionError(f"{path.name!r} exists: choose another name, or give --overwrite")
+    if there and not resume and not overwrite:
+        raise OptionError(
+            f"{run_folder(output).name!r} holds a run: --resume goes on with it, --overwrite "
+            "starts again"
+        )
+
+
+def _recipe(scan: Scan, place: Path) -> Recipe:
+    asked = scan.asked()
+    front = front_of(scan, place / "input")
+    facts = place / "facts"
+    facts.mkdir()
+    size = front.provenance.get("recon_size") if scan.crop else None
+    image = front.grid
+    if size is not None:
+        image = (*image[:-2], *(min(n, m) for n, m in zip(image[-2:], size, strict=True)))
+    rows = int(np.prod(image[:-1]))
+    settings: dict[str, Any] = {
+        **{f.name: getattr(scan, f.name) for f in fields(scan) if f.name not in WHOLE},
+        "weights": str(scan.weights_path) if scan.method == "rim" else None,
+        "sha256": asked["weights"] if scan.method == "rim" else None,
+        "source": front.source,
+        "shared": front.shared,
+        "size": size,
+        "facts": str(facts.resolve()),
+        "asked": asked,
+    }
+    return Recipe(
+        source={
+            "kind": "generated",
+            "factory": READER,
+            "settings": front.source,
+            "shape": [front.count, rows, image[-1]],
+            "identity": scan.identity(),
+        },
+        grid=Grid((front.count, rows, image[-1]), (1, rows, image[-1]), 0),
+        task=Task(TASK, settings, PLANES),
+        notes={
+            "lead": list(front.lead),
+            "grid": list(front.grid),
+            "image": list(image),
+            "provenance": front.provenance,
+            "affine": None if front.affine is None else front.affine.tolist(),
+        },
+    )
+
+
+def _resumed(scan: Scan, folder: RunFolder) -> Recipe:
+    """The recipe of a run, with input and options as they are now, for `run` to compare."""
+    stored = folder.recipe()
+    asked = scan.asked()
+    settings = stored.task.settings | {"asked": asked}
+    return replace(
+        stored,
+        source=stored.source | {"identity": scan.identity()},
+        task=replace(stored.task, settings=settings),
+    )
+
+
+def _front(recipe: Recipe) -> Front:
+    """The front that a recipe remembers."""
+    notes = recipe.notes or {}
+    affine = notes["affine"]
+    return Front(
+        lead=tuple(notes["lead"]),
+        grid=tuple(notes["grid"]),
+        source=recipe.task.settings["source"],
+        shared=recipe.task.settings["shared"],
+        provenance=notes["provenance"],
+        affine=None if affine is None else np.asarray(affine),
+    )
+
+
+def _assemble(
+    recipe: Recipe,
+    front: Front,
+    place: Path,
+    output: str | Path,
+    outcome: Outcome,
+    like: str | Path | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Put the slices together and write them: only here is there more than a few of them."""
+    complete = json.loads(RunFolder.beside(place / "slices.zarr").complete.read_text())
+    missing = set(complete["missing"])
+    shape = (*front.lead, *(recipe.notes or {})["image"])
+    image = np.full(recipe.grid.shape, np.nan, np.complex64)
+    for unit in recipe.grid:
+        if unit.index not in missing:
+            for plane, part in zip(PLANES, (image.real, image.imag), strict=True):
+                part[unit.core] = store.read(place / "slices.zarr", plane, unit)
+    provenance = _provenance(recipe, front, outcome, missing)
+    chi2 = provenance.get("chi2")
+    weights = provenance.get("weights")
+    named = f" {weights['name']} {weights['sha256'][:12]}" if weights else ""
+    told = "" if chi2 is None else f", chi2 {chi2:.3f}"
+    save(
+        output,
+        torch.from_numpy(image.reshape(shape)),
+        front.whole,
+        provenance=provenance,
+        history=f"rimaging {__version__} {recipe.task.settings['method']}{named}{told}",
+        overwrite=overwrite,
+        like=like,
+    )
+
+
+def _provenance(
+    recipe: Recipe, front: Front, outcome: Outcome, missing: set[int]
+) -> dict[str, Any]:
+    """As of a reconstruction in one process: method, assumptions, chi2 over all slices."""
+    folder = recipe.task.settings["facts"]
+    said = []
+    for unit in recipe.grid:
+        if unit.index not in missing:
+            said.append(json.loads(facts_file(folder, unit.index).read_text()))
+    came = dict(front.provenance)
+    assumed = list(came.pop("assumed", []))
+    assumed += dict.fromkeys(note for facts in said for note in facts["maps"])
+    if missing:
+        assumed.append(f"slices {', '.join(map(str, sorted(missing)))} were given up: NaN")
+    samples = sum(facts["samples"] for facts in said)
+    chi2 = sum(facts["chi2"] * facts["samples"] for facts in said) / max(samples, 1)
+    return {
+        **(said[0]["provenance"] if said else {"rimaging": __version__}),
+        "seconds": round(outcome.seconds, 3),
+        "slices": len(recipe.grid),
+        "assumed": assumed,
+        "input": came,
+        **({"chi2": chi2} if said else {}),
+    }
+
+
+def _clear(place: Path) -> None:
+    """Remove what an older run left, but the lock that is held; its plan first."""
+    RunFolder.beside(place / "slices.zarr").plan.unlink(missing_ok=True)
+    for path in place.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+    store.forget()
+
+
+def _remove(place: Path) -> None:
+    """Remove the folder of a run whose output is written: at once, then its content."""
+    gone = place.with_name(f".{place.name}.done")
+    shutil.rmtree(gone, ignore_errors=True)
+    place.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+    store.forget()
