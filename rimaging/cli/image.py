@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,120 +21,104 @@ from rimaging.cli.options import (
     read_mask,
     read_noise,
     weights_option,
+    with_options,
 )
 from rimaging.cli.output import check_outputs, finish
 from rimaging.errors import OptionError
 
-Weights = Annotated[str, weights_option("image")]
-How = Annotated[
-    str | None,
-    typer.Option(help="rim, plug-and-play, map, tv, wiener, richardson-lucy; else what suits."),
-]
-Steps = Annotated[int | None, typer.Option(help="Steps of the method.")]
-Lamda = Annotated[float | None, typer.Option(help="Weight of the prior of map and tv.")]
-Ensemble = Annotated[bool, typer.Option("--ensemble", help="Mean over eight turns; 8x slower.")]
+if TYPE_CHECKING:
+    from rimaging.reconstruction import Reconstruction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What the three commands share: the method, and what is written beside the image."""
+
+    weights: Annotated[str, weights_option("image")] = "image"
+    method: Annotated[
+        str | None,
+        typer.Option(help="rim, plug-and-play, map, tv, wiener, richardson-lucy; else what suits."),
+    ] = None
+    steps: Annotated[int | None, typer.Option(help="Steps of the method.")] = None
+    lamda: Annotated[float | None, typer.Option(help="Weight of the prior of map and tv.")] = None
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Mean over eight turns; 8x slower.")
+    ] = False
+    report: Page = None
+    show_steps: ShowSteps = None
+    error_map: ErrorMap = None
+    overwrite: Overwrite = False
+
+    def check(self, output: Path) -> None:
+        """Refuse what could not be written."""
+        check_outputs(output, self.report, self.overwrite, self.show_steps, self.error_map)
+
+    def settings(self) -> dict[str, Any]:
+        """Those that are for the doors, by their names there."""
+        return {
+            "weights": self.weights,
+            "method": self.method,
+            "steps": self.steps,
+            "lamda": self.lamda,
+            "ensemble": self.ensemble,
+            "keep_steps": self.show_steps is not None,
+            "error_map": self.error_map,
+        }
+
+    def finish(self, result: Reconstruction, output: Path) -> None:
+        """Write what was asked for."""
+        finish(result, output, self.report, self.overwrite, show_steps=self.show_steps)
 
 
 @command
-def denoise(
-    image: Input,
-    output: Output,
-    sigma: Sigma = None,
-    weights: Weights = "image",
-    method: How = None,
-    steps: Steps = None,
-    lamda: Lamda = None,
-    ensemble: Ensemble = False,
-    report: Page = None,
-    show_steps: ShowSteps = None,
-    error_map: ErrorMap = None,
-    overwrite: Overwrite = False,
-) -> None:
+@with_options(Shared)
+def denoise(image: Input, output: Output, shared: Shared, sigma: Sigma = None) -> None:
     """Take white noise from a picture."""
-    check_outputs(output, report, overwrite, show_steps, error_map)
+    shared.check(output)
     from rimaging import image as door
 
-    settings = _settings(weights, method, steps, lamda, ensemble, show_steps, error_map)
-    result = door.denoise(image, read_noise(sigma), **settings)
-    finish(result, output, report, overwrite, show_steps=show_steps)
+    shared.finish(door.denoise(image, read_noise(sigma), **shared.settings()), output)
 
 
 @command
+@with_options(Shared)
 def upscale(
     image: Input,
     output: Output,
+    shared: Shared,
     scale: Annotated[int, typer.Option(help="How many times larger, along each axis.")] = 2,
-    weights: Weights = "image",
-    method: How = None,
-    steps: Steps = None,
-    lamda: Lamda = None,
-    ensemble: Ensemble = False,
-    report: Page = None,
-    show_steps: ShowSteps = None,
-    error_map: ErrorMap = None,
-    overwrite: Overwrite = False,
 ) -> None:
     """Enlarge a picture."""
-    check_outputs(output, report, overwrite, show_steps, error_map)
+    shared.check(output)
     from rimaging import image as door
 
-    settings = _settings(weights, method, steps, lamda, ensemble, show_steps, error_map)
-    finish(door.upscale(image, scale, **settings), output, report, overwrite, show_steps=show_steps)
+    shared.finish(door.upscale(image, scale, **shared.settings()), output)
 
 
 @command
+@with_options(Shared)
 def restore(
     image: Input,
     output: Output,
+    shared: Shared,
     sigma: Sigma = None,
     kernel: Annotated[str | None, typer.Option(help="File with the blur to undo.")] = None,
     mask: Annotated[str | None, typer.Option(help="File, 0 where pixels are to be found.")] = None,
-    weights: Weights = "image",
-    method: How = None,
-    steps: Steps = None,
-    lamda: Lamda = None,
-    ensemble: Ensemble = False,
-    report: Page = None,
-    show_steps: ShowSteps = None,
-    error_map: ErrorMap = None,
-    overwrite: Overwrite = False,
 ) -> None:
     """Undo a known blur, or fill in what is missing."""
-    check_outputs(output, report, overwrite, show_steps, error_map)
+    shared.check(output)
     if (kernel is None) == (mask is None):
         raise OptionError("restore takes either --kernel (deblur) or --mask (fill in): give one")
     from rimaging import image as door
 
-    settings = _settings(weights, method, steps, lamda, ensemble, show_steps, error_map)
     if kernel is not None:
         blur = read_array(kernel, ("kernel", "psf"))
-        result = door.deblur(image, blur, read_noise(sigma), **settings)
+        result = door.deblur(image, blur, read_noise(sigma), **shared.settings())
     else:
         known, level = read_mask(mask), read_noise(sigma)
         if known is None or level is None:
             raise OptionError(
                 "filling in needs --sigma: the noise, such as 1/255 where it is clean"
             )
-        result = door.inpaint(image, known, level, **settings)
-    finish(result, output, report, overwrite, show_steps=show_steps)
-
-
-def _settings(
-    weights: str,
-    method: str | None,
-    steps: int | None,
-    lamda: float | None,
-    ensemble: bool,
-    show_steps: object,
-    error_map: int | None,
-) -> dict[str, Any]:
-    """What the three doors have in common, by their names there."""
-    return {
-        "weights": weights,
-        "method": method,
-        "steps": steps,
-        "lamda": lamda,
-        "ensemble": ensemble,
-        "keep_steps": show_steps is not None,
-        "error_map": error_map,
-    }
+        result = door.inpaint(image, known, level, **shared.settings())
+    shared.finish(result, output)

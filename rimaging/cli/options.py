@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -39,6 +43,35 @@ Sigma = Annotated[
 def weights_option(default: str) -> Any:
     """The option that names weights."""
     return typer.Option(help=f"Name, path or URL of weights ({default} by default).")
+
+
+def with_options(group: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the fields of a dataclass as options; they come as its argument ``shared``."""
+    hints = get_type_hints(group, include_extras=True)
+    names = [field.name for field in fields(group)]
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def run(**given: Any) -> None:
+            shared = group(**{name: given.pop(name) for name in names})
+            function(**given, shared=shared)
+
+        own = signature(function, eval_str=True).parameters
+        parameters = [
+            *(own[name].replace(kind=Parameter.KEYWORD_ONLY) for name in own if name != "shared"),
+            *(
+                Parameter(
+                    f.name, Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
+                )
+                for f in fields(group)
+            ),
+        ]
+        # What typer reads.
+        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
 
 
 def read_array(path: str, names: tuple[str, ...]) -> Tensor:
