@@ -95,7 +95,7 @@ def recon(
         if not is_folder(output):
             raise OptionError(f"--like is for DICOM, {output!r} is none: write -o dicom/")
         read_series(like)  # refused now rather than after the reconstruction
-    given = {"mask": read_mask(mask), "noise": read_noise(noise)}
+    measured, sigma = read_mask(mask), read_noise(noise)
     coils = read_optional(maps, ("maps", "mps", "smaps", "csm", "sensitivities"))
     if any((workers, gpus, scheduler, resume, allow_missing)):
         if report is not None or show_steps is not None or error_map is not None:
@@ -106,13 +106,14 @@ def recon(
         outcome = mri.reconstruct_to(
             mri.Scan(
                 kspace=kspace,
+                mask=measured,
                 maps=coils,
+                noise=sigma,
                 weights=weights,
                 method=method,  # type: ignore[arg-type] # the door names those that exist
                 sets=sets,
                 frames=frames,
                 steps=steps,
-                **given,
             ),
             output,
             workers_of(workers, gpus, scheduler, insecure),
@@ -123,6 +124,9 @@ def recon(
             report=reporter(),
         )
         tell(outcome, output, "frames" if frames else "slices", allow_missing)
+        typer.echo(f"  chi2 {outcome.chi2:.3f} per measured value")
+        for lost in outcome.lost:
+            typer.echo(f"  {lost}")
         return
     scan: str | Measurement = kspace
     if is_folder(output) and like is None:
@@ -130,8 +134,9 @@ def recon(
         check_positions(scan)  # likewise
     result = mri.reconstruct(
         scan,
+        mask=measured,
         maps=coils,
-        **given,
+        noise=sigma,
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
         keep_steps=show_steps is not None,

@@ -7,11 +7,12 @@ slice over workers; scan: what it takes; front: what slices share; unit: one of 
 from rimaging.datasets.retrospective import undersample
 from rimaging.mosaic.run import Workers
 from rimaging.mri.door import combine, reconstruct
-from rimaging.mri.methods import MethodName, classical
+from rimaging.mri.methods import LAMDA, MethodName, classical
 from rimaging.mri.scan import Scan
 from rimaging.mri.series import reconstruct_to
 
 __all__ = [
+    "LAMDA",
     "MethodName",
     "Scan",
     "Workers",

@@ -212,7 +212,7 @@ def _same(first: Measurement, second: Measurement, name: str) -> bool:
 
 
 def _save(path: Path, parts: dict[str, Any]) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         name: to_numpy(value) if isinstance(value, Tensor) else np.float64(value)
         for name, value in parts.items()
         if value is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from rimaging import __version__
 from rimaging.datasets.folder import is_folder
 from rimaging.datasets.geometry import check_positions
+from rimaging.datasets.losses import losses
 from rimaging.datasets.save import SUFFIXES, save
 from rimaging.errors import OptionError
 from rimaging.mosaic import store
@@ -38,6 +39,18 @@ READER = "rimaging.mri.unit:reader"
 WHOLE = ("kspace", "mask", "maps", "noise", "weights", "sets", "crop", "frames")
 
 
+@dataclass(frozen=True)
+class Written(Outcome):
+    """What came of a run.
+
+    chi2: over all slices, 1 if the noise is as stated. lost: what the format cannot hold, one line
+    each. Both are empty where there is no output.
+    """
+
+    chi2: float | None = None
+    lost: tuple[str, ...] = ()
+
+
 def reconstruct_to(
     scan: Scan,
     output: str | Path,
@@ -48,7 +61,7 @@ def reconstruct_to(
     overwrite: bool = False,
     allow_missing: bool = False,
     report: Callable[[Progress, str], None] | None = None,
-) -> Outcome:
+) -> Written:
     """Reconstruct a scan slice by slice into ``output``, of any format of `rimaging.mri`.
 
     Every slice goes the way of `rimaging.mri.reconstruct`, and its image is the same, bit for bit
@@ -93,10 +106,12 @@ def reconstruct_to(
             report=report,
         )
         if outcome.quarantined and not allow_missing:
-            return outcome
-        _assemble(recipe, front, place, output, outcome, like, overwrite=overwrite or resume)
+            return Written(**vars(outcome))
+        written = _assemble(
+            recipe, front, place, output, outcome, like, overwrite=overwrite or resume
+        )
     _remove(place)
-    return outcome
+    return written
 
 
 def run_folder(output: str | Path) -> Path:
@@ -194,7 +209,7 @@ def _assemble(
     like: str | Path | None,
     *,
     overwrite: bool,
-) -> None:
+) -> Written:
     """Put the slices together and write them: only here is there more than a few of them."""
     complete = json.loads(RunFolder.beside(place / "slices.zarr").complete.read_text())
     missing = set(complete["missing"])
@@ -218,6 +233,8 @@ def _assemble(
         overwrite=overwrite,
         like=like,
     )
+    lost = tuple(losses(output, image.reshape(shape), front.whole))
+    return Written(**vars(outcome), chi2=chi2, lost=lost)
 
 
 def _provenance(

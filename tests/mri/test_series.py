@@ -1,0 +1,256 @@
+"""Volumes and films slice by slice: as in one process, bit for bit, whatever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+from rimaging import mri
+from rimaging.cli import app
+from rimaging.datasets.losses import losses
+from rimaging.errors import FormatError, OptionError
+from rimaging.mosaic.cluster import local_cluster
+from rimaging.mosaic.folder import RunFolder
+from rimaging.mosaic.receipts import read_receipts
+from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.noncartesian import NonCartesianMRI
+from rimaging.operators.trajectories import radial
+
+SIZE = 32
+SIGMA = 0.01
+SLICES = 6
+
+
+@pytest.fixture(autouse=True)
+def one_way(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread, as a worker has; and slices one by one, since for images as small as these the
+    convolution of a batch takes another way through the library, which rounds otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr("rimaging.reconstruct.CPU_PIECE", 1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def coil_maps() -> Tensor:
+    axis = torch.linspace(-1, 1, SIZE)
+    maps = []
+    for angle in 2 * torch.pi * torch.arange(4) / 4:
+        y, x = axis[:, None] - torch.sin(angle), axis - torch.cos(angle)
+        maps.append(torch.exp(-(y**2 + x**2) / 2) * torch.exp(1j * (y + x * angle)))
+    stacked = torch.stack(maps)
+    return (stacked / stacked.abs().square().sum(0).sqrt()).to(torch.complex64)
+
+
+def lines() -> Tensor:
+    mask = torch.zeros(SIZE)
+    mask[::2] = mask[8:24] = 1
+    return mask
+
+
+def images(count: int = SLICES) -> Tensor:
+    axis = torch.linspace(-1, 1, SIZE)
+    radius = torch.hypot(axis[:, None], axis)
+    grown = 0.5 + 0.05 * torch.arange(count)[:, None, None]
+    return ((radius < grown) * (1 - radius / 2)).to(torch.complex64)
+
+
+def noisy(clean: Tensor) -> Tensor:
+    noise = torch.randn(*clean.shape, 2, generator=torch.Generator().manual_seed(1))
+    return clean + SIGMA * torch.view_as_complex(noise)
+
+
+def kspace(count: int = SLICES) -> Tensor:
+    mask = lines().expand(SIZE, SIZE)
+    return noisy(CartesianMRI(coil_maps(), mask)(images(count))) * mask
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    """A file as fastMRI's, a chunk with its checksum for each slice."""
+    data = kspace().numpy()
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file.create_dataset("kspace", data=data, chunks=(1, *data.shape[1:]), fletcher32=True)
+        file["mask"] = lines().numpy()
+    return tmp_path / "scan.h5"
+
+
+def written(path: Path) -> np.ndarray:
+    return np.asarray(np.load(path)["image"])
+
+
+def covered(output: Path) -> set[int]:
+    folder = RunFolder.beside(output.with_suffix(".run") / "slices.zarr")
+    return set(read_receipts(folder.receipts)[0]) if folder.plan.is_file() else set()
+
+
+def test_workers_one_of_them_killed_give_what_one_process_gives(
+    scan: Path, tmp_path: Path, complex_weights: Path
+) -> None:
+    output = tmp_path / "out.npz"
+    over, killed = threading.Event(), list[int]()
+    with local_cluster(2) as client:
+
+        def kill() -> None:
+            while not over.wait(0.01):
+                if covered(output):
+                    killed.append(next(iter(client.run(os.getpid).values())))
+                    os.kill(killed[0], signal.SIGKILL)
+                    return
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        outcome = mri.reconstruct_to(
+            mri.Scan(kspace=scan, weights=complex_weights), output, mri.Workers(client=client)
+        )
+        over.set()
+        killer.join()
+    assert killed and outcome.done == SLICES and not outcome.quarantined
+    alone = mri.reconstruct(scan, weights=complex_weights)
+    assert np.array_equal(written(output), alone.image)
+    said = json.loads(str(np.load(output)["provenance"]))
+    assert said["chi2"] == pytest.approx(alone.chi2, rel=1e-5)
+    for name in ("method", "weights", "steps", "assumed", "input"):
+        assert said[name] == alone.provenance[name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npz", "scan.h5"]
+
+
+def test_a_killed_client_is_resumed_and_nothing_is_done_twice(
+    scan: Path, tmp_path: Path, complex_weights: Path
+) -> None:
+    output = tmp_path / "out.npz"
+    options = [str(scan), "-o", str(output), "--weights", str(complex_weights)]
+    command = [sys.executable, "-m", "rimaging.cli", "recon", *options]
+    process = subprocess.Popen(
+        [*command, "--resume"],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    end = time.monotonic() + 120
+    while len(covered(output)) < 2 and process.poll() is None:
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    safe = covered(output)
+    assert 2 <= len(safe) < SLICES and not output.exists()
+    with pytest.raises(OptionError, match="--resume goes on"):
+        mri.reconstruct_to(mri.Scan(kspace=scan, weights=complex_weights), output)
+    changed = mri.Scan(kspace=scan, weights=complex_weights, noise=0.1)
+    with pytest.raises(OptionError, match=r"noise was None, is 0\.1"):
+        mri.reconstruct_to(changed, output, resume=True)
+    outcome = mri.reconstruct_to(
+        mri.Scan(kspace=scan, weights=complex_weights), output, resume=True
+    )
+    assert outcome.resumed == len(safe) and outcome.done == SLICES - len(safe)
+    assert np.array_equal(written(output), mri.reconstruct(scan, weights=complex_weights).image)
+
+
+def test_a_corrupt_slice_is_put_aside_and_the_others_done(scan: Path, tmp_path: Path) -> None:
+    whole = mri.reconstruct(scan, noise=SIGMA, method="cg-sense").image
+    with h5py.File(scan, "r") as file:
+        start = file["kspace"].id.get_chunk_info(2).byte_offset
+    with scan.open("r+b") as file:
+        file.seek(start + 1000)
+        byte = file.read(1)[0]
+        file.seek(start + 1000)
+        file.write(bytes([byte ^ 4]))
+    output = tmp_path / "out.npz"
+    options = ["recon", str(scan), "-o", str(output), "--method", "cg-sense"]
+    options += ["--noise", str(SIGMA), "--resume"]
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code == 1 and not output.exists()
+    assert "unit 2 failed three times" in result.stderr and "damaged" in result.stderr
+    assert covered(output) == {0, 1, 3, 4, 5}
+    result = CliRunner().invoke(app, [*options, "--allow-missing"])
+    assert result.exit_code == 1 and output.is_file()  # the slice was asked for once more
+    image = written(output)
+    assert np.isnan(image[2]).all()
+    assert np.array_equal(np.delete(image, 2, 0), np.delete(whole, 2, 0))
+
+
+def test_a_fastmri_file_is_never_read_whole(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the whole file was read")
+
+    whole = mri.reconstruct(scan, method="cg-sense")
+    monkeypatch.setattr("rimaging.mri.front.as_measurement", refuse)
+    done = mri.reconstruct_to(mri.Scan(kspace=scan, method="cg-sense"), tmp_path / "out.nii.gz")
+    import nibabel
+
+    volume = np.asarray(nibabel.load(tmp_path / "out.nii.gz").dataobj).transpose(2, 1, 0)
+    assert np.array_equal(volume, np.abs(whole.image))
+    assert done.lost == tuple(losses(tmp_path / "out.nii.gz", whole.image, whole.measurement))
+    assert done.chi2 == pytest.approx(whole.chi2, rel=1e-5)
+
+
+SPOKES = radial((SIZE, SIZE), 24, 48)
+STAGED = {
+    "a film": {"kspace": kspace(3), "frames": True},
+    "films of slices": {"kspace": torch.stack([kspace(2), kspace(2)]), "frames": True},
+    "one slice": {"kspace": kspace(1)[0]},
+    "maps of each": {"kspace": kspace(2), "maps": coil_maps().expand(2, -1, -1, -1)},
+    "two sets": {"kspace": kspace(2), "sets": 2},
+    "masks of each": {"kspace": kspace(2), "mask": lines().expand(2, SIZE, SIZE).clone()},
+    "sigma of each": {"kspace": kspace(2), "noise": SIGMA * torch.ones(2, 4, 1, 1)},
+}
+
+
+@pytest.mark.parametrize("case", STAGED)
+def test_arrays_and_other_files_are_staged(case: str, tmp_path: Path) -> None:
+    given = {"method": "cg-sense", "iterations": 5, **STAGED[case]}
+    alone = mri.reconstruct(given.pop("kspace"), **given)
+    outcome = mri.reconstruct_to(
+        mri.Scan(kspace=STAGED[case]["kspace"], **given), tmp_path / "out.npz"
+    )
+    image = written(tmp_path / "out.npz")
+    assert outcome.done == np.prod(image.shape[:-2])
+    assert np.array_equal(image, np.asarray(alone.image))
+
+
+def test_spokes_are_staged_with_their_trajectory(tmp_path: Path) -> None:
+    samples = noisy(NonCartesianMRI(coil_maps(), SPOKES)(images(2)))
+    np.savez(tmp_path / "spokes.npz", ksp=samples, coord=SPOKES, image_shape=[SIZE, SIZE])
+    given = {"method": "cg-sense", "iterations": 5}
+    alone = mri.reconstruct(tmp_path / "spokes.npz", **given)  # type: ignore[arg-type]
+    scan = mri.Scan(kspace=tmp_path / "spokes.npz", **given)  # type: ignore[arg-type]
+    mri.reconstruct_to(scan, tmp_path / "out.npz")
+    assert np.array_equal(written(tmp_path / "out.npz"), alone.image)
+
+
+def test_what_cannot_be_is_refused_before_anything_is_read(scan: Path, tmp_path: Path) -> None:
+    asked = mri.Scan(kspace=scan, method="cg-sense")
+    public = mri.Workers(scheduler="tcp://8.8.8.8:8786")
+    with pytest.raises(OptionError, match="public address"):
+        mri.reconstruct_to(asked, tmp_path / "out.npz", public)
+    (tmp_path / "out.npz").touch()
+    with pytest.raises(OptionError, match="exists"):
+        mri.reconstruct_to(asked, tmp_path / "out.npz")
+    with pytest.raises(FormatError, match="no slice positions"):
+        mri.reconstruct_to(asked, f"{tmp_path}/dicom/")
+    with pytest.raises(OptionError, match="choose"):
+        mri.Scan(kspace=scan, method="magic")  # type: ignore[arg-type]
+
+
+def test_dicom_without_positions_is_refused_before_it_is_computed(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rimaging.mri.reconstruct", None)
+    result = CliRunner().invoke(app, ["recon", str(scan), "-o", f"{tmp_path}/dicom/"])
+    assert result.exit_code == 2 and "no slice positions" in result.stderr
