@@ -19,7 +19,7 @@ from rimaging.datasets.guard import existing_file, identity
 from rimaging.datasets.ismrmrd_file import Acquisitions, opened
 from rimaging.datasets.ismrmrd_header import Encoding
 from rimaging.datasets.ismrmrd_roles import calibration_roles, sorted_out
-from rimaging.datasets.ismrmrd_trajectory import read_along
+from rimaging.datasets.ismrmrd_trajectory import read_along, used_by_all
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.readouts import COUNTERS, Grid, Readouts, onto_grid
 from rimaging.datasets.scanner import Vectors, scan_measurement
@@ -100,8 +100,10 @@ def read_ismrmrd(path: str | Path) -> Measurement:
 def read_samples(path: str | Path) -> tuple[Tensor, Tensor]:
     """Read a scan of any trajectory: samples (coil, readout, n) and coordinates (readout, n, axes).
 
-    Imaging readouts in the order of time, coordinates as the file has them, (kx, ky, ...); not
-    whitened. For what `read_ismrmrd` does not read, such as stacks of stars.
+    Imaging readouts in the order of time, without the samples that the file discards; coordinates
+    as it has them, (kx, ky, ...); not whitened. For what `read_ismrmrd` does not read, such as
+    stacks of stars.
+
     Raises FormatError for readouts of different lengths, and as `read_ismrmrd`.
     """
     path = existing_file(path)
@@ -114,8 +116,9 @@ def read_samples(path: str | Path) -> tuple[Tensor, Tensor]:
                     f"readouts differ in {name} ({heads[name].min()} to {heads[name].max()}), "
                     "expected one value: split the scan."
                 )
-        samples = np.stack(list(file.samples(imaging)), axis=1)
-        coordinates = np.stack(list(file.trajectories(imaging)))
+        used = used_by_all(file, imaging)
+        samples = np.stack([line[:, used] for line in file.samples(imaging)], axis=1)
+        coordinates = np.stack([path[used] for path in file.trajectories(imaging)])
     return torch.from_numpy(samples.copy()), torch.from_numpy(coordinates.copy())
 
 
@@ -136,12 +139,7 @@ def _grid(
         )
     index = heads["idx"]
     length = heads["number_of_samples"].astype(np.int64)
-    before, after = (heads[name].astype(np.int64) for name in ("discard_pre", "discard_post"))
-    if bool((before + after >= length).any()):
-        raise FormatError(
-            "a readout discards all of its samples (discard_pre, discard_post): export it again."
-        )
-    turned = file.flagged("IS_REVERSE")[chosen]
+    first, last = file.used(chosen)
     counters = {name: index[name].astype(np.int64) for name in COUNTERS}
     if one:
         counters = {name: v * (name == "slice") for name, v in counters.items()}
@@ -150,8 +148,8 @@ def _grid(
         partition=index["kspace_encode_step_2"].astype(np.int64),
         centre=heads["center_sample"].astype(np.int64),
         length=length,
-        first=np.where(turned, after, before),
-        last=length - np.where(turned, before, after),
+        first=first,
+        last=last,
         counters=counters,
     )
     return onto_grid(
@@ -202,13 +200,15 @@ def _noise(
     if len(chosen) == 0:
         notes.append("noise scan left out: it has another number of coils")
         return None
-    samples = np.concatenate(list(file.samples(chosen)), axis=1)
-    dwell, scan = (float(heads["sample_time_us"][i]) for i in (chosen[0], imaging[0]))
-    ratio = dwell / scan if _positive(dwell) and _positive(scan) else 1.0
-    if ratio != 1.0:
-        notes.append(f"noise scan of {1 / ratio:.4g} times the bandwidth of the scan: scaled to it")
-    factor = math.sqrt(ratio / file.header.noise_bandwidth)
-    return torch.from_numpy(samples * np.float32(factor))
+    dwell, scan = heads["sample_time_us"][chosen].astype(float), heads["sample_time_us"][imaging[0]]
+    known = _positive(float(scan)) and bool((np.isfinite(dwell) & (dwell > 0)).all())
+    ratio = dwell / float(scan) if known else np.ones(len(chosen))
+    if bool((ratio != 1).any()):
+        times = " to ".join(f"{1 / r:.4g}" for r in dict.fromkeys((ratio.max(), ratio.min())))
+        notes.append(f"noise scan of {times} times the bandwidth of the scan: scaled to it")
+    factors = np.sqrt(ratio / file.header.noise_bandwidth).astype(np.float32)
+    lines = zip(file.samples(chosen), factors, strict=True)
+    return torch.from_numpy(np.concatenate([line * factor for line, factor in lines], axis=1))
 
 
 def _vectors(heads: np.ndarray) -> Vectors | None:

@@ -41,6 +41,22 @@ class Acquisitions:
         bits = sum(1 << (int(getattr(ismrmrd, f"ACQ_{name}")) - 1) for name in names)
         return np.asarray((self.heads["flags"] & np.uint64(bits)) != 0)
 
+    def used(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The samples [first, last) of each that are not to be discarded, as `samples` gives them.
+
+        ``discard_pre`` and ``discard_post`` count in time, which a reversed readout turns round.
+        Raises FormatError for a readout that discards all of its samples.
+        """
+        heads, turned = self.heads[chosen], self.flagged("IS_REVERSE")[chosen]
+        length = heads["number_of_samples"].astype(np.int64)
+        before, after = (heads[name].astype(np.int64) for name in ("discard_pre", "discard_post"))
+        if bool((before + after >= length).any()):
+            raise FormatError(
+                "a readout discards all of its samples (discard_pre, discard_post): export the scan "
+                "again."
+            )
+        return np.where(turned, after, before), length - np.where(turned, before, after)
+
     def samples(self, chosen: np.ndarray) -> Iterator[np.ndarray]:
         """Samples (coil, n) of the acquisitions chosen, ascending; zero frequency to the right.
 

@@ -31,6 +31,11 @@ def sorted_out(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Encoding, list[str]]:
     """Indices of imaging, calibration-only and noise readouts, the encoding, and notes."""
     notes = []
+    if file.flagged(*(f"COMPRESSION{n}" for n in (1, 2, 3, 4))).any():
+        raise FormatError(
+            "readouts are marked as compressed, and what holds their samples is not stated: export "
+            "the scan again without compression."
+        )
     noise = file.flagged("IS_NOISE_MEASUREMENT")
     useless = file.flagged(*LEFT_OUT) & ~noise
     only = file.flagged("IS_PARALLEL_CALIBRATION") & ~useless & ~noise
@@ -55,11 +60,22 @@ def sorted_out(
         notes.append(f"{int(other.sum())} readouts of another encoding left out")
     if useless.any():
         notes.append(f"{int(useless.sum())} navigator, phase-correction or dummy readouts left out")
-    if file.flagged("IS_PHASECORR_DATA").any():
-        notes.append("echo-planar phase is not corrected: expect ghosts at half the field of view")
     encoding = file.header.encodings[space]
     found = (np.flatnonzero(which) for which in (imaging & ~other, only, noise))
     imaging, only, noise = found
+    turned = file.flagged("IS_REVERSE")[imaging]
+    there, back = (_places(file, imaging[turned == way], COUNTERS) for way in (False, True))
+    cartesian = encoding.trajectory in ("cartesian", "epi")
+    # echoes may go to and fro; lines of one image only do so echo-planar
+    if file.flagged("IS_PHASECORR_DATA").any() or (cartesian and there & back):
+        notes.append("echo-planar phase is not corrected: expect ghosts at half the field of view")
+    if encoding.trajectory == "epi":
+        notes.append("echo-planar samples taken as equidistant: those on gradient ramps are not")
+    again = len(imaging) - len(_places(file, imaging))
+    if again and cartesian:
+        notes.append(
+            f"{again} readouts have the counters of another, no average's either: averaged with it"
+        )
     return imaging, only, noise, encoding, notes
 
 
@@ -78,11 +94,7 @@ def calibration_roles(
     mode = encoding.calibration
     apart = mode in ("separate", "external") or not bool(same_space.all())
     if mode not in ("embedded", "interleaved") and not apart:
-        lines, again = (
-            set(zip(*(file.heads["idx"][name][chosen].tolist() for name in PLACE), strict=True))
-            for chosen in (imaging, only)
-        )
-        apart = not lines.isdisjoint(again)
+        apart = not _places(file, imaging).isdisjoint(_places(file, only))
     if not apart:
         return only, none, [f"{len(only)} calibration readouts are part of k-space"]
     fits = file.heads["active_channels"][only] == file.heads["active_channels"][imaging][0]
@@ -91,3 +103,11 @@ def calibration_roles(
     if not (bool(fits.all()) and whole and bool(same_space.all())):
         return none, none, [f"{len(only)} calibration readouts of another kind left out"]
     return none, only, []
+
+
+def _places(
+    file: Acquisitions, chosen: np.ndarray, names: tuple[str, ...] = PLACE
+) -> set[tuple[int, ...]]:
+    """The different values of these counters; by default one for each readout of a scan."""
+    idx = file.heads["idx"][chosen]
+    return set(zip(*(idx[name].tolist() for name in names), strict=True))

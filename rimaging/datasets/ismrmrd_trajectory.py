@@ -21,7 +21,7 @@ from rimaging.datasets.scanner import Vectors, whitener
 from rimaging.errors import DataError, FormatError
 from rimaging.operators.whitening import whiten
 
-__all__ = ["read_along"]
+__all__ = ["read_along", "used_by_all"]
 
 
 def read_along(
@@ -52,8 +52,9 @@ def read_along(
             "scan, or reconstruct from rimaging.datasets.ismrmrd.read_samples."
         )
     order = np.argsort(flat, kind="stable")  # of time, within each image
-    data = np.stack(list(file.samples(imaging)))[order]  # (readout, coil, sample)
-    along = np.stack(list(file.trajectories(imaging)))[order].astype(np.float32)
+    used = used_by_all(file, imaging)
+    data = np.stack([line[:, used] for line in file.samples(imaging)])[order]
+    along = np.stack([path[used] for path in file.trajectories(imaging)])[order].astype(np.float32)
     samples = data.shape[-1]
     kspace = data.reshape(*lead, shots[0], -1, samples).swapaxes(-2, -3)
     path = along.reshape(*lead, shots[0], samples, -1)
@@ -91,6 +92,20 @@ def read_along(
         affine=place,
         provenance=facts,
     )
+
+
+def used_by_all(file: Acquisitions, imaging: np.ndarray) -> slice:
+    """The samples of each readout that are not discarded.
+
+    Raises FormatError where readouts do not discard the same.
+    """
+    first, last = file.used(imaging)
+    if len(np.unique(first)) > 1 or len(np.unique(last)) > 1:
+        raise FormatError(
+            "readouts along a trajectory discard different samples (discard_pre, discard_post), "
+            "expected the same: split the scan."
+        )
+    return slice(int(first[0]), int(last[0]))
 
 
 def _check(heads: np.ndarray) -> None:

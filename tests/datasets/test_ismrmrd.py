@@ -24,17 +24,21 @@ ismrmrd = pytest.importorskip("ismrmrd", reason="pip install ismrmrd")
 
 LINES, SAMPLES, COILS = 24, 32, 3  # of the image; readouts are twice as long
 FOV = (320.0, 180.0, 6.0)  # x with its oversampling, y, z in mm
-SECRETS = ("Doe^Jane", "Doe, Jane", "Jane Doe", "19610203", "PID-4711", "St-Elsewhere")
+SECRETS = ("Doe^Jane", "Doe, Jane", "Jane Doe", "1961-02-03", "PID-4711", "St-Elsewhere")
 
 XML = """<?xml version="1.0"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
   <subjectInformation>
     <patientName>Doe^Jane</patientName><patientID>PID-4711</patientID>
-    <patientBirthdate>19610203</patientBirthdate>
+    <patientBirthdate>1961-02-03</patientBirthdate>
   </subjectInformation>
+  <measurementInformation><patientPosition>{lying}</patientPosition></measurementInformation>
   <acquisitionSystemInformation>
     <systemVendor>{vendor}</systemVendor><institutionName>St-Elsewhere</institutionName>
   </acquisitionSystemInformation>
+  <experimentalConditions>
+    <H1resonanceFrequency_Hz>63500000</H1resonanceFrequency_Hz>
+  </experimentalConditions>
   <encoding>
     <encodedSpace>
       <matrixSize><x>{x}</x><y>{y}</y><z>{z}</z></matrixSize>
@@ -79,6 +83,7 @@ class Scan:
 
     acquisitions: list[Any] = field(default_factory=list)
     header: dict[str, Any] = field(default_factory=dict)
+    xml: str = ""
 
     def line(
         self,
@@ -111,12 +116,13 @@ class Scan:
             "vendor": "rimaging", "x": 2 * SAMPLES, "y": LINES, "z": 1, "fov": FOV,
             "recon_x": SAMPLES, "recon_z": 1, "recon_fov": FOV[0] / 2, "recon_fov_z": FOV[2],
             "last": LINES - 1, "centre": LINES // 2, "centre_z": 0, "trajectory": "cartesian",
-            "mode": "other",
+            "mode": "other", "lying": "HFS",
         }  # fmt: skip
         with ismrmrd.File(path, "w") as file:
             file["dataset"].acquisitions = self.acquisitions
+        self.xml = XML.format(**{**defaults, **self.header})
         with h5py.File(path, "a") as file:
-            file["dataset/xml"] = [XML.format(**{**defaults, **self.header}).encode()]
+            file["dataset/xml"] = [self.xml.encode()]
         return path
 
 
@@ -182,6 +188,58 @@ def test_reversed_readouts_and_discarded_samples(tmp_path: Path) -> None:
         )  # fmt: skip
     m = read_ismrmrd(scan.write(tmp_path / "f.h5"))
     torch.testing.assert_close(pictures(m.data)[0], truth[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_files_of_these_tests_keep_to_the_schema(tmp_path: Path) -> None:
+    """As the format's own package has it: what it requires, of which type, which enumerations."""
+    scan = scan_of(oversampled(images()))
+    m = read_ismrmrd(scan.write(tmp_path / "f.h5"))
+    header = ismrmrd.xsd.CreateFromDocument(scan.xml)
+    assert header.encoding[0].encodedSpace.matrixSize.y == LINES
+    assert header.encoding[0].encodingLimits.kspace_encoding_step_1.center == LINES // 2
+    assert header.measurementInformation.patientPosition.value == "HFS"
+    assert m.provenance["patient_position"] == "HFS"
+
+
+def test_what_the_file_keeps_of_compressed_samples_is_not_guessed(tmp_path: Path) -> None:
+    scan = scan_of(oversampled(images()))
+    scan.acquisitions[3].set_flag(ismrmrd.ACQ_COMPRESSION2)
+    with pytest.raises(FormatError, match="compressed"):
+        read_ismrmrd(scan.write(tmp_path / "f.h5"))
+
+
+def test_readouts_that_no_counter_tells_apart_are_named(tmp_path: Path) -> None:
+    """Volumes of a diffusion scan that are counted nowhere would be averaged without a word."""
+    kspace = oversampled(images())
+    for name, told in (("average", False), ("segment", True)):
+        scan = scan_of(kspace)
+        scan.line(kspace[0, ..., 5], kspace_encode_step_1=5, **{name: 1})
+        m = read_ismrmrd(scan.write(tmp_path / f"{name}.h5"))
+        said = [note for note in m.provenance.get("assumed", []) if "counters of another" in note]
+        assert [note[:2] for note in said] == (["1 "] if told else [])
+
+
+def test_ghosts_are_announced_where_readouts_go_both_ways(tmp_path: Path) -> None:
+    kspace = oversampled(images())[0]
+    for backwards, announced in (((), False), (range(1, LINES, 2), True), (range(LINES), False)):
+        scan = Scan()
+        for row in range(LINES):
+            back = row in backwards
+            flags = (ismrmrd.ACQ_IS_REVERSE,) if back else ()
+            line = kspace[..., row]
+            scan.line(line[:, ::-1] if back else line, flags=flags, kspace_encode_step_1=row)
+        m = read_ismrmrd(scan.write(tmp_path / f"{len(backwards)}.h5"))
+        said = " ".join(m.provenance.get("assumed", []))
+        assert ("ghosts" in said) == announced
+    scan = Scan()  # two echoes, to and fro
+    for echo, row in np.ndindex(2, LINES):
+        line = kspace[:, ::-1, row] if echo else kspace[..., row]
+        flags = (ismrmrd.ACQ_IS_REVERSE,) if echo else ()
+        scan.line(line, flags=flags, kspace_encode_step_1=row, contrast=echo)
+    m = read_ismrmrd(scan.write(tmp_path / "echoes.h5"))
+    assert "ghosts" not in " ".join(m.provenance.get("assumed", []))
+    torch.testing.assert_close(pictures(m.data)[1], pictures(m.data)[0])
 
 
 def test_siemens_signs_are_turned(tmp_path: Path) -> None:
@@ -283,6 +341,21 @@ def test_noise_scans_whiten_the_coils(tmp_path: Path) -> None:
     covariance = (white @ white.mH / (2 * white.shape[1])).numpy()
     assert np.allclose(covariance, np.eye(COILS), atol=0.08)
     assert float(m.noise.min()) == pytest.approx(0.5**0.5)
+
+
+def test_each_noise_scan_has_its_own_dwell_time(tmp_path: Path) -> None:
+    """Four times the bandwidth, twice the noise: both scans then say the same of the image."""
+    rng = np.random.default_rng(2)
+    noise = rng.normal(size=(COILS, 4000)) + 1j * rng.normal(size=(COILS, 4000))
+    read = []
+    for name, dwells in (("one", (5.0, 5.0)), ("two", (5.0, 1.25))):
+        scan = scan_of(oversampled(images()))
+        for dwell in dwells:
+            line = noise * (5.0 / dwell) ** 0.5
+            scan.line(line, flags=(ismrmrd.ACQ_IS_NOISE_MEASUREMENT,), sample_time_us=dwell)
+        read.append(read_ismrmrd(scan.write(tmp_path / f"{name}.h5")))
+    torch.testing.assert_close(read[0].data, read[1].data)
+    assert any("1 to 4 times the bandwidth" in note for note in read[1].provenance["assumed"])
 
 
 @pytest.mark.parametrize("gap", [False, True])
@@ -511,6 +584,21 @@ def test_spokes_keep_their_trajectory_and_place(tmp_path: Path) -> None:
     samples, coordinates = read_samples(tmp_path / "f.h5")
     assert samples.shape == (COILS, 30, 2 * SAMPLES)
     assert coordinates.shape == (30, 2 * SAMPLES, 2)
+
+
+def test_discarded_samples_of_spokes_stay_out(tmp_path: Path) -> None:
+    whole, data, along = radial()
+    for line in whole.acquisitions:
+        line.discard_pre, line.discard_post = 5, 3
+    m = read_ismrmrd(whole.write(tmp_path / "f.h5"))
+    assert m.trajectory is not None
+    assert np.array_equal(m.data.numpy(), data.swapaxes(-2, -3)[..., 5:-3])
+    samples, coordinates = read_samples(tmp_path / "f.h5")
+    assert samples.shape[-1] == coordinates.shape[1] == m.trajectory.shape[-2] == 2 * SAMPLES - 8
+    assert np.array_equal(coordinates[0], along[0, 0, 0, 5:-3])
+    whole.acquisitions[0].discard_pre = 4
+    with pytest.raises(FormatError, match="discard different"):
+        read_ismrmrd(whole.write(tmp_path / "f.h5"))
 
 
 def test_a_trajectory_of_all_frames_is_kept_once(tmp_path: Path) -> None:
