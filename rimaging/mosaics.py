@@ -7,19 +7,29 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from rimaging.astro import TARGET, as_psf
+from torch import Tensor
+
+from rimaging.astro import TARGET, as_psf, as_varying
+from rimaging.astro.psf import psf_source
 from rimaging.datasets.psf import prepare_psf
+from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.mosaic.driver import Outcome, Progress
 from rimaging.mosaic.folder import Recipe, RunFolder
 from rimaging.mosaic.plan import Plan
 from rimaging.mosaic.run import Workers, check_output
 from rimaging.mosaic.run import run as run_recipe
-from rimaging.mosaic.sources import describe, open_source
+from rimaging.mosaic.sources import Description, check_shape, describe, open_source
 from rimaging.mosaic.tiles import Grid, Unit
 from rimaging.mosaic.verify import verify
-from rimaging.operators.target import largest_target
 from rimaging.rim.weights import file_sha256
-from rimaging.tiles.recipe import Sky, asked, recipe_for, weights_path
+from rimaging.tiles.recipe import (
+    Sky,
+    asked,
+    examples,
+    recipe_for,
+    target_of,
+    weights_path,
+)
 
 __all__ = ["Sky", "Workers", "deconvolve", "plan", "recipe", "verify"]
 
@@ -70,8 +80,10 @@ def plan(sky: Sky, workers: Workers | None = None, output: str | Path = "out.fit
     work = recipe(sky, gpus=bool(workers.gpus))
     process = work.task.build()
     unit = _sample_unit(work.grid)
-    block = open_source(work.source).read(unit.block)
-    process(block[:, :64, :64], _small(unit))  # what is done once is not the pace
+    read = open_source(work.source).read
+    small = _middle(unit, 64)
+    process(read(small.block), small)  # what is done once is not the pace
+    block = read(unit.block)
     started = time.perf_counter()
     process(block, unit)
     pace = (time.perf_counter() - started) / block.size
@@ -88,10 +100,25 @@ def plan(sky: Sky, workers: Workers | None = None, output: str | Path = "out.fit
 
 def recipe(sky: Sky, *, gpus: bool = False) -> Recipe:
     """Everything that decides the values of the output, from a sample of the sky."""
-    given = as_psf(sky.psf)
+    source = describe(sky.image) if isinstance(sky.image, str | Path) else sky.image
+    psf = _psf(sky, source)
+    target = target_of(examples(psf, check_shape(source)), sky.target, TARGET)
+    return recipe_for(sky, source, psf, target, name=psf_source(sky.psf), gpus=gpus)
+
+
+def _psf(sky: Sky, source: Description) -> Tensor | VaryingPsf:
+    """The PSF that is asked for: ``(1 or channel, y, x)``, or one that varies over the image."""
+    varying = as_varying(sky.psf)
+    if varying is not None:
+        return varying
+    header = None
+    if "header" in source:
+        from astropy.io import fits
+
+        header = fits.Header.fromstring(source["header"], sep="\n")
+    given = as_psf(sky.psf, header)
     psf, _ = prepare_psf(given.reshape(-1, *given.shape[-2:]))
-    target = largest_target(psf, TARGET) if sky.target is None else float(sky.target)
-    return recipe_for(sky, psf, target, gpus=gpus)
+    return psf
 
 
 def _resumed(sky: Sky, folder: RunFolder) -> Recipe:
@@ -110,13 +137,16 @@ def _fits(output: Path) -> bool:
 
 
 def _sample_unit(grid: Grid) -> Unit:
-    """A unit in the middle, cut to at most 512 squared pixels so that the measurement is short."""
-    unit = grid[len(grid) // 2]
-    parts = [slice(part.start, min(part.stop, part.start + 512)) for part in unit.block[1:]]
-    channels = unit.core[0]
-    return Unit(-1, (channels, parts[0], parts[1]), (channels, parts[0], parts[1]))
+    """A unit in the middle, cut to its middle 512 squared so that the measurement is short."""
+    return _middle(grid[len(grid) // 2], 512)
 
 
-def _small(unit: Unit) -> Unit:
-    parts = [slice(part.start, min(part.stop, part.start + 64)) for part in unit.block[1:]]
-    return Unit(-1, (unit.core[0], parts[0], parts[1]), (unit.core[0], parts[0], parts[1]))
+def _middle(unit: Unit, side: int) -> Unit:
+    """The middle of a block as a unit of its own: its corners may hold nothing."""
+    parts = []
+    for part in unit.block[1:]:
+        size = min(side, part.stop - part.start)
+        start = (part.start + part.stop - size) // 2
+        parts.append(slice(start, start + size))
+    y, x = parts
+    return Unit(-1, (unit.core[0], y, x), (unit.core[0], y, x))

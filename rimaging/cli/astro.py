@@ -109,7 +109,19 @@ def deconvolve(
                 "leave out --region, --channels, --method, --report, --show-steps and --error-map"
             )
         deconvolve_mosaic(
-            sky_of(image, psf, noise, mask, target, weights, tile, halo),
+            sky_of(
+                image,
+                psf,
+                noise,
+                mask,
+                target,
+                weights,
+                tile,
+                halo,
+                gain=gain,
+                read_noise=read_noise,
+                saturation=saturation,
+            ),
             output,
             workers_of(workers, gpus, scheduler, insecure),
             resume=resume,

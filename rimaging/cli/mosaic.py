@@ -45,13 +45,21 @@ AllowMissing = Annotated[
 @command
 def plan(
     image: Input,
-    psf: Annotated[str, typer.Option(help="File, a FWHM in pixels, moffat:4.5 or gaussian:3.2.")],
+    psf: Annotated[
+        str,
+        typer.Option(help="File (also of PSFEx), a FWHM in pixels, moffat:4.5 or gaussian:3.2."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where it would go.")] = Path(
         "out.fits"
     ),
     noise: Annotated[str | None, typer.Option(help="Sigma: a number or a file.")] = None,
     mask: Annotated[str | None, typer.Option(help="File, 1 where pixels are good.")] = None,
     target: Annotated[float | None, typer.Option(help="FWHM in pixels that is sought.")] = None,
+    gain: Annotated[float | None, typer.Option(help="Electrons per unit: photon noise.")] = None,
+    read_noise: Annotated[float | None, typer.Option(help="Electrons; with --gain.")] = None,
+    saturation: Annotated[
+        float | None, typer.Option(help="Pixels from it on are masked; else SATURATE says.")
+    ] = None,
     weights: Annotated[str, weights_option("astro")] = "astro",
     workers: WorkersOption = None,
     gpus: Gpus = None,
@@ -61,7 +69,19 @@ def plan(
     """Say what deconvolving a mosaic takes, before anything runs."""
     from rimaging import mosaics
 
-    sky = sky_of(image, psf, noise, mask, target, weights, tile, halo)
+    sky = sky_of(
+        image,
+        psf,
+        noise,
+        mask,
+        target,
+        weights,
+        tile,
+        halo,
+        gain=gain,
+        read_noise=read_noise,
+        saturation=saturation,
+    )
     found = mosaics.plan(sky, workers_of(workers, gpus, None, False), output)
     for line in found.lines():
         typer.echo(line)
@@ -91,6 +111,10 @@ def sky_of(
     weights: str,
     tile: int | None,
     halo: str | None,
+    *,
+    gain: float | None = None,
+    read_noise: float | None = None,
+    saturation: float | None = None,
 ) -> Sky:
     """What the options say of a mosaic."""
     from rimaging import mosaics
@@ -106,6 +130,9 @@ def sky_of(
         mask=mask,
         target=target,
         weights=weights,
+        gain=gain,
+        read_noise=read_noise,
+        saturation=saturation,
         tile=tile,
         halo=halo or "auto",
     )

@@ -2,7 +2,8 @@
 
 What the door `rimaging.astro` estimates from an image (level, noise, target) comes from a sample of
 the mosaic, once, and is the same for every tile: no statistic is ever taken over a tile. So are the
-step lengths of conjugate gradients (`rimaging.rim.lengths`).
+step lengths of conjugate gradients (`rimaging.rim.lengths`). Channels that are no larger than a
+tile are seen whole, and are treated as that door treats them.
 """
 
 from __future__ import annotations
@@ -14,53 +15,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rimaging.datasets.detector import Detector
 from rimaging.errors import DataError
-from rimaging.mosaic.sources import Slices, open_source
+from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import Process, unpack
 from rimaging.mosaic.tiles import Unit
-from rimaging.operators.convolution import Convolution
-from rimaging.operators.likelihood import Gaussian
 from rimaging.reconstruct import choose_device, weighted_residual
 from rimaging.rim.lengths import StepLengths
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
+from rimaging.tiles.blur import Blur, unpack_blur
+from rimaging.tiles.inputs import read_good, read_map, read_noise
+from rimaging.tiles.local import LocalLikelihood
+from rimaging.tiles.planes import Channels, Seen, channels_of, likelihood_of
 
 BATCH = 1 << 20
 """Pixels that are computed at once, where a block has many channels; one plane at least."""
-
-
-class LocalLikelihood:
-    """A likelihood whose noise scale is the whole image's, not that of the tile."""
-
-    def __init__(self, inner: Gaussian, scale: Tensor) -> None:
-        self.inner = inner
-        self._scale = scale
-
-    @property
-    def noise_scale(self) -> Tensor:
-        """One typical standard deviation for each channel, ``(channel, 1, 1)``."""
-        return self._scale
-
-    @property
-    def item_axes(self) -> int:
-        """Of one channel: y and x."""
-        return 2
-
-    def zeros(self) -> Tensor:
-        """An image of zeros."""
-        return self.inner.zeros()
-
-    def score(self, x: Tensor) -> Tensor:
-        """As of the likelihood inside."""
-        return self.inner.score(x)
-
-    def curvature(self, x: Tensor, v: Tensor) -> Tensor:
-        """As of the likelihood inside."""
-        return self.inner.curvature(x, v)
-
-    def information(self) -> Tensor:
-        """As of the likelihood inside."""
-        return self.inner.information()
+GPU_BATCH = 1 << 24
+"""The same on a GPU, which less would leave idle; what does not fit is halved."""
 
 
 def tile_processor(settings: dict[str, Any]) -> Process:
@@ -71,10 +43,13 @@ def tile_processor(settings: dict[str, Any]) -> Process:
 class SkyTiles:
     """Deconvolves blocks: ``process(block, unit)``, the planes "image" and perhaps "residual".
 
-    settings: ``weights`` (path) and ``sha256``, ``steps``; ``kernel`` ``(1 or channel, y, x)``,
-    ``sigma`` and ``level`` ``(channel,)``, ``lengths`` ``(iteration, 2, channel)`` or None, packed;
-    ``noise``: the source of a map of standard deviations or None; ``mask``: that of a map, with
-    ``good`` "one" or "zero", or None; ``residual``: whether to give it.
+    settings: ``weights`` (path) and ``sha256``, ``steps``; ``blur``: see `rimaging.tiles.blur`;
+    ``noise``, ``masks``, ``background``: maps, see `rimaging.tiles.inputs`, or None;
+    ``saturation``: level from which on pixels are masked, or None; ``gain`` (or None) and
+    ``read_noise``: of a detector that counts; ``residual``: whether to give it. Packed, for each
+    channel, or None where it is to be taken from each plane: ``level`` of the sky, ``factor`` and
+    ``scale`` of the noise (`rimaging.tiles.planes.Channels`), all ``(channel,)``; and ``lengths``
+    ``(iteration, 2, channel)``.
 
     Pixels that are NaN or masked weigh nothing; those without any measured pixel within reach of
     the kernel come back NaN.
@@ -85,15 +60,22 @@ class SkyTiles:
         rim, self.card = load_weights(settings["weights"], settings["sha256"])
         self.rim: RIM = rim.to(self.device)
         self.steps: int = settings["steps"]
-        self.kernel = self._tensor(unpack(settings["kernel"]))
-        self.sigma = self._tensor(unpack(settings["sigma"]))
-        self.level = self._tensor(unpack(settings["level"]))
-        packed = settings["lengths"]
-        self.lengths = None if packed is None else self._tensor(unpack(packed))
+        self.blur: Blur = unpack_blur(settings["blur"], self.device)
+        self.level = self._unpacked(settings["level"])
+        self.factor = self._unpacked(settings["factor"])
+        self.scale = self._unpacked(settings["scale"])
+        self.lengths = self._unpacked(settings["lengths"])
         self.noise: dict[str, Any] | None = settings["noise"]
-        self.mask: dict[str, Any] | None = settings["mask"]
+        self.masks: list[dict[str, Any]] = settings["masks"]
+        self.background: dict[str, Any] | None = settings["background"]
+        self.saturation: float | None = settings["saturation"]
+        gain = settings["gain"]
+        self.detector = None if gain is None else Detector(gain, settings["read_noise"])
         self.residual: bool = settings["residual"]
-        self._operators: dict[tuple[int, int, int, int], Convolution] = {}
+        self.at_once = BATCH if self.device.type == "cpu" else GPU_BATCH
+
+    def _unpacked(self, packed: dict[str, Any] | None) -> Tensor | None:
+        return None if packed is None else self._tensor(unpack(packed))
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.asarray(array, np.float32)).to(self.device)
@@ -101,84 +83,84 @@ class SkyTiles:
     def __call__(self, block: NDArray[Any], unit: Unit) -> dict[str, NDArray[Any]]:
         """The planes of a block, on the core of its unit."""
         channels, height, width = block.shape
-        batch = max(1, BATCH // (height * width))
         first = 0
         parts: list[dict[str, NDArray[Any]]] = []
         while first < channels:
-            part = slice(first, min(first + batch, channels))
+            together = max(1, self.at_once // (height * width))
+            part = slice(first, min(first + together, channels))
             try:
                 parts.append(self._some(block[part], unit, part))
                 first = part.stop
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
-                if batch == 1:
+                tried = part.stop - part.start
+                if tried == 1:
                     raise DataError(
                         f"a block of {height} x {width} pixels does not fit {self.device}, one "
                         "channel at a time: give a smaller --tile"
                     ) from None
-                batch = max(1, batch // 2)
+                self.at_once = tried // 2 * height * width  # for the blocks to come, too
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _some(self, block: NDArray[Any], unit: Unit, part: slice) -> dict[str, NDArray[Any]]:
         channel = unit.core[0].start
-        own = slice(channel + part.start, channel + part.stop)
-        place = (own, unit.block[1], unit.block[2])
-        y, weight = self.data(block, place)
+        place = (slice(channel + part.start, channel + part.stop), *unit.block[1:])
+        seen = self.seen(block, place)
         inside = (slice(None), unit.inside[1], unit.inside[2])
-        if weight is not None and not bool(weight.any()):
-            shape = y[inside].shape
+        if seen.weight is not None and not bool(seen.weight.any()):
+            shape = seen.data[inside].shape
             empty = np.full(shape, np.nan, np.float32)
             nothing = {"residual": np.zeros(shape, np.float32)} if self.residual else {}
             return {"image": empty, **nothing}
         with torch.inference_mode():
-            likelihood = self.likelihood(y, weight, place)
-            lengths = None
-            if self.lengths is not None:
-                lengths = StepLengths(self.lengths[:, :, own_of(own, self.lengths.shape[2])])
-            local = LocalLikelihood(
-                likelihood, self.sigma[own_of(own, len(self.sigma)), None, None]
-            )
-            x = self.rim(local, steps=self.steps, lengths=lengths)[-1]
-            planes = {"image": self._known(x + self._level(own), weight)[inside]}
+            channels = self.channels(seen, place[0])
+            likelihood = likelihood_of(self.blur.operator(place), seen, channels, self.detector)
+            own = None if self.lengths is None else StepLengths(self.lengths[:, :, place[0]])
+            local = LocalLikelihood(likelihood, channels.scale)
+            x = self.rim(local, steps=self.steps, lengths=own)[-1]
+            planes = {"image": self._known(self._sky(x, seen, channels), seen.weight)[inside]}
             if self.residual:
                 planes["residual"] = weighted_residual(likelihood, x)[0][inside]
         return {name: plane.cpu().numpy() for name, plane in planes.items()}
 
-    def likelihood(self, y: Tensor, weight: Tensor | None, place: Slices) -> Gaussian:
-        """The likelihood of data above the sky; mirrored at the edges of the block."""
-        own = place[0]
-        sigma = self.sigma[own_of(own, len(self.sigma)), None, None]
+    def seen(self, block: NDArray[Any], place: Slices) -> Seen:
+        """What was measured in a place, its maps of noise, of good pixels and of background."""
+        data = self._tensor(block)
+        good = torch.isfinite(data)
+        if self.saturation is not None:
+            good &= data < self.saturation
+        fine = read_good(self.masks, place)
+        if fine is not None:
+            good &= torch.from_numpy(fine).to(self.device)
+        noise = level = None
         if self.noise is not None:
-            sigma = self._tensor(open_source(self.noise).read(place))
-            bad = ~(torch.isfinite(sigma) & (sigma > 0))
-            if bool(bad.any()):
-                sigma = torch.where(bad, 1.0, sigma)
-                weight = torch.where(bad, 0.0, torch.ones_like(y) if weight is None else weight)
-        return Gaussian(self.operator(own, y.shape[-2:]), y, sigma, weight=weight)
-
-    def data(self, block: NDArray[Any], place: Slices) -> tuple[Tensor, Tensor | None]:
-        """Data above the sky, and their weight unless it is one everywhere."""
-        y = self._tensor(block) - self._level(place[0])
-        good = torch.isfinite(y)
-        if self.mask is not None:
-            values = self._tensor(open_source(self.mask["source"]).read(place))
-            good &= (values > 0.5) if self.mask["good"] == "one" else (values == 0)
+            noise = self._tensor(read_noise(self.noise, place))
+            good &= torch.isfinite(noise)
+            noise = torch.nan_to_num(noise, nan=1.0)
+        if self.background is not None:
+            level = self._tensor(read_map(self.background, place))
+            good &= torch.isfinite(level)
+            level = torch.nan_to_num(level)
         if bool(good.all()):
-            return y, None
-        return torch.where(good, y, 0.0), good.to(y.dtype)
+            return Seen(data, None, noise, level)
+        return Seen(torch.where(good, data, 0.0), good.to(data.dtype), noise, level)
 
-    def _level(self, own: slice) -> Tensor:
-        return self.level[own_of(own, len(self.level)), None, None]
+    def channels(self, seen: Seen, own: slice) -> Channels:
+        """Level and noise of some channels: of the whole sky, or of what is seen of them."""
+        level, factor, scale = (
+            None if values is None else values[own, None, None]
+            for values in (self.level, self.factor, self.scale)
+        )
+        if level is not None and factor is not None and scale is not None:
+            return Channels(level, factor, _known_scale(scale, seen, own))
+        relative = self.noise is not None and bool(self.noise["relative"])
+        return channels_of(seen, level, factor, relative=relative, detector=self.detector)
 
-    def operator(self, own: slice, shape: torch.Size) -> Convolution:
-        """The blur of some channels; the last few are kept, since blocks are alike."""
-        kernels = self.kernel[own_of(own, len(self.kernel))]
-        key = (own.start if len(self.kernel) > 1 else 0, len(kernels), *shape)
-        if key not in self._operators:
-            if len(self._operators) >= 4:
-                self._operators.pop(next(iter(self._operators)))
-            self._operators[key] = Convolution(kernels, tuple(shape), "reflect")
-        return self._operators[key]
+    def _sky(self, x: Tensor, seen: Seen, channels: Channels) -> Tensor:
+        """An estimate above the sky in the units of the image, on its sky."""
+        per_unit = 1.0 if self.detector is None else self.detector.gain
+        level = channels.level if seen.level is None else channels.level + seen.level
+        return x / per_unit + level
 
     def _known(self, x: Tensor, weight: Tensor | None) -> Tensor:
         """NaN where no measured pixel is within reach; raises DataError for other NaN."""
@@ -188,7 +170,7 @@ class SkyTiles:
             )
         if weight is None:
             return x
-        reach = (self.kernel.shape[-2] // 2, self.kernel.shape[-1] // 2)
+        reach = self.blur.radius
         near = weight
         # along x, then along y: a box is separable
         for kernel, pad in (
@@ -199,6 +181,16 @@ class SkyTiles:
         return torch.where(near > 0, x, torch.nan)
 
 
-def own_of(own: slice, count: int) -> slice:
-    """The channels ``own`` of something of ``count``, which all may share."""
-    return own if count > 1 else slice(0, 1)
+def _known_scale(scale: Tensor, seen: Seen, own: slice) -> Tensor:
+    """The scale of channels that were not empty in the sample; raises DataError for the others."""
+    unknown = torch.isnan(scale)
+    if not bool(unknown.any()):
+        return scale
+    there = seen.good.flatten(1).any(dim=1)
+    surprising = torch.nonzero(there & unknown.flatten())
+    if len(surprising):
+        raise DataError(
+            f"channel {own.start + int(surprising[0])} was empty in the sample of the sky that the "
+            "tiles share and is not here: deconvolve it by itself"
+        )
+    return torch.nan_to_num(scale, nan=1.0)

@@ -2,125 +2,126 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from rimaging import __version__
 from rimaging.datasets.fits_header import carried
-from rimaging.datasets.sources import Array
+from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import OptionError, ShapeError
 from rimaging.mosaic.folder import Recipe
-from rimaging.mosaic.sources import (
-    Description,
-    check_shape,
-    describe,
-    file_identity,
-    open_source,
-)
-from rimaging.mosaic.task import Task, digest, pack
+from rimaging.mosaic.sources import Description, check_shape, open_source
+from rimaging.mosaic.task import Task, pack
 from rimaging.mosaic.tiles import Grid, choose_unit
-from rimaging.operators.target import relative_kernel
-from rimaging.reports.arrays import to_numpy
+from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.rim.weights import SHIPPED, load_weights
-from rimaging.tiles.inputs import mask_of, noise_of
+from rimaging.tiles.blur import AT_ONCE, Blur, pack_blur
+from rimaging.tiles.inputs import background_of, masks_of, noise_of, packed, saturation_of
 from rimaging.tiles.processor import BATCH, SkyTiles
-from rimaging.tiles.sample import Parts, level_and_noise, recorded_lengths, sample, typical_noise
-from rimaging.tiles.width import find_halo
+from rimaging.tiles.sample import Read, facts_of
+from rimaging.tiles.sky import Sky, asked
+from rimaging.tiles.width import find_halo, is_whole
+
+__all__ = [
+    "CPU_TILE",
+    "GPU_TILE",
+    "Sky",
+    "asked",
+    "examples",
+    "recipe_for",
+    "settings_of",
+    "target_of",
+    "weights_path",
+]
 
 CPU_TILE, GPU_TILE = 1024, 4096
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sky:
-    """What to do with a sky.
-
-    image: path or URL of FITS (``file.fits[SCI]``), tile-compressed FITS, ``.npy`` or Zarr,
-    ``(..., y, x)``; or the description of a source. psf, target, weights, steps, background: as of
-    `rimaging.astro.deconvolve`, the same for every tile. noise: standard deviation, one number or
-    one for each channel, or the path of a map; else the ERR extension, else estimated from a
-    sample. mask: the path of a map, 1 where a pixel is good; else the DQ extension, 0 where good.
-    tile: side of a tile in pixels; by default 1024, on GPUs 4096. channels: in one unit. halo:
-    "auto" measures how wide it must be for a seam error below 1e-3 of the noise, "exact" is as far
-    as anything reaches, or pixels. residual: also write ``(y - A x) / sigma``.
-    """
-
-    image: str | Path | Description
-    psf: Array | str | Path | float
-    noise: float | Array | str | Path | None = None
-    mask: str | Path | None = None
-    target: float | None = None
-    weights: str | Path = "astro"
-    background: float | None = None
-    steps: int | None = None
-    tile: int | None = None
-    channels: int | None = None
-    halo: str = "auto"
-    residual: bool = False
-
-
-def recipe_for(sky: Sky, psf: Tensor, target: float, *, gpus: bool = False) -> Recipe:
+def recipe_for(
+    sky: Sky,
+    source: Description,
+    psf: Tensor | VaryingPsf,
+    target: float,
+    *,
+    name: str = "given",
+    gpus: bool = False,
+) -> Recipe:
     """Everything that decides the values of the output, from a sample of the sky.
 
     Args:
-        sky: what to do. psf: ``(1 or channel, y, x)`` of sum 1, odd. target: FWHM in pixels.
+        sky: what to do. source: of its image. psf: ``(1 or channel, y, x)`` of sum 1, odd, or one
+            that varies. target: FWHM in pixels. name: of the PSF, for the header.
         gpus: choose the tile for a GPU.
     """
-    source = describe(sky.image) if isinstance(sky.image, str | Path) else sky.image
     shape = check_shape(source)
     read = open_source(source).read
-    parts = sample(read, shape)
-    settings = settings_of(sky, source, shape, psf, target, parts)
-    process = SkyTiles(settings)
-    config, card = process.rim.config, process.card
-    names = ("image", "residual") if sky.residual else ("image",)
-    cell = config.cell()
-    task = Task(
-        "rimaging.tiles.processor:tile_processor",
-        settings,
-        names,
-        # images of the physics and their spectra; inputs, copies and features of the network
-        bytes_per_pixel=4.0 * (40 + 4 * cell.inputs + 3 * cell.fine + cell.coarse),
-        batch_pixels=BATCH,
-    )
     unit = choose_unit(shape, sky.tile or (GPU_TILE if gpus else CPU_TILE), sky.channels)
-    halo, seam = find_halo(sky.halo, process, read, Grid(shape, unit, 0), psf, parts)
-    name = str(card.get("name", "unnamed"))[:60]
+    settings = settings_of(sky, source, Grid(shape, unit, 0), psf, target, read)
+    process = SkyTiles(settings)
+    halo, seam = find_halo(sky.halo, process, read, Grid(shape, unit, 0), examples(psf, shape))
+    grid = Grid(shape, unit, halo)
+    card = process.card
+    weights = str(card.get("name", "unnamed"))[:60]
     return Recipe(
         source=source,
-        grid=Grid(shape, unit, halo),
-        task=task,
+        grid=grid,
+        task=Task(
+            "rimaging.tiles.processor:tile_processor",
+            settings,
+            ("image", "residual") if sky.residual else ("image",),
+            bytes_per_pixel=_bytes_per_pixel(process, process.blur, grid),
+            batch_pixels=BATCH,
+        ),
         header=_header(source),
         notes={
             "seam error": seam,
-            "history": f"rimaging {__version__} rim {name} {card['sha256'][:12]}",
+            "history": f"rimaging {__version__} rim {weights} {card['sha256'][:12]}",
             "cards": {
-                "RIMMODEL": [name, "weights"],
+                "RIMMODEL": [weights, "weights"],
                 "RIMHASH": [card["sha256"][:16], "first digits of their sha256"],
                 "RIMSTEPS": [process.steps, "steps of inference"],
-                "RIMPSF": [round(target, 4), "FWHM of the target PSF in pixels"],
+                "RIMPSF": [name[:60], "where the PSF came from"],
+                "PSFFWHM": [round(target, 4), "[pixel] FWHM of the PSF of SCI"],
             },
         },
     )
 
 
+def examples(psf: Tensor | VaryingPsf, shape: tuple[int, int, int]) -> Tensor:
+    """PSFs of all channels, or from all over the image, ``(n, y, x)``."""
+    return psf.samples(shape[1:]) if isinstance(psf, VaryingPsf) else psf
+
+
+def target_of(psfs: Tensor, asked_for: float | None, default: float) -> float:
+    """The FWHM of the target: what is asked for, or the default, or the largest that all allow.
+
+    Raises DataError for a PSF narrower than what is asked for.
+    """
+    groups = psfs.split(AT_ONCE)  # in double precision and thrice the size, not all at once
+    if asked_for is None:
+        return min(largest_target(some, default) for some in groups)
+    for some in groups:
+        relative_kernel(some, asked_for)
+    return float(asked_for)
+
+
 def settings_of(
     sky: Sky,
     source: Description,
-    shape: tuple[int, int, int],
-    psf: Tensor,
+    grid: Grid,
+    psf: Tensor | VaryingPsf,
     target: float,
-    parts: Parts,
+    read: Read,
 ) -> dict[str, Any]:
     """The settings of `SkyTiles`, the same for every tile.
 
     Raises ShapeError for PSFs that are not one or one for each channel, DataError for noise that is
     not above zero, OptionError for weights of several channels.
     """
-    if len(psf) not in (1, shape[0]):
+    shape = grid.shape
+    if isinstance(psf, Tensor) and len(psf) not in (1, shape[0]):
         raise ShapeError(
             f"{len(psf)} PSFs came for {shape[0]} channels: give one for all, or one for each"
         )
@@ -128,45 +129,48 @@ def settings_of(
     rim, card = load_weights(path)
     if rim.config.complex or rim.config.channels != 1:
         raise OptionError("mosaics take weights for one real channel, such as 'astro'")
-    noise_map, given = noise_of(sky.noise, source, shape)
-    mask = mask_of(sky.mask, source, shape)
-    estimate = given is None and noise_map is None
-    level, sigma = level_and_noise(parts, mask, sky.background, estimate=estimate)
-    if given is not None:
-        sigma = np.broadcast_to(given, (shape[0],))
-    if noise_map is not None:
-        sigma = typical_noise(noise_map, parts)
+    if sky.gain is not None and sky.noise is not None:
+        raise OptionError("noise and gain say the same thing twice: give one of them")
+    if sky.gain is None and sky.read_noise is not None:
+        raise OptionError("read_noise needs gain=, electrons per unit: or give noise=sigma")
+    noise_map, sigma = noise_of(sky.noise, source, shape) if sky.gain is None else (None, None)
+    background_map, level = background_of(sky.background, shape)
     settings: dict[str, Any] = {
         "weights": str(path.resolve()),
         "sha256": card["sha256"],
         "steps": rim.config.steps if sky.steps is None else sky.steps,
-        "kernel": pack(to_numpy(relative_kernel(psf, target))),
+        "blur": pack_blur(psf, target),
         "noise": noise_map,
-        "mask": mask,
+        "masks": masks_of(sky.mask, source, shape),
+        "background": background_map,
+        "saturation": saturation_of(sky.saturation, source),
+        "gain": sky.gain,
+        "read_noise": sky.read_noise or 0.0,
         "residual": sky.residual,
         "asked": asked(sky),
-        "level": pack(level),
-        "sigma": pack(np.asarray(sigma, np.float32)),
+        "level": packed(level),
+        "factor": packed(sigma),
+        "scale": None,
         "lengths": None,
     }
-    settings["lengths"] = pack(to_numpy(recorded_lengths(SkyTiles(settings), parts)))
-    return settings
+    if is_whole(grid):
+        return settings  # every channel is seen whole, and has its own
+    facts = facts_of(SkyTiles(settings), read, shape)
+    return settings | {
+        "level": pack(facts.level),
+        "factor": pack(facts.factor),
+        "scale": pack(facts.scale),
+        "lengths": pack(facts.lengths),
+    }
 
 
-def asked(sky: Sky) -> dict[str, Any]:
-    """What was asked for, in values that a later call can be compared with."""
-
-    def told(value: Any) -> Any:
-        if isinstance(value, Path | str):
-            path = Path(value).expanduser()
-            return file_identity(path)["sha256 of samples"] if path.is_file() else str(value)
-        if isinstance(value, Tensor | np.ndarray):
-            array = to_numpy(value) if isinstance(value, Tensor) else np.asarray(value)
-            return digest(str(array.shape) + array.tobytes().hex())
-        return value
-
-    names = ("psf", "noise", "mask", "target", "background", "steps", "tile", "channels", "halo")
-    return {name: told(getattr(sky, name)) for name in names} | {"residual": sky.residual}
+def _bytes_per_pixel(process: SkyTiles, blur: Blur, grid: Grid) -> float:
+    """Images of the physics and their spectra; inputs, copies and features of the network."""
+    cell = process.rim.config.cell()
+    terms = blur.terms(grid)
+    # of each term of a PSF that varies: its weight, the weighted image, mirrored, and its spectra
+    varying = 10.0 * terms if terms > 1 else 0.0
+    return 4.0 * (40 + varying + 4 * cell.inputs + 3 * cell.fine + cell.coarse)
 
 
 def weights_path(weights: str | Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rimaging.datasets.background import sky_level
-from rimaging.datasets.noise import estimate_image_noise
 from rimaging.errors import DataError
-from rimaging.mosaic.sources import Description, Slices, open_source
+from rimaging.mosaic.seams import Corner
+from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.tiles import ALIGN
-from rimaging.operators.likelihood import Gaussian
 from rimaging.reports.arrays import to_numpy
 from rimaging.rim.lengths import StepLengths
-from rimaging.tiles.processor import LocalLikelihood, SkyTiles, own_of
+from rimaging.tiles.local import LocalLikelihood
+from rimaging.tiles.planes import Channels, joined, likelihood_of
+from rimaging.tiles.processor import BATCH, SkyTiles
 
 Read = Callable[[Slices], NDArray[Any]]
 Parts = list[tuple[NDArray[Any], Slices]]
@@ -27,88 +28,136 @@ Parts = list[tuple[NDArray[Any], Slices]]
 
 SAMPLES = 16
 SAMPLE_PIXELS = 1 << 22
+LARGEST, LEAST = 256, 32
+"""Sides of a part, in pixels."""
+FINEST = 12
+"""Parts along each axis that are tried before a channel is taken for empty."""
 
 
-def sample(read: Read, shape: tuple[int, int, int]) -> Parts:
-    """Equal parts of the image, spread over it, all channels of each."""
+@dataclass(frozen=True)
+class Facts:
+    """What all tiles of a sky share: see `rimaging.tiles.processor.SkyTiles`."""
+
+    # scale: NaN of a channel that was empty in the sample
+    level: NDArray[np.float32]
+    factor: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    lengths: NDArray[np.float32]
+
+
+def places(shape: tuple[int, int, int], count: int = 4) -> list[tuple[slice, slice]]:
+    """Where equal parts of an image lie, up to ``count`` squared: rows and columns."""
     side = int(math.sqrt(SAMPLE_PIXELS / (SAMPLES * shape[0]))) // ALIGN * ALIGN
-    side = max(32, min(256, side))
+    side = max(LEAST, min(LARGEST, side))
     height, width = min(side, shape[1]), min(side, shape[2])
-    rows = _spread(shape[1], height)
-    columns = _spread(shape[2], width)
-    everything = slice(0, shape[0])
-    parts = []
-    for y in rows:
-        for x in columns:
-            place = (everything, slice(y, y + height), slice(x, x + width))
-            block = read(place)
-            if np.isfinite(block).mean() > 0.1:
-                parts.append((block, place))
-    if not parts:
-        raise DataError("a sample of the image holds no values, only NaN: is it the right plane?")
-    return parts
+    return [
+        (slice(y, y + height), slice(x, x + width))
+        for y in _spread(shape[1], height, count)
+        for x in _spread(shape[2], width, count)
+    ]
 
 
-def _spread(size: int, side: int) -> list[int]:
-    """Starts of up to four stretches that do not overlap."""
-    count = max(1, min(4, size // side))
+def _spread(size: int, side: int, count: int) -> list[int]:
+    """Starts of up to ``count`` stretches that do not overlap."""
+    count = max(1, min(count, size // side))
     return sorted({int(start) for start in np.linspace(0, size - side, count)})
 
 
-def level_and_noise(
-    parts: Parts, mask: dict[str, Any] | None, background: float | None, *, estimate: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The level of the empty sky and the noise of each channel, ones unless ``estimate``."""
-    # parts one below the other: their few borders do not move a median
-    data = torch.from_numpy(np.concatenate([block for block, _ in parts], axis=1))
-    good = torch.isfinite(data)
-    if mask is not None:
-        values = [open_source(mask["source"]).read(place) for _, place in parts]
-        quality = torch.from_numpy(np.concatenate(values, axis=1))
-        good &= (quality > 0.5) if mask["good"] == "one" else (quality == 0)
-    data = torch.where(good, data, 0.0)
-    weight = good.to(data.dtype)
-    if background is None:
-        level = to_numpy(sky_level(data, weight)).reshape(-1)
-    else:
-        level = np.full(len(data), background, np.float32)
-    if not estimate:
-        return level, np.ones(len(data), np.float32)
-    sigma = [estimate_image_noise(plane, m) for plane, m in zip(data, weight, strict=True)]
-    return level, np.asarray(sigma, np.float32)
+def sample(read: Read, shape: tuple[int, int, int], own: slice) -> Parts:
+    """Parts of some channels that hold values; where they are rare it is looked closer."""
+    for count in (4, FINEST):
+        parts: Parts = []
+        for rows, columns in places(shape, count):
+            place = (own, rows, columns)
+            block = read(place)
+            if np.isfinite(block).mean() > 0.1:
+                parts.append((block, place))
+            if len(parts) == SAMPLES:
+                break
+        if parts:
+            return parts
+    return []
 
 
-def typical_noise(noise: Description, parts: Parts) -> NDArray[np.float32]:
-    """Root of the harmonic mean variance of each channel, from the sample of a map."""
-    values = np.concatenate([open_source(noise).read(place) for _, place in parts], axis=1)
-    precision = np.where(np.isfinite(values) & (values > 0), values, np.inf).astype(float) ** -2.0
-    count = np.maximum((precision > 0).sum(axis=(1, 2)), 1)
-    mean = precision.sum(axis=(1, 2)) / count
-    if not bool((mean > 0).all()):
-        raise DataError(
-            "the noise map holds no value above zero in a sample of it: check its units"
-        )
-    return np.asarray(mean**-0.5, np.float32)
+def channel_groups(shape: tuple[int, int, int]) -> list[slice]:
+    """Channels whose samples are looked at together: as much as is computed at once."""
+    rows, columns = places(shape)[0]
+    pixels = SAMPLES * (rows.stop - rows.start) * (columns.stop - columns.start)
+    together = max(1, BATCH // pixels)
+    return [slice(first, min(first + together, shape[0])) for first in range(0, shape[0], together)]
 
 
-def recorded_lengths(tiles: SkyTiles, parts: Parts) -> Tensor:
-    """The step lengths of an image from equal parts of it, ``(iteration, 2, channel)``.
+def facts_of(tiles: SkyTiles, read: Read, shape: tuple[int, int, int]) -> Facts:
+    """Level, noise and step lengths of every channel from a sample of the sky.
 
-    ``parts``: each ``(channel, y, x)`` and where it lies.
+    Group by group of channels: the memory that it takes does not grow with their number.
     """
-    data = [tiles.data(block, place) for block, place in parts]
-    y = torch.stack([values for values, _ in data])
-    weights = [torch.ones_like(values) if w is None else w for values, w in data]
-    whole = all(w is None for _, w in data)
-    own = parts[0][1][0]
+    found: list[tuple[Channels, Tensor | None]] = []
+    for own in channel_groups(shape):
+        parts = sample(read, shape, own)
+        if not parts:
+            found.append((_unknown(own.stop - own.start, tiles.device), None))
+            continue
+        channels = sampled_channels(tiles, parts)
+        found.append((channels, recorded_lengths(tiles, parts, channels)))
+    recorded = [lengths for _, lengths in found if lengths is not None]
+    if not recorded:
+        raise DataError("a sample of the image holds no values, only NaN: is it the right plane?")
+    lengths = [
+        recorded[0].new_zeros(*recorded[0].shape[:2], len(channels.scale)) if own is None else own
+        for channels, own in found
+    ]
+
+    def together(values: list[Tensor], axis: int = 0) -> NDArray[np.float32]:
+        return np.asarray(to_numpy(torch.cat(values, dim=axis)), np.float32)
+
+    return Facts(
+        level=together([channels.level.flatten() for channels, _ in found]),
+        factor=together([channels.factor.flatten() for channels, _ in found]),
+        scale=together([channels.scale.flatten() for channels, _ in found]),
+        lengths=together(lengths, 2),
+    )
+
+
+def _unknown(count: int, device: torch.device) -> Channels:
+    """Channels that are empty wherever one looks; a tile that is not raises."""
+    one = torch.ones(count, 1, 1, device=device)
+    return Channels(0 * one, one, torch.nan * one)
+
+
+def sampled_channels(tiles: SkyTiles, parts: Parts) -> Channels:
+    """Level and noise of the channels of a sample."""
+    # parts one below the other: their few borders do not move a median
+    below = joined(
+        [tiles.seen(block, place) for block, place in parts], lambda maps: torch.cat(maps, dim=-2)
+    )
+    channels = tiles.channels(below, parts[0][1][0])
+    empty = ~below.good.flatten(1).any(dim=1)[:, None, None]
+    return replace(channels, scale=torch.where(empty, torch.nan, channels.scale))
+
+
+def recorded_lengths(tiles: SkyTiles, parts: Parts, channels: Channels) -> Tensor:
+    """The step lengths of an image from equal parts of it, ``(iteration, 2, channel)``."""
+    beside = joined([tiles.seen(block, place) for block, place in parts], torch.stack)
+    operator = tiles.blur.beside([place for _, place in parts])
     recording = StepLengths()
     with torch.inference_mode():
-        likelihood = Gaussian(
-            tiles.operator(own, y.shape[-2:]),
-            y,
-            tiles.sigma[own_of(own, len(tiles.sigma)), None, None],
-            weight=None if whole else torch.stack(weights),
-        )
-        local = LocalLikelihood(likelihood, tiles.sigma[own_of(own, len(tiles.sigma)), None, None])
+        known = replace(channels, scale=torch.nan_to_num(channels.scale, nan=1.0))
+        likelihood = likelihood_of(operator, beside, known, tiles.detector)
+        local = LocalLikelihood(likelihood, known.scale)
         tiles.rim(local, steps=tiles.steps, lengths=recording)
     return recording.values
+
+
+def brightest(read: Read, shape: tuple[int, int, int]) -> Corner:
+    """Beside the brightest pixel of a sample: a square that ends just before it."""
+    peaks = []
+    for own in channel_groups(shape):
+        for block, (channels, rows, columns) in sample(read, shape, own):
+            filled = np.where(np.isfinite(block), block, -np.inf)
+            channel, y, x = np.unravel_index(int(filled.argmax()), block.shape)
+            place = (channels.start + int(channel), rows.start + int(y), columns.start + int(x))
+            peaks.append((float(filled[channel, y, x]), place))
+    _, (channel, top, left) = max(peaks)
+    corner = [max(0, place - 40) // ALIGN * ALIGN for place in (top, left)]
+    return channel, corner[0], corner[1]

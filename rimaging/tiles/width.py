@@ -9,30 +9,35 @@ import torch
 from torch import Tensor
 
 from rimaging.mosaic.halo import TOLERANCE, likely_halo, measured_halo, parse_halo
-from rimaging.mosaic.seams import Corner, corners, seam_error
+from rimaging.mosaic.seams import corners, seam_error
 from rimaging.mosaic.tiles import ALIGN, Grid
 from rimaging.rim.rim import FRAME_RADIUS, RIM
 from rimaging.tiles.processor import SkyTiles
-from rimaging.tiles.sample import Parts, Read
+from rimaging.tiles.sample import Read, brightest
 
 NETWORK = 24.0
 """Effective radius of the network, in pixels, where the search for a halo begins."""
 
 
 def find_halo(
-    asked: str, process: SkyTiles, read: Read, grid: Grid, psf: Tensor, parts: Parts
+    asked: str, process: SkyTiles, read: Read, grid: Grid, psf: Tensor
 ) -> tuple[int, float | None]:
-    """The halo that was asked for or found, and its seam error in units of the noise."""
-    if grid.counts[1:] == (1, 1):
+    """The halo that was asked for or found, and its seam error in units of the noise.
+
+    psf: ``(n, y, x)``, of all channels or from all over the image.
+    """
+    if is_whole(grid):
         return 0, 0.0
-    kernel = process.kernel.cpu()
-    exact = exact_reach(process.rim, max(kernel.shape[-2:]) // 2, process.steps)
+    exact = exact_reach(process.rim, max(process.blur.radius), process.steps)
     exact = min(-(-exact // ALIGN) * ALIGN, -(-max(grid.shape[1:]) // ALIGN) * ALIGN)
     wanted = parse_halo(asked)
     if wanted == -1:
         return exact, 0.0
-    places = [*corners(grid, 3), *_bright(parts)]
-    sigma = process.sigma.cpu().numpy()
+    places = [*corners(grid, 3), brightest(read, grid.shape)]
+    assert process.scale is not None
+    # above the sky in the units of the image
+    per_unit = 1.0 if process.detector is None else process.detector.gain
+    sigma = np.nan_to_num(process.scale.cpu().numpy(), nan=1.0) / per_unit
 
     def error(halo: int) -> float:
         wide = min(exact, 2 * halo + 64)
@@ -47,9 +52,14 @@ def find_halo(
 
     if wanted is not None:
         return min(wanted, exact), error(min(wanted, exact))
-    fwhm = _fwhm(psf)
-    start = likely_halo(_effective_radius(kernel), fwhm, NETWORK)
+    kernels = process.blur.kernels((grid.shape[1], grid.shape[2]))
+    start = likely_halo(_effective_radius(kernels), _fwhm(psf), NETWORK)
     return measured_halo(error, min(start, exact), exact, TOLERANCE)
+
+
+def is_whole(grid: Grid) -> bool:
+    """Whether every channel lies in one tile."""
+    return grid.counts[1:] == (1, 1)
 
 
 def exact_reach(rim: RIM, radius: int, steps: int) -> int:
@@ -64,18 +74,6 @@ def exact_reach(rim: RIM, radius: int, steps: int) -> int:
     if config.consistency_iterations:
         step += normal * (1 + config.consistency_iterations)
     return FRAME_RADIUS + normal * (1 + config.initial_iterations) + steps * step
-
-
-def _bright(parts: Parts) -> list[Corner]:
-    """Beside the brightest pixel of the sample: squares that end just before it."""
-    peaks = []
-    for block, (_, rows, columns) in parts:
-        filled = np.where(np.isfinite(block), block, -np.inf)
-        channel, y, x = np.unravel_index(int(filled.argmax()), block.shape)
-        peaks.append((filled[channel, y, x], int(channel), rows.start + y, columns.start + x))
-    _, brightest, top, left = max(peaks)
-    corner = [max(0, int(place) - 40) // ALIGN * ALIGN for place in (top, left)]
-    return [(brightest, corner[0], corner[1])]
 
 
 def _fwhm(psf: Tensor) -> float:

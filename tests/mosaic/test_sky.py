@@ -58,7 +58,8 @@ def test_with_the_exact_halo_tiles_equal_the_whole(
         found = np.asarray(hdus["SCI"].data, np.float32)
         header = hdus["SCI"].header
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-4)
-    assert header["BUNIT"] == "nJy" and header["RIMMODEL"] == "tiny" and header["RIMPSF"] == 1.5
+    assert header["BUNIT"] == "nJy" and header["RIMMODEL"] == "tiny"
+    assert header["PSFFWHM"] == 1.5 and header["RIMPSF"] == "gaussian:3"
     assert np.isfinite(found).all() and not mosaics.verify(tmp_path / "out.fits").problems
 
 
