@@ -4,6 +4,8 @@
     python benchmarks/mosaic.py --megapixels 1000 4000 16000 --workers 2 --folder /large/disk
     python benchmarks/mosaic.py --blur --megapixels 1000 4000 16000 --workers 2 --channels 0
     python benchmarks/mosaic.py --weights astro --gpus all --tile 4096 --megapixels 14400
+    python benchmarks/mosaic.py --channels 1000 --side 256   # against one image of as many pixels
+    python benchmarks/mosaic.py --varying                    # a PSF that changes over the image
 
 Each row is a run of its own in a fresh process, from a sky that is made up from coordinates
 (nothing is read from a disk) into a Zarr store (4 bytes a pixel), removed after. By default with a
@@ -14,7 +16,11 @@ Mpx/s: of the driver, from the first unit to the last; the start of the workers 
 each) stands beside it. Peak memory: the proportional set size of all processes together, sampled
 five times a second from /proc, beside the bound that `plan` gives. Pure compute: time that the
 workers spent in the task itself, over workers x seconds; halo: of that, what went into pixels that
-are read and not kept. The last rows cut the same number of pixels into a thousand channels.
+are read and not kept. Prepare: seconds for the sample and the halo, before the first unit.
+
+With `--channels` two rows: so many small channels, each with its PSF and its noise estimated, and
+one image of as many pixels; the last line is the ratio of their rates, from the first unit to the
+last and with the preparation.
 """
 
 from __future__ import annotations
@@ -28,7 +34,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rimaging.mosaic.folder import Recipe
@@ -101,13 +107,15 @@ def one(arguments: argparse.Namespace) -> None:
     gpus = list(range(arguments.gpu_count))
     sky = mosaics.Sky(
         image=describe_starfield(shape, fwhm=3.5, cell=96),
-        psf=3.5,
-        noise=1.0,
+        psf=psf_of(arguments, shape),
+        noise=None if arguments.channels else 1.0,
         weights=weights,
         tile=arguments.tile,
         halo=arguments.halo,
     )
+    started = time.perf_counter()
     recipe = blur(shape, arguments.tile) if arguments.blur else mosaics.recipe(sky, gpus=bool(gpus))
+    prepared = time.perf_counter() - started
     workers = mosaics.Workers(gpus=gpus) if gpus else mosaics.Workers(count=arguments.workers)
     plan = Plan(recipe, workers.processes(recipe.grid.pixels), fits=False, folder=folder)
     plan.check()
@@ -137,6 +145,7 @@ def one(arguments: argparse.Namespace) -> None:
                 "halo": recipe.grid.halo,
                 "amplification": recipe.grid.amplification,
                 "seconds": whole,
+                "prepared": prepared,
                 "steady": steady,
                 "steady_pixels": recipe.grid.pixels * (units - 1) / units,
                 "computed": computed * (units - 1) / units,
@@ -149,13 +158,39 @@ def one(arguments: argparse.Namespace) -> None:
     )
 
 
-def measured(arguments: argparse.Namespace, shape: tuple[int, int, int], workers: int) -> str:
-    """One row of the table."""
+def psf_of(arguments: argparse.Namespace, shape: tuple[int, ...]) -> Any:
+    """A Gaussian of 3.5 pixels; or one for each channel; or one that changes over the image."""
+    import numpy as np
+    import torch
+
+    from rimaging.datasets.varying_psf import Polynomial, VaryingPsf
+    from rimaging.operators.target import gaussian_psf
+
+    if arguments.channels:
+        return np.stack([gaussian_psf(3.5).numpy()] * shape[0])
+    if not arguments.varying:
+        return 3.5
+    psf = gaussian_psf(3.5)
+    line = torch.arange(len(psf)) - len(psf) // 2
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    # a polynomial of the second degree, as PSFEx fits it: six images
+    terms = [psf, psf * x / 60, psf * (x**2 - y**2) / 400, psf * y / 60, psf * x * y / 400]
+    terms.append(psf * (x**2 + y**2) / 400)
+    half = (shape[1] / 2, shape[2] / 2)
+    return VaryingPsf(torch.stack(terms).float(), Polynomial(2, half, half), "second degree")
+
+
+def measured(
+    arguments: argparse.Namespace, shape: tuple[int, int, int], workers: int
+) -> dict[str, Any] | None:
+    """The figures of one run in a process of its own; None if it failed."""
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         command = [sys.executable, __file__, "--one", "--folder", folder]
         command += ["--shape", *map(str, shape), "--workers", str(workers)]
         command += ["--tile", str(arguments.tile), "--halo", arguments.halo]
         command += ["--blur"] if arguments.blur else []
+        command += ["--varying"] if arguments.varying else []
+        command += ["--channels", str(arguments.channels)]
         command += ["--gpu-count", str(gpu_count(arguments.gpus))]
         command += ["--weights", arguments.weights] if arguments.weights else []
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -171,23 +206,38 @@ def measured(arguments: argparse.Namespace, shape: tuple[int, int, int], workers
         over.set()
         watcher.join()
     if process.returncode != 0:
+        return None
+    found: dict[str, Any] = json.loads(answer.splitlines()[-1])
+    return found | {"peak": peak[0], "steady": max(found["steady"], 1e-9)}
+
+
+def row(shape: tuple[int, int, int], found: dict[str, Any] | None) -> str:
+    """One row of the table."""
+    if found is None:
         return f"| {math.prod(shape) / 1e6:.0f} | failed |"
-    found = json.loads(answer.splitlines()[-1])
-    steady = max(found["steady"], 1e-9)
-    share = found["computed"] / (found["workers"] * steady) if found["units"] > 1 else math.nan
+    share = math.nan
+    if found["units"] > 1:
+        share = found["computed"] / (found["workers"] * found["steady"])
     cells = [
         f"{found['pixels'] / 1e6:.0f}",
         " x ".join(map(str, shape)),
         str(found["workers"]),
         str(found["units"]),
         f"{found['halo']} ({found['amplification']:.2f})",
+        f"{found['prepared']:.1f}",
         f"{found['seconds']:.0f}",
-        f"{found['steady_pixels'] / 1e6 / steady:.2f}",
-        f"{peak[0] / 2**20:.0f}",
+        f"{rate(found):.2f}",
+        f"{found['peak'] / 2**20:.0f}",
         f"{found['bound'] / 2**20:.0f}",
         f"{share:.0%}",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def rate(found: dict[str, Any], *, prepared: bool = False) -> float:
+    """Megapixels in a second, from the first unit to the last."""
+    seconds = found["steady"] + (found["prepared"] if prepared else 0.0)
+    return float(found["steady_pixels"] / 1e6 / seconds)
 
 
 def gpu_count(gpus: str) -> int:
@@ -204,8 +254,10 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, nargs="+", default=[4, 16, 64])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument(
-        "--channels", type=int, default=1000, help="of the last row; 0: no such row"
+        "--channels", type=int, default=0, help="so many small ones against one large image"
     )
+    parser.add_argument("--side", type=int, default=256, help="of a small channel")
+    parser.add_argument("--varying", action="store_true", help="a PSF that changes over the image")
     parser.add_argument("--tile", type=int, default=1024)
     parser.add_argument("--halo", default="auto")
     parser.add_argument("--weights", default="")
@@ -220,18 +272,32 @@ def main() -> None:
         arguments.workers = arguments.workers[0]
         one(arguments)
         return
-    columns = ["Mpx", "channel x y x", "workers", "units", "halo (read)", "seconds", "Mpx/s"]
-    columns += ["peak MiB", "plan MiB", "pure compute"]
+    columns = ["Mpx", "channel x y x", "workers", "units", "halo (read)", "prepare", "seconds"]
+    columns += ["Mpx/s", "peak MiB", "plan MiB", "pure compute"]
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns), flush=True)
+    if arguments.channels:
+        compared(arguments)
+        return
     for megapixels in arguments.megapixels:
         side = round(math.sqrt(megapixels * 1e6) / 8) * 8
         for workers in arguments.workers:
-            print(measured(arguments, (1, side, side), workers), flush=True)
-    if arguments.channels:
-        largest = max(arguments.megapixels[:2])
-        side = round(math.sqrt(largest * 1e6 / arguments.channels) / 8) * 8
-        shape = (arguments.channels, side, side)
-        print(measured(arguments, shape, arguments.workers[-1]), flush=True)
+            shape = (1, side, side)
+            print(row(shape, measured(arguments, shape, workers)), flush=True)
+
+
+def compared(arguments: argparse.Namespace) -> None:
+    """Many small channels against one large image of as many pixels."""
+    side = round(arguments.side * math.sqrt(arguments.channels) / 8) * 8
+    workers = arguments.workers[-1]
+    found = []
+    for shape in ((arguments.channels, arguments.side, arguments.side), (1, side, side)):
+        found.append(measured(arguments, shape, workers))
+        print(row(shape, found[-1]), flush=True)
+    small, large = found
+    if small is not None and large is not None:
+        ratio = rate(small) / rate(large)
+        whole = rate(small, prepared=True) / rate(large, prepared=True)
+        print(f"\nrate of small channels over that of one image: {ratio:.2f}, prepared {whole:.2f}")
 
 
 if __name__ == "__main__":
