@@ -52,8 +52,8 @@ class Acquisitions:
         before, after = (heads[name].astype(np.int64) for name in ("discard_pre", "discard_post"))
         if bool((before + after >= length).any()):
             raise FormatError(
-                "a readout discards all of its samples (discard_pre, discard_post): export the scan "
-                "again."
+                "a readout discards all of its samples (discard_pre, discard_post): export the "
+                "scan again."
             )
         return np.where(turned, after, before), length - np.where(turned, before, after)
 

@@ -26,7 +26,7 @@ class Encoding:
 
     NaN where the header is silent. centre: (line, partition) of zero frequency, from the limits;
     last: the highest line. acceleration: of lines and partitions. calibration: mode of the
-    calibration lines, "" where not stated.
+    calibration lines, "" where not stated. multiband: slices excited together.
     """
 
     matrix: Triple
@@ -38,6 +38,7 @@ class Encoding:
     last: int | None
     acceleration: tuple[float, float] | None
     calibration: str
+    multiband: int
 
     @property
     def voxel(self) -> Triple:
@@ -63,12 +64,14 @@ class Header:
     """The encodings, whether a Siemens scanner wrote the data, and the receiver's bandwidth.
 
     patient_position: how the patient lay, such as HFS (head first, supine); "" where not stated.
+    diffusion: the counter of its weightings, likewise.
     """
 
     encodings: tuple[Encoding, ...]
     siemens: bool
     noise_bandwidth: float
     patient_position: str
+    diffusion: str
 
 
 def read_header(xml: bytes) -> Header | None:
@@ -89,6 +92,7 @@ def read_header(xml: bytes) -> Header | None:
         encodings=encodings,
         siemens="siemens" in _text(root, f"{system}/{{*}}systemVendor").lower(),
         noise_bandwidth=bandwidth if math.isfinite(bandwidth) and bandwidth > 0 else 1.0,
+        diffusion=_text(root, "{*}sequenceParameters/{*}diffusionDimension"),
         patient_position=lying if lying in PATIENT_POSITIONS else "",
     )
 
@@ -114,6 +118,7 @@ def _encoding(element: ElementTree.Element) -> Encoding:
         if all(math.isfinite(value) and value >= 1 for value in acceleration)
         else None,
         calibration=mode if mode in MODES else "",
+        multiband=_whole(element, "{*}parallelImaging/{*}multiband/{*}multiband_factor") or 1,
     )
 
 

@@ -63,6 +63,7 @@ def sorted_out(
     encoding = file.header.encodings[space]
     found = (np.flatnonzero(which) for which in (imaging & ~other, only, noise))
     imaging, only, noise = found
+    _refuse_mixed(file, imaging, encoding)
     turned = file.flagged("IS_REVERSE")[imaging]
     there, back = (_places(file, imaging[turned == way], COUNTERS) for way in (False, True))
     cartesian = encoding.trajectory in ("cartesian", "epi")
@@ -77,6 +78,28 @@ def sorted_out(
             f"{again} readouts have the counters of another, no average's either: averaged with it"
         )
     return imaging, only, noise, encoding, notes
+
+
+def _refuse_mixed(file: Acquisitions, imaging: np.ndarray, encoding: Encoding) -> None:
+    """Raise FormatError for what the sum over readouts of one place would mix without a word."""
+    if encoding.multiband > 1:
+        raise FormatError(
+            f"{encoding.multiband} slices were excited together (multiband), expected one by one: "
+            "separate them first, for example with slice-GRAPPA."
+        )
+    name = file.header.diffusion
+    idx = file.heads["idx"][imaging]
+    if name in ("average", "segment"):
+        values = idx[name]
+    elif name.startswith("user_") and name[5:] in tuple("01234567"):
+        values = idx["user"][:, int(name[5:])]
+    else:
+        return  # among COUNTERS, or nowhere
+    if len(np.unique(values)) > 1:
+        raise FormatError(
+            f"diffusion weightings are counted by {name!r} and would be averaged: export them as "
+            "repetitions, or split the scan."
+        )
 
 
 def calibration_roles(

@@ -141,3 +141,23 @@ def test_bart_itself_agrees(tmp_path: Path) -> None:
     ours = centred_ifft(m.data)
     theirs = torch.from_numpy(read_cfl(tmp_path / "back").copy()).squeeze(-3)
     torch.testing.assert_close(ours, theirs, atol=1e-4 * float(theirs.abs().max()), rtol=0)
+
+
+@pytest.mark.skipif(shutil.which("bart") is None, reason="BART is not installed")
+def test_bart_counts_the_axes_as_we_do(tmp_path: Path) -> None:
+    """x, y, z, coil, set, contrast are its dimensions 0 to 5; its transforms are ours."""
+    values = array(2, 5, 4, 3, 8, 6)  # (contrast, set, coil, z, y, x)
+    path = write_cfl(tmp_path / "k", values)
+
+    def bart(*words: object) -> str:
+        command = ["bart", *map(str, words)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    sizes = [int(bart("show", "-d", axis, path.with_suffix(""))) for axis in range(7)]
+    assert sizes == [6, 8, 3, 4, 5, 2, 1]
+    bart("fft", "-u", "-i", 7, tmp_path / "k", tmp_path / "image")
+    bart("rss", 8, tmp_path / "image", tmp_path / "joined")
+    images = centred_ifft(torch.from_numpy(values), (-3, -2, -1))
+    assert np.allclose(read_cfl(tmp_path / "image"), images.numpy(), atol=1e-5)
+    joined = images.abs().square().sum(2, keepdim=True).sqrt()
+    assert np.allclose(read_cfl(tmp_path / "joined"), joined.numpy(), atol=1e-5)

@@ -57,8 +57,9 @@ XML = """<?xml version="1.0"?>
     <trajectory>{trajectory}</trajectory>
     <parallelImaging><accelerationFactor><kspace_encoding_step_1>1</kspace_encoding_step_1>
       <kspace_encoding_step_2>1</kspace_encoding_step_2></accelerationFactor>
-      <calibrationMode>{mode}</calibrationMode></parallelImaging>
+      <calibrationMode>{mode}</calibrationMode>{more}</parallelImaging>
   </encoding>
+  <sequenceParameters>{diffusion}</sequenceParameters>
 </ismrmrdHeader>"""
 
 
@@ -116,7 +117,7 @@ class Scan:
             "vendor": "rimaging", "x": 2 * SAMPLES, "y": LINES, "z": 1, "fov": FOV,
             "recon_x": SAMPLES, "recon_z": 1, "recon_fov": FOV[0] / 2, "recon_fov_z": FOV[2],
             "last": LINES - 1, "centre": LINES // 2, "centre_z": 0, "trajectory": "cartesian",
-            "mode": "other", "lying": "HFS",
+            "mode": "other", "lying": "HFS", "more": "", "diffusion": "",
         }  # fmt: skip
         with ismrmrd.File(path, "w") as file:
             file["dataset"].acquisitions = self.acquisitions
@@ -207,6 +208,41 @@ def test_what_the_file_keeps_of_compressed_samples_is_not_guessed(tmp_path: Path
     scan.acquisitions[3].set_flag(ismrmrd.ACQ_COMPRESSION2)
     with pytest.raises(FormatError, match="compressed"):
         read_ismrmrd(scan.write(tmp_path / "f.h5"))
+
+
+MULTIBAND = """<multiband><spacing><dZ>20</dZ></spacing><deltaKz>0</deltaKz>
+  <multiband_factor>2</multiband_factor><calibration>other</calibration>
+  <calibration_encoding>1</calibration_encoding></multiband>"""
+
+
+@pytest.mark.filterwarnings("error")
+def test_slices_or_weightings_in_one_place_are_never_mixed(tmp_path: Path) -> None:
+    kspace = oversampled(images())
+    for name in ("average", "user_3", "repetition", "segment"):
+        scan = scan_of(kspace)
+        scan.header["diffusion"] = f"<diffusionDimension>{name}</diffusionDimension>"
+        path = scan.write(tmp_path / "one.h5")
+        assert ismrmrd.xsd.CreateFromDocument(scan.xml).sequenceParameters is not None
+        assert read_ismrmrd(path).data.ndim == 4  # of one weighting
+        for row in range(LINES):
+            scan.line(kspace[0, ..., row], kspace_encode_step_1=row)
+            idx = scan.acquisitions[-1].idx
+            if name == "user_3":
+                idx.user[3] = 1
+            else:
+                setattr(idx, name, 1)
+        path = scan.write(tmp_path / f"{name}.h5")
+        if name == "repetition":
+            assert read_ismrmrd(path).data.shape[0] == 2
+            continue
+        with pytest.raises(FormatError, match=f"'{name}'"):
+            read_ismrmrd(path)
+    scan = scan_of(kspace)
+    scan.header["more"] = MULTIBAND
+    path = scan.write(tmp_path / "bands.h5")
+    assert ismrmrd.xsd.CreateFromDocument(scan.xml).encoding[0].parallelImaging.multiband
+    with pytest.raises(FormatError, match="2 slices were excited together"):
+        read_ismrmrd(path)
 
 
 def test_readouts_that_no_counter_tells_apart_are_named(tmp_path: Path) -> None:

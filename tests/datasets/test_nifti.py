@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+import shutil
+import subprocess
 from pathlib import Path
 
 import nibabel
@@ -130,3 +132,32 @@ def test_lies_and_truncations_are_named(tmp_path: Path) -> None:
     for liar in (path, packed):
         with pytest.raises(FormatError, match="declares"):
             read_nifti(liar)
+
+
+@pytest.mark.parametrize("affine", [orthogonal(OBLIQUE), OBLIQUE, None])
+def test_nifti_tool_finds_nothing_and_the_same_place(
+    tmp_path: Path, affine: np.ndarray | None
+) -> None:
+    """The library of the standard itself: qform and sform are one where both are stated."""
+    program = shutil.which("nifti_tool")
+    if program is None:
+        pytest.skip("nifti_tool is not installed: apt install nifti-bin")
+    path = tmp_path / "f.nii.gz"
+    write_nifti(path, VOLUME, affine, scanner=True, description="x")
+
+    def tool(*words: str) -> str:
+        command = [str(program), *words, "-infiles", str(path)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert "IS GOOD" in tool("-check_hdr")
+    assert "IS GOOD" in tool("-check_nim")
+    codes = {}
+    for name in ("qform_code", "sform_code", "xyz_units"):
+        codes[name] = int(tool("-quiet", "-disp_nim", "-field", name).split()[-1])
+    sheared = affine is OBLIQUE
+    known = affine is not None
+    assert codes == {"qform_code": known - sheared, "sform_code": known, "xyz_units": 2 * known}
+    for name, stated in (("qto_xyz", known and not sheared), ("sto_xyz", known)):
+        if stated:
+            words = tool("-quiet", "-disp_nim", "-field", name).split()
+            assert np.allclose(np.array(words[-16:], float).reshape(4, 4), affine, atol=1e-4)
