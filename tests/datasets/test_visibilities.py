@@ -60,7 +60,8 @@ def test_polarised_groups_of_two_channels(tmp_path: Path) -> None:
         )
     hdu.writeto(tmp_path / "two.uvfits")
     found = read_visibilities(tmp_path / "two.uvfits")
-    assert torch.allclose(found.u, torch.tensor([1e3, 2e3, 1.5e3, 3e3]).double(), rtol=1e-5)
+    # station 1 minus 2 in the file, 2 minus 1 here
+    assert torch.allclose(-found.u, torch.tensor([1e3, 2e3, 1.5e3, 3e3]).double(), rtol=1e-5)
     assert torch.allclose(found.v, -found.u)
     assert found.values.T.tolist() == [[2.0, 1.0], [1.0, 2.0]] * 2
     assert found.sigma.tolist() == pytest.approx([0.5 / 2**0.5, 0.5] * 2)
