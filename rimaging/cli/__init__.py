@@ -1,9 +1,21 @@
 """The command line: it reads options, calls a door and says in one line what went wrong."""
 
-from rimaging.cli import astro, image, mosaic, mri, psf, tools, train, validate
+from rimaging.cli import astro, image, mosaic, mri, psf, radio, tools, train, validate
 from rimaging.cli.app import app
 
-__all__ = ["app", "astro", "image", "main", "mosaic", "mri", "psf", "tools", "train", "validate"]
+__all__ = [
+    "app",
+    "astro",
+    "image",
+    "main",
+    "mosaic",
+    "mri",
+    "psf",
+    "radio",
+    "tools",
+    "train",
+    "validate",
+]
 
 
 def main() -> None:
