@@ -27,9 +27,10 @@ from rimaging.operators.fourier import Fourier
 from rimaging.operators.target import relative_kernel
 from rimaging.reconstruction import Reconstruction
 from rimaging.reports.diagnostics import Diagnostics
-from rimaging.reports.figures import Kind, strip
+from rimaging.reports.figures import strip
 from rimaging.reports.html import Chapter, Comparison, Method, Picture, report, save_report
 from rimaging.reports.metrics import psnr, ssim
+from rimaging.reports.scales import Kind
 from rimaging.rim.weights import load_weights
 from rimaging.solvers.richardson_lucy import richardson_lucy_snapshots
 from rimaging.solvers.tuning import tune

@@ -168,7 +168,7 @@ def train(
     ).to(torch.device(name))
 
     def validated(progress: Progress) -> None:
-        from rimaging.reports.figures import plot_curves
+        from rimaging.reports.curves import plot_curves
 
         plot_curves(out / "curves.csv", out / "curves.png")
         if on_validation is not None:

@@ -1,75 +1,27 @@
-"""Pictures of reconstructions: shared gray scales, strips with error maps, residuals, curves.
+"""Pictures of reconstructions: strips with error maps, residuals, measured points.
 
 Every figure comes back as the bytes of a PNG file. Images that are compared share one `Scale`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rimaging.errors import DataError, FormatError, ShapeError
+from rimaging.errors import ShapeError
 from rimaging.reports.arrays import to_numpy
+from rimaging.reports.canvas import BLUE, GRAY, GREEN, ORANGE, figure_of, gray, png
+from rimaging.reports.scales import Kind, Scale, plane, scale_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Kind = Literal["kspace", "sky", "image"]
-"""What an image came from, as in `Measurement.kind`; it decides how the image is shown."""
-
-BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
-"""Colours that the colour-blind tell apart (Okabe & Ito, 2008)."""
-
-_DPI = 150
-_STYLE: dict[Any, Any] = {
-    "font.size": 9.0,
-    "axes.titlesize": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": False,
-    "legend.frameon": False,
-    "figure.facecolor": "white",
-    "savefig.dpi": _DPI,
-}
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A gray scale: ``low`` is black, ``high`` is white; an asinh between if ``softening`` is set.
-
-    The asinh is linear below ``softening`` and logarithmic above it (Lupton et al., AJ 118, 1406).
-    """
-
-    low: float
-    high: float
-    softening: float | None = None
-
-    def __call__(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Map values to [0, 1]; NaN becomes black."""
-        offset = np.nan_to_num(np.asarray(values, np.float64) - self.low, nan=0.0)
-        span = self.high - self.low
-        if self.softening is None:
-            return np.clip(offset / span, 0.0, 1.0)
-        stretched = np.arcsinh(offset / self.softening) / math.asinh(span / self.softening)
-        return np.clip(stretched, 0.0, 1.0)
-
-    def inverse(self, gray: NDArray[Any]) -> NDArray[np.float64]:
-        """Give the values shown at ``gray`` in [0, 1]."""
-        span, gray = self.high - self.low, np.asarray(gray, np.float64)
-        if self.softening is None:
-            return self.low + span * gray
-        return self.low + self.softening * np.sinh(gray * math.asinh(span / self.softening))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,55 +36,6 @@ class Panel:
     limits: tuple[float, float] | None = None
     logarithmic: bool = False
     lines: bool = False
-
-
-def plane(image: NDArray[Any] | Tensor, kind: Kind) -> NDArray[np.float64]:
-    """Choose what is shown of an image: ``(y, x)``, or ``(y, x, 3)`` of a colour ``(3, y, x)``.
-
-    The magnitude of complex images, and the middle of every leading axis. The first row of a
-    picture of the sky is the lowest, as in every FITS viewer.
-
-    Raises:
-        ShapeError: fewer than two axes.
-    """
-    array = to_numpy(image)
-    if array.ndim < 2:
-        raise ShapeError(f"a picture needs (..., y, x), got {array.shape}: reshape it first")
-    shown = np.abs(array) if np.iscomplexobj(array) else array
-    shown = shown.astype(np.float64)
-    colour = kind == "image" and shown.ndim >= 3 and shown.shape[-3] == 3
-    while shown.ndim > 2 + colour:
-        shown = shown[len(shown) // 2]
-    if kind == "sky":
-        return shown[::-1]
-    return np.moveaxis(shown, 0, -1) if colour else shown
-
-
-def scale_of(image: NDArray[Any] | Tensor, kind: Kind) -> Scale:
-    """Choose the gray scale that suits an image.
-
-    ``image``: black 0, white 1. ``kspace``: 0 to the 99.8th percentile of the magnitude. ``sky``:
-    an asinh from 2 sigma below the median to the 99.9th percentile, softened at 3 sigma, with
-    sigma from the median absolute deviation.
-
-    Raises:
-        DataError: no finite value to scale by.
-    """
-    shown = plane(image, kind)
-    values = shown[np.isfinite(shown)]
-    if not values.size:
-        raise DataError("the picture has no finite value; expected an image")
-    if kind == "image":
-        return Scale(0.0, 1.0)
-    if kind == "kspace":
-        return Scale(0.0, float(np.percentile(values, 99.8)) or 1.0)
-    median = float(np.median(values))
-    sigma = 1.4826 * float(np.median(np.abs(values - median)))
-    high = float(np.percentile(values, 99.9))
-    # A noise-free sky has sigma 0: any small fraction of the peak then does.
-    sigma = max(sigma, 1e-3 * (high - median)) or 1.0
-    low = median - 2 * sigma
-    return Scale(low, max(high, low + 10 * sigma), 3 * sigma)
 
 
 def strip(
@@ -248,79 +151,6 @@ def tile_map(values: NDArray[Any] | Tensor, title: str, span: float) -> bytes:
         axis.set(title=title, xticks=[], yticks=[])
         figure.colorbar(shown, ax=axis, shrink=0.85)
         return png(figure)
-
-
-def plot_curves(csv_path: str | Path, png_path: str | Path) -> None:
-    """Draw the curves of a training run: losses above (logarithmic), PSNR in dB below.
-
-    The first column is the step; columns with "loss" or "psnr" in their names are drawn, empty
-    cells are skipped. Written under a temporary name, then renamed.
-
-    Raises:
-        FormatError: no header, or no such column.
-    """
-    with Path(csv_path).open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
-        names = list(rows[0]) if rows else []
-    panels = [[name for name in names[1:] if word in name.lower()] for word in ("loss", "psnr")]
-    panels = [panel for panel in panels if panel]
-    if not panels:
-        raise FormatError(
-            f"{Path(csv_path).name} has columns {names}; expected a step, then loss or psnr columns"
-        )
-    with figure_of(len(panels), 1, (6.4, 2.4 * len(panels)), share=True) as (figure, axes):
-        for (axis,), panel in zip(axes, panels, strict=True):
-            for name, colour in zip(panel, (BLUE, ORANGE, GREEN, GRAY) * len(panel), strict=False):
-                pairs = [(float(r[names[0]]), float(r[name])) for r in rows if r[name]]
-                x, y = np.array(pairs).reshape(-1, 2).T
-                axis.plot(x, y, color=colour, lw=1.5, label=name.replace("_", " "))
-                positive = bool(y.size) and bool((y > 0).all())
-            if "loss" in panel[0].lower():
-                axis.set_yscale("log" if positive else "linear")
-            axis.set_ylabel("loss" if "loss" in panel[0].lower() else "PSNR (dB)")
-            axis.legend(fontsize=8)
-            axis.grid(axis="y", color="0.9", lw=0.6)
-        axes[-1][0].set_xlabel(names[0])
-        picture = png(figure)
-    target = Path(png_path)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(picture)
-    partial.replace(target)
-
-
-@contextmanager
-def figure_of(
-    rows: int,
-    columns: int,
-    size: tuple[float, float],
-    share: bool = False,
-    heights: Sequence[float] | None = None,
-) -> Iterator[tuple[Figure, list[list[Axes]]]]:
-    """Make a figure without pyplot, whose global state would leak into a notebook."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        ratios = None if heights is None else list(heights)
-        axes = figure.subplots(rows, columns, sharex=share, squeeze=False, height_ratios=ratios)
-        yield figure, axes.tolist()
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
-
-
-def gray(axis: Axes, picture: NDArray[np.float64], title: str) -> None:
-    """Show a picture in [0, 1], ``(y, x)`` or ``(y, x, 3)``, under its title."""
-    axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axis.set_title(title)
-    axis.set_axis_off()
 
 
 def _bar(figure: Figure, axes: list[Axes], scale: Scale, units: str) -> None:

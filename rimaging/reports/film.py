@@ -12,17 +12,9 @@ from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.reports.arrays import to_numpy
-from rimaging.reports.figures import (
-    BLUE,
-    ORANGE,
-    Kind,
-    figure_of,
-    gray,
-    plane,
-    png,
-    scale_of,
-)
+from rimaging.reports.canvas import BLUE, ORANGE, figure_of, gray, png
 from rimaging.reports.metrics import psnr
+from rimaging.reports.scales import Kind, plane, scale_of
 
 FRAMES = 8
 """Pictures in a strip; of more steps an even choice, the first and the last among them."""
@@ -44,7 +36,7 @@ def film(
 
     Args:
         steps: the estimate after each step, all of one shape ``(..., y, x)``.
-        kind: how it is shown, as in `rimaging.reports.figures`.
+        kind: how it is shown, as in `rimaging.reports.scales`.
         reference: the truth; its maximum is the peak of the PSNR (1 for pictures).
         changes: ``|x_t - x_(t-1)| / |x_t|`` from the second step on.
         chi2: mean squared residual after each step.

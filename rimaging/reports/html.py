@@ -10,10 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,32 +21,20 @@ from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.reports.diagnostics import Diagnostics, Verdict
-from rimaging.reports.figures import Kind, Scale, plane, scale_of
+from rimaging.reports.privacy import public_entries, public_text
+from rimaging.reports.scales import Kind, Scale, plane, scale_of
 
 MAX_SIDE = 1024
 """Longest side of an embedded picture, in pixels."""
-
 MAX_BYTES = 5_000_000
 """Largest report; pictures are made smaller until it fits."""
-
 CITATION = (
     "Images were reconstructed with rimaging {version}, a Recurrent Inference Machine "
     "(P. Putzky and M. Welling, Recurrent Inference Machines for Solving Inverse Problems, "
     "arXiv:1706.04008, 2017)."
 )
-
 _SIDES = (1024, 768, 512, 384, 256)
 _PIXELATED = 320  # below this the browser enlarges the pixels as squares: nothing is invented
-_PRIVATE = re.compile(
-    r"patient|birth|subject|physician|referring|accession|institution|hospital|operatorsname"
-    r"|performing|medicalrecord|^dbname$|^descrip$|^ssn$|^mrn$"
-)
-# A folder's name may hold spaces: "jane doe/" belongs to the path, "scan.h5 and /" does not.
-_WORD = r"[^\s/\\'\"<>,;]+"
-_FOLDERS = rf"(?:[/\\]?{_WORD}(?: {_WORD})*(?=[/\\]))"
-_PATH = re.compile(
-    rf"(?:file:/*|(?<![\w.:/\\~]))(?:[/\\]{_FOLDERS}+|(?:~|[A-Za-z]:){_FOLDERS}*)[/\\](?:{_WORD})?"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +128,7 @@ def report(
         lstrip_blocks=True,
     )
     environment.filters["sha256"] = _sha256
-    known, left_out = _public_entries(provenance or {})
+    known, left_out = public_entries(provenance or {})
     text = {
         "title": public_text(title),
         "summary": public_text(summary),
@@ -200,46 +187,6 @@ def preview(
     file = io.BytesIO()
     picture.save(file, format="PNG")
     return file.getvalue()
-
-
-def public_text(value: object) -> str:
-    """A value as text without absolute paths: each is cut to the name of its file."""
-    if isinstance(value, PurePath):
-        return value.name
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return _PATH.sub(_file_name, text)
-
-
-def _file_name(match: re.Match[str]) -> str:
-    found = match.group().removeprefix("file:")
-    flavour = PureWindowsPath if "\\" in found or ":" in found else PurePosixPath
-    return flavour(found).name
-
-
-def _public_entries(provenance: Mapping[str, Any]) -> tuple[list[tuple[str, str]], int]:
-    """Provenance as flat text without the entries about a person, and how many those were."""
-    entries = list(_flat(provenance, ""))
-    public = [(k, v) for k, v in entries if not any(map(_is_private, k.split(" · ")))]
-    return [(public_text(k), public_text(v)) for k, v in public], len(entries) - len(public)
-
-
-def _is_private(key: str) -> bool:
-    return _PRIVATE.search(re.sub(r"[^a-z]", "", key.lower())) is not None
-
-
-def _flat(entries: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in entries.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name} · ")
-        elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
-            yield from _flat({str(i): item for i, item in enumerate(value)}, f"{name} · ")
-        elif isinstance(value, list | tuple):
-            yield name, ", ".join(map(public_text, value))
-        elif isinstance(value, np.ndarray | Tensor) and value.ndim:
-            yield name, f"array {tuple(value.shape)}"
-        else:
-            yield name, value
 
 
 def _part(part: Chapter, side: int) -> dict[str, Any]:
