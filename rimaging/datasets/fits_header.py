@@ -46,6 +46,7 @@ def carried(header: Header, old: tuple[int, ...], new: tuple[int, ...]) -> Heade
     for card in list(cards):
         if card in STRUCTURE or COMPRESSION.fullmatch(card):
             cards.remove(card, ignore_missing=True, remove_all=True)
+    cards = _each_once(cards)
     ratio = new[-1] / old[-1]
     if ratio >= 2 and ratio == int(ratio) and new[-2] == ratio * old[-2]:
         rescale(cards, ratio)
@@ -59,6 +60,20 @@ def carried(header: Header, old: tuple[int, ...], new: tuple[int, ...]) -> Heade
             )
         shift(cards, number, grown // 2)
     return cards
+
+
+def _each_once(header: Header) -> Header:
+    """The header without the repetitions of a keyword, of which readers see the first alone."""
+    from astropy.io import fits
+
+    seen: set[str] = set()
+    kept = []
+    for card in header.cards:
+        comment = card.keyword in ("COMMENT", "HISTORY", "", "CONTINUE")
+        if comment or card.keyword not in seen:
+            kept.append(card)
+        seen.add(card.keyword)
+    return header if len(kept) == len(header.cards) else fits.Header(kept)
 
 
 def shift(header: Header, number: int, pixels: float) -> None:

@@ -185,3 +185,17 @@ def test_a_real_header_comes_through_card_by_card(data_root: Path, tmp_path: Pat
     for card in fits.getheader(source).cards:
         if card.keyword not in skipped and not card.keyword.startswith("NAXIS"):
             assert header[card.keyword] == card.value, card.keyword
+
+
+def test_a_keyword_that_the_input_repeats_is_written_once(tmp_path: Path) -> None:
+    header = SIP.copy()
+    header.append(("ORIGIN", "NOAO", "first"))
+    for line in ("one", "two"):
+        header.add_comment(line)
+    header.append(("ORIGIN", "STScI", "second"))
+    assert len([card for card in header if card == "ORIGIN"]) == 2
+    path = write(tmp_path / "f.fits", measurement=sky(header))
+    written = fits.getheader(path, "SCI")
+    assert [card for card in written if card == "ORIGIN"] == ["ORIGIN"]
+    assert written["ORIGIN"] == "NOAO"
+    assert list(written["COMMENT"]) == ["one", "two"]
