@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rimaging.errors import OptionError, ShapeError
 from rimaging.operators.operator import Operator
-from rimaging.operators.space import Space
 
 Locality = int | tuple[int, ...]
 """A radius in pixels, or the (negative) axes of the domain that the operator couples entirely."""
@@ -181,7 +179,7 @@ class Sum(LinearOperator):
     """``(A + B) x = A x + B x``."""
 
     def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
-        if _spaces(first) != _spaces(second):
+        if spaces_of(first) != spaces_of(second):
             raise ShapeError(
                 f"A + B needs equal spaces, got A: {first.domain} -> {first.range} and "
                 f"B: {second.domain} -> {second.range}: build both for one size"
@@ -243,73 +241,6 @@ class Scaled(LinearOperator):
         return self.operator.locality
 
 
-class Stack(LinearOperator):
-    """``x -> (A_1 x, ..., A_n x)`` along a new leading axis; ``A* y = sum A_i* y_i``."""
-
-    def __init__(self, operators: Sequence[LinearOperator]) -> None:
-        if not operators:
-            raise ShapeError("stack() got no operators: give at least one")
-        first = operators[0]
-        for other in operators[1:]:
-            if _spaces(other) != _spaces(first):
-                raise ShapeError(
-                    f"stack() needs equal spaces, got {first.domain} -> {first.range} and "
-                    f"{other.domain} -> {other.range}: build all for one size"
-                )
-        stacked = Space((len(operators), *first.range.shape), first.range.dtype)
-        super().__init__(first.domain, stacked)
-        self.operators = nn.ModuleList(operators)
-
-    def _items(self) -> list[LinearOperator]:
-        return [op for op in self.operators if isinstance(op, LinearOperator)]
-
-    def _forward(self, x: Tensor) -> Tensor:
-        axis = -len(self.range.shape)
-        return torch.stack([op._forward(x) for op in self._items()], dim=axis)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        parts = y.unbind(dim=-len(self.range.shape))
-        total = self._items()[0]._adjoint(parts[0])
-        for op, part in zip(self._items()[1:], parts[1:], strict=True):
-            total = total + op._adjoint(part)
-        return total
-
-    def _normal(self, x: Tensor) -> Tensor:
-        total = self._items()[0]._normal(x)
-        for op in self._items()[1:]:
-            total = total + op._normal(x)
-        return total
-
-    def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
-        """The sum over the parts, each with its share of the weight."""
-        items = self._items()
-        weights: Sequence[Tensor | None] = [None] * len(items)
-        if weight is not None:
-            weights = self.range.expand(weight).unbind(dim=-len(self.range.shape))
-        total = items[0].normal_diagonal(weights[0])
-        for op, w in zip(items[1:], weights[1:], strict=True):
-            total = total + op.normal_diagonal(w)
-        return total
-
-    @property
-    def stride(self) -> int:
-        """That of the parts."""
-        return self._items()[0].stride
-
-    @property
-    def locality(self) -> Locality:
-        """The widest of the parts."""
-        locality = self._items()[0].locality
-        for op in self._items()[1:]:
-            locality = join_localities(locality, op.locality)
-        return locality
-
-
-def stack(operators: Sequence[LinearOperator]) -> LinearOperator:
-    """Stack operators of equal spaces along a new leading axis of the range."""
-    return Stack(operators)
-
-
 def join_localities(a: Locality, b: Locality) -> Locality:
     """The wider of two radii; of axes the union, and a radius then couples both spatial axes."""
     if isinstance(a, int) and isinstance(b, int):
@@ -323,7 +254,7 @@ def join_localities(a: Locality, b: Locality) -> Locality:
     return tuple(sorted(axes))
 
 
-def _spaces(operator: LinearOperator) -> tuple[tuple[int, ...], bool, tuple[int, ...], bool]:
+def spaces_of(operator: LinearOperator) -> tuple[tuple[int, ...], bool, tuple[int, ...], bool]:
     """What two operators must share to be added or stacked."""
     domain, range_ = operator.domain, operator.range
     return domain.shape, domain.is_complex, range_.shape, range_.is_complex

@@ -11,10 +11,11 @@ from rimaging.operators.coils import CoilSensitivities
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.fourier import Fourier
 from rimaging.operators.identity import Identity
-from rimaging.operators.linear_operator import LinearOperator, join_localities, stack
+from rimaging.operators.linear_operator import LinearOperator, join_localities
 from rimaging.operators.projection import RandomProjection
 from rimaging.operators.resampling import Bicubic, BlockMean
 from rimaging.operators.sampling import Sampling
+from rimaging.operators.stack import stack
 from rimaging.testing import (
     assert_laws,
     assert_locality,
