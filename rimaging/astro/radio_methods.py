@@ -141,7 +141,8 @@ def calibrated_by_closure(
         operator, data.values, data.sigma, data.stations, moments, spread
     )
     likelihood = Gaussian(closures, y, sigma)
-    mem = replace(settings, method="mem", iterations=None)
+    asked = settings.iterations if settings.method == "mem" else None
+    mem = replace(settings, method="mem", iterations=asked)
     sky = _entropy(likelihood, mem, data, lobe, None)
     if spread is None and settings.flux is not None:
         sky = sky * settings.flux / sky.sum()

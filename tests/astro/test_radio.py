@@ -118,7 +118,8 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_defaults_come_from_the_baselines_and_are_said() -> None:
-    result = astro.image(observed(point(17, 23)), method="dirty")
+    data = observed(point(17, 23)).chosen(torch.hypot(U, V) > 5e4)
+    result = astro.image(data, method="dirty")
     longest = float(torch.hypot(U, V).max())
     assert result.provenance["pixel_arcsec"] == pytest.approx(1 / (8 * longest * ARCSECOND))
     notes = " ".join(result.provenance["assumed"])
@@ -147,7 +148,13 @@ def test_the_ring_of_m87(data_root: Path) -> None:
     """Uncalibrated data of one day: a ring of 42 microarcseconds, dark inside."""
     scan = data_root / "astro/eht_m87/SR1_M87_2017_101_lo_hops_netcal_StokesI.uvfits.gz"
     result = astro.image(
-        scan, size=28, pixel="4uas", calibrated=False, min_baseline=1e8, systematic=0.02
+        scan,
+        size=28,
+        pixel="4uas",
+        iterations=80,
+        calibrated=False,
+        min_baseline=1e8,
+        systematic=0.02,
     )
     assert isinstance(result.image, np.ndarray)
     assert result.provenance["closure_phase_chi2"] < 1.5 and result.chi2 < 1.5
