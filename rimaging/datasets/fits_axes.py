@@ -18,6 +18,9 @@ SKY = ("RA--", "DEC-", "GLON", "GLAT", "ELON", "ELAT", "HPLN", "HPLT")
 SCALES = {"PIXELSCL": 1.0, "PIXSCALE": 1.0, "SECPIX": 1.0, "PIXSCAL1": 1.0}
 """Cards that state arcseconds per pixel where there is no WCS."""
 
+DEFECTS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
+"""What astropy raises on defects of a header, found by making them; wcslib's are ValueErrors."""
+
 
 def check_sky_axes(header: Header, axes: int, what: str) -> None:
     """Raise FormatError where the sky is not on the first two axes of FITS, the last of NumPy."""
@@ -50,6 +53,7 @@ def stokes_axis(header: Header, axes: int) -> int | None:
 
 def pixel_scales(header: Header) -> tuple[float, float] | None:
     """Degrees per pixel along x and y, from the WCS or a card such as PIXSCALE; else None."""
+    from astropy.io.fits import VerifyError
     from astropy.wcs import WCS
     from astropy.wcs.utils import proj_plane_pixel_scales
 
@@ -60,7 +64,7 @@ def pixel_scales(header: Header) -> tuple[float, float] | None:
                 # distortions do not matter here, and their tables are not at hand
                 sky = WCS(_linear(header), relax=True).celestial
                 x, y = (float(abs(scale)) for scale in proj_plane_pixel_scales(sky))
-            except Exception:  # wcslib has a class of its own for each defect of a header
+            except (*DEFECTS, VerifyError):
                 return None
         return (x, y) if x > 0 and y > 0 and math.isfinite(x * y) else None
     for name, unit in SCALES.items():

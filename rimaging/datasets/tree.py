@@ -6,6 +6,7 @@ A node with an array `data` (or sci, image) is the image; beside it err (sigma),
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,18 @@ ROLES = {
     **dict.fromkeys(("wht", "weight"), "WHT"),
     "dq": "DQ",
 }
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    zlib.error,
+)
+"""What libraries raise on damaged trees, found by damaging them; ASDF adds those of YAML."""
+
 DEPTH = 3  # of the nodes that are searched for an image
 
 
@@ -49,6 +62,7 @@ def read_asdf(
     """
     try:
         import asdf
+        from yaml import YAMLError
     except ImportError:
         raise OptionError("ASDF files need a library: pip install 'rimaging[astro]'.") from None
     path = existing_file(path)
@@ -61,7 +75,7 @@ def read_asdf(
             return _measured(node, "ASDF", path.name, region, channels)
     except RimagingError:
         raise
-    except Exception as error:  # YAML, schemas, blocks: a family of its own for each
+    except (*DAMAGE, ReferenceError, YAMLError, asdf.exceptions.ValidationError) as error:
         raise FormatError(f"{path.name!r} is damaged ({_line(error)}): fetch it again.") from error
 
 
@@ -85,7 +99,7 @@ def read_zarr(
         return _measured(_node(node, path.name), "Zarr", path.name, region, channels)
     except RimagingError:
         raise
-    except Exception as error:  # of stores, codecs and metadata
+    except DAMAGE as error:
         raise FormatError(f"{path.name!r} is damaged ({_line(error)}): copy it again.") from error
 
 
