@@ -62,7 +62,7 @@ def read_asdf(
     """
     try:
         import asdf
-        from yaml import YAMLError
+        from yaml import YAMLError  # type: ignore[import-untyped]
     except ImportError:
         raise OptionError("ASDF files need a library: pip install 'rimaging[astro]'.") from None
     path = existing_file(path)
