@@ -11,7 +11,7 @@ import numpy as np
 
 from rimaging.datasets.dicom_header import blank_header, image_header, place, scale_of
 from rimaging.datasets.dicom_match import matched
-from rimaging.datasets.dicom_series import Series, pydicom_errors, quiet_pydicom, read_series
+from rimaging.datasets.dicom_series import Series, no_value_quoted, read_series
 from rimaging.datasets.geometry import image_planes
 from rimaging.errors import DataError, FormatError
 
@@ -79,11 +79,17 @@ def write_dicom(
     uid, now = generate_uid(prefix=None), datetime.now()
     for frame, slices in enumerate(frames):
         for index, picture in enumerate(slices):
-            header = image_header(headers[frame][index], picture, scale, text, now)
-            place(header, planes, index, frame, len(frames))
-            header.SeriesInstanceUID = uid
-            header.InstanceNumber = frame * len(slices) + index + 1
-            _write(folder / f"image{header.InstanceNumber:05d}.dcm", header)
+            number = frame * len(slices) + index + 1
+            with no_value_quoted(
+                "a header of the DICOM series breaks the standard and cannot be written again: "
+                "repair the series, or save without like=."
+            ):
+                header = image_header(headers[frame][index], picture, scale, text, now)
+                place(header, planes, index, frame, len(frames))
+                header.SeriesInstanceUID = uid
+                header.InstanceNumber = number
+                content = _file(header)
+            (folder / f"image{number:05d}.dcm").write_bytes(content)
 
 
 def _headers(series: Series, frames: int) -> list[list[Dataset]]:
@@ -99,20 +105,14 @@ def _headers(series: Series, frames: int) -> list[list[Dataset]]:
     ]
 
 
-def _write(path: Path, header: Dataset) -> None:
+def _file(header: Dataset) -> bytes:
+    """The file in memory: so an OSError of pydicom, with a value in it, is not the disk's."""
     import pydicom
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
 
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    content = BytesIO()  # so that an OSError of pydicom, which quotes values, is not the disk's
-    try:
-        with quiet_pydicom():
-            pydicom.dcmwrite(content, header, enforce_file_format=True)
-    except pydicom_errors():  # they quote the value that breaks the standard
-        raise FormatError(
-            "a header of the DICOM series breaks the standard and cannot be written again: repair "
-            "the series, or save without like=."
-        ) from None
-    path.write_bytes(content.getbuffer())
+    content = BytesIO()
+    pydicom.dcmwrite(content, header, enforce_file_format=True)
+    return content.getvalue()

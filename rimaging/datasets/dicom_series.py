@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rimaging.datasets.geometry import ImagePlanes
-from rimaging.errors import DataError, FormatError
+from rimaging.errors import DataError, FormatError, RimagingError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["MR_IMAGE_STORAGE", "Series", "pydicom_errors", "quiet_pydicom", "read_series"]
+__all__ = ["MR_IMAGE_STORAGE", "Series", "no_value_quoted", "quiet_pydicom", "read_series"]
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
@@ -32,6 +32,8 @@ ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
 SAME_PLACE = 0.01
 """Millimetres along the normal within which two images show the same slice."""
 
+
+DAMAGED = "a file of the DICOM series is damaged or truncated: fetch the series again."
 
 PLACE = (
     "SeriesInstanceUID",
@@ -70,16 +72,13 @@ class Series:
 
         pictures = []
         for files in self.files:
-            try:
-                with quiet_pydicom():
-                    header = pydicom.dcmread(files[0])
-                    picture = header.pixel_array.astype(np.float32)
-            except pydicom_errors():
-                raise FormatError(
-                    "the pictures of the series cannot be decoded: pip install pylibjpeg "
-                    "pylibjpeg-libjpeg pylibjpeg-openjpeg, or expand them with dcmdjpeg."
-                ) from None
-            pictures.append(picture * float(header.get("RescaleSlope", None) or 1))
+            with no_value_quoted(
+                "the pictures of the series cannot be decoded: pip install pylibjpeg "
+                "pylibjpeg-libjpeg pylibjpeg-openjpeg, or expand them with dcmdjpeg."
+            ):
+                header = pydicom.dcmread(files[0])
+                picture = header.pixel_array.astype(np.float32)
+                pictures.append(picture * float(header.get("RescaleSlope", None) or 1))
         return np.stack(pictures)
 
 
@@ -97,17 +96,29 @@ def quiet_pydicom() -> Iterator[None]:
         logger.disabled = disabled
 
 
-def pydicom_errors() -> tuple[type[Exception], ...]:
-    """What pydicom raises on headers and pixels that break the standard, values in the message.
+@contextmanager
+def no_value_quoted(instead: str) -> Iterator[None]:
+    """Raise FormatError with these words in place of what pydicom raises, which quotes values."""
+    with quiet_pydicom():
+        try:
+            yield
+        except RimagingError:
+            raise
+        except _pydicom_errors():
+            raise FormatError(instead) from None
+
+
+def _pydicom_errors() -> tuple[type[Exception], ...]:
+    """What pydicom raises on headers and pixels that break the standard.
 
     It re-raises what its converters meet: a number of a wrong form or length, a value that is none,
     a character set unknown or not kept to, a stream that ends or does not inflate. Its writer makes
     OSError of them, its decoders RuntimeError.
     """
-    from pydicom.errors import BytesLengthException, InvalidDicomError
+    from pydicom.errors import BytesLengthException
 
     return (
-        *(InvalidDicomError, BytesLengthException, struct.error, zlib.error),
+        *(BytesLengthException, struct.error, zlib.error),
         *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
         *(TypeError, ValueError),
     )
@@ -134,19 +145,16 @@ def read_series(source: str | Path) -> Series:
         if not file.is_file():
             continue
         try:
-            with quiet_pydicom():
+            with no_value_quoted(DAMAGED):
                 header = pydicom.dcmread(file, stop_before_pixels=True)
                 header.decode()
+                kind = header.file_meta.get("MediaStorageSOPClassUID", header.get("SOPClassUID"))
         except pydicom.errors.InvalidDicomError:
             continue
-        except pydicom_errors():
-            raise FormatError(
-                "a file of the DICOM series is damaged or truncated: fetch the series again."
-            ) from None
-        kind = header.file_meta.get("MediaStorageSOPClassUID", header.get("SOPClassUID"))
         if "ImagePositionPatient" in header or kind in (MR_IMAGE_STORAGE, ENHANCED):
             found.append((header, file))
-    return _sorted(found)
+    with no_value_quoted(DAMAGED):
+        return _sorted(found)
 
 
 def _sorted(found: list[tuple[Dataset, Path]]) -> Series:
