@@ -20,7 +20,6 @@ from rimaging.cli.options import (
     read_array,
     read_mask,
     read_noise,
-    weights_option,
     with_options,
 )
 from rimaging.cli.output import check_outputs, finish
@@ -34,7 +33,10 @@ if TYPE_CHECKING:
 class Shared:
     """What the three commands share: the method, and what is written beside the image."""
 
-    weights: Annotated[str, weights_option("image")] = "image"
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Name or path; by default image, or image-any but for noise alone."),
+    ] = None
     method: Annotated[
         str | None,
         typer.Option(help="rim, plug-and-play, map, tv, wiener, richardson-lucy; else what suits."),
@@ -55,8 +57,9 @@ class Shared:
 
     def settings(self) -> dict[str, Any]:
         """Those that are for the doors, by their names there."""
+        weights = {} if self.weights is None else {"weights": self.weights}
         return {
-            "weights": self.weights,
+            **weights,
             "method": self.method,
             "steps": self.steps,
             "lamda": self.lamda,

@@ -12,10 +12,10 @@ from rimaging.errors import FormatError, OptionError
 
 TABLES = {
     "denoise": "image",
-    "sr": "super-resolution",
-    "projections": "random-projections",
-    "deblur": "deblur",
-    "inpaint": "inpainting",
+    "sr": "image-any",
+    "projections": "image-any",
+    "deblur": "image-any",
+    "inpaint": "image-any",
     "care": "care",
     "features": "features",
     "mri": "mri",

@@ -7,7 +7,8 @@
     rimaging.image.restore(y, operator, sigma)
 
 All go one way (`rimaging.image.methods`): a RIM is used directly on the operators that its weights
-were trained for; for all others it serves, as a denoiser, as the prior of plug-and-play.
+were trained for (``image-any``: any linear operator); with others it serves, as a denoiser, as the
+prior of plug-and-play.
 """
 
 from __future__ import annotations

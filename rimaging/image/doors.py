@@ -51,6 +51,8 @@ def denoise(
         method: ``"rim"``, ``"plug-and-play"`` (the RIM as a denoiser), or to compare with ``"map"``
             (gradient ascent with a Huber prior), ``"tv"``, ``"wiener"``, ``"richardson-lucy"``. By
             default the RIM where the weights were trained for the operator, else plug-and-play.
+            The other doors take ``image-any`` by default, trained for several operators, and
+            ``image`` as the denoiser of plug-and-play.
         steps: of the method; as in training, or as is usual for it, by default.
         lamda: weight of the prior of map and tv in units of the noise, noise-to-signal of wiener.
         ensemble: the mean over the eight flips and turns of the image, eight times slower.
@@ -78,7 +80,7 @@ def deblur(
     image: Source,
     kernel: Array,
     sigma: float | Array | None = None,
-    weights: Weights = "image",
+    weights: Weights | None = None,
     *,
     boundary: Boundary = "reflect",
     method: MethodName | None = None,
@@ -122,7 +124,7 @@ def upscale(
     image: Source,
     scale: int,
     sigma: float | Array | None = None,
-    weights: Weights = "image",
+    weights: Weights | None = None,
     *,
     method: MethodName | None = None,
     steps: int | None = None,
@@ -168,7 +170,7 @@ def inpaint(
     image: Source,
     mask: Array,
     sigma: float | Array,
-    weights: Weights = "image",
+    weights: Weights | None = None,
     *,
     method: MethodName | None = None,
     steps: int | None = None,
@@ -208,7 +210,7 @@ def restore(
     y: Array,
     operator: Operator,
     sigma: float | Array,
-    weights: Weights = "image",
+    weights: Weights | None = None,
     *,
     method: MethodName | None = None,
     steps: int | None = None,

@@ -39,6 +39,9 @@ KINDS: dict[str, type[Operator]] = {
 }
 """Names of operators in the cards of weights."""
 
+ANY, DENOISER = "image-any", "image"
+"""Weights for several operators, and the best denoiser: what is used where none are given."""
+
 LAMDA = {"map": 0.1, "tv": 0.1}
 """Weight of the hand-made priors in units of the noise, where nobody gives one."""
 
@@ -49,7 +52,7 @@ STEPS = {"map": 150, "tv": 300, "richardson-lucy": 30}
 class How:
     """What all doors share: the method, its weights and its settings; see `rimaging.image`."""
 
-    weights: Weights = "image"
+    weights: Weights | None = None
     method: MethodName | None = None
     steps: int | None = None
     lamda: float | None = None
@@ -57,6 +60,16 @@ class How:
     device: str | torch.device | None = None
     keep_steps: bool = False
     error_map: int | Bootstrap | None = None
+
+    @property
+    def direct(self) -> Weights:
+        """The weights to infer with."""
+        return ANY if self.weights is None else self.weights
+
+    @property
+    def denoiser(self) -> Weights:
+        """The weights to denoise with, in plug-and-play."""
+        return DENOISER if self.weights is None else self.weights
 
 
 @dataclass(frozen=True)
@@ -97,10 +110,10 @@ def invert(
         assert build is not None
         source = source.completed()
         operator = build(source)
-    name = how.method or ("rim" if trained_for(how.weights, operator) else "plug-and-play")
+    name = how.method or ("rim" if trained_for(how.direct, operator) else "plug-and-play")
     method = chosen(name, how, task, device)
     method = replace(method, bytes_per_pixel=task.enlarged * method.bytes_per_pixel)
-    if isinstance(source, Measurement) and name == "rim" and _coupled(how.weights, device):
+    if isinstance(source, Measurement) and name == "rim" and _coupled(how.direct, device):
         # Weights that couple the channels need them all at once: nothing may be cut apart.
         result = run(
             likelihood(source),
@@ -134,7 +147,7 @@ def chosen(name: str, how: How, task: Task, device: torch.device) -> Method:
     if how.lamda is not None and name in ("rim", "plug-and-play", "richardson-lucy"):
         raise OptionError(f"lamda weighs a hand-made prior: {name} has none")
     if name == "rim":
-        return network(how.weights, how.steps, device, how.ensemble)
+        return network(how.direct, how.steps, device, how.ensemble)
     if name == "plug-and-play":
         return by_denoiser(how, task, device)
     return classical(name, how, task)
@@ -159,7 +172,7 @@ def by_denoiser(how: How, task: Task, device: torch.device) -> Method:
     from rimaging.solvers.cg import cg
     from rimaging.solvers.plug_and_play import plug_and_play
 
-    prior = network(how.weights, None, device, how.ensemble)
+    prior = network(how.denoiser, None, device, how.ensemble)
     count = task.turns if how.steps is None else how.steps
     clean = denoiser(prior)
 
@@ -233,12 +246,14 @@ def classical(name: str, how: How, task: Task) -> Method:
 
 
 def trained_for(weights: Weights, operator: Operator) -> bool:
-    """Whether the card of the weights names the operator, or several: then any will do."""
+    """Whether the card names the operator, or several: then any linear one of real images."""
     if isinstance(weights, RIM):
         return isinstance(operator, Identity)
     card = load_weights(weights)[1]
     known = card.get("operators") or [card.get("operator", {}).get("operator", "identity")]
-    return len(known) > 1 or any(isinstance(operator, KINDS.get(n, ())) for n in known)
+    if len(known) > 1 and isinstance(operator, LinearOperator) and not operator.domain.is_complex:
+        return True
+    return any(isinstance(operator, KINDS.get(name, ())) for name in known)
 
 
 def _coupled(weights: Weights, device: torch.device) -> bool:
