@@ -53,14 +53,14 @@ def save(
     """Write an image (..., y, x) in the format of the suffix and give the path.
 
     .nii, .nii.gz: volume with the measurement's affine, in mm. .fits: SCI, ERR, DQ, RES, PSFOUT and
-    BEAMS under the input's header, further ``planes`` as extensions, and beside it, where there is a provenance, a .json with all of
-    it. .h5, .npz: image, uncertainty, residual, provenance. .npy: the image. .cfl: with its .hdr,
-    the image alone, slices and frames in BART's dimensions of these names. .png,
-    .tif: of ``bits`` 8 or 16 (as the input had), pictures from 0 to 1, others from their 0.5th to
-    99.5th percentile. Complex images become magnitudes in .nii, .fits and pictures, unless
-    ``keep_complex`` (FITS: an extension PHASE). A path that ends with / is a folder of DICOM files,
-    with ``like`` those of a series of the same scan (`rimaging.datasets.dicom.write_dicom`). File
-    and folder appear whole or not at all: written under another name beside it, then renamed.
+    BEAMS under the input's header, further ``planes`` as extensions, and beside it, where there is
+    a provenance, a .json with all of it. .h5, .npz: image, uncertainty, residual, provenance. .npy:
+    the image. .cfl: with its .hdr, the image alone, slices and frames in BART's dimensions of these
+    names. .png, .tif: of ``bits`` 8 or 16 (as the input had), pictures from 0 to 1, others from
+    their 0.5th to 99.5th percentile. Complex images become magnitudes in .nii, .fits and pictures,
+    unless ``keep_complex`` (FITS: an extension PHASE). A path that ends with / is a folder of DICOM
+    files, with ``like`` those of a series of the same scan (`rimaging.datasets.dicom.write_dicom`).
+    File and folder appear whole or not at all: written under another name beside it, then renamed.
 
     Raises FormatError for an unknown suffix, an existing file without ``overwrite``, a missing
     folder, a full disk.
