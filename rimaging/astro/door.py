@@ -194,10 +194,10 @@ def _lazily(
     """The lazy way of `deconvolve`: by the RIM, one level and noise for each channel."""
     from rimaging.datasets.psf import prepare_psf
     from rimaging.tiles.lazy import deconvolve_lazily
-    from rimaging.tiles.recipe import Sky
+    from rimaging.tiles.recipe import Sky, examples, target_of
 
-    if psf is None or isinstance(psf, VaryingPsf):
-        raise OptionError("a dask array takes one PSF, or one for each channel: give psf=")
+    if psf is None:
+        raise OptionError("a dask array has no PSF of its own: give psf=")
     if mask is not None or method != "rim" or boundary != "reflect":
         raise OptionError(
             "a dask array takes noise=, target=, weights=, background= and steps= only: set "
@@ -205,9 +205,14 @@ def _lazily(
         )
     if not isinstance(weights, str | Path):
         raise OptionError("a dask array takes weights by name or path, which every worker loads")
-    given = as_psf(psf)
-    prepared, _ = prepare_psf(given.reshape(-1, *given.shape[-2:]))
-    width = largest_target(prepared, TARGET) if target is None else float(target)
+    prepared: Tensor | VaryingPsf
+    if isinstance(psf, VaryingPsf):
+        prepared = psf
+    else:
+        given = as_psf(psf)
+        prepared, _ = prepare_psf(given.reshape(-1, *given.shape[-2:]))
+    shape = (math.prod(image.shape[:-2]), image.shape[-2], image.shape[-1])
+    width = target_of(examples(prepared, shape), target, TARGET)
     sky = Sky(image={}, psf=psf, noise=noise, weights=weights, background=background, steps=steps)
     return deconvolve_lazily(image, sky, prepared, width)
 

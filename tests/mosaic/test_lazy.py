@@ -6,14 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
 from rimaging import astro
+from rimaging.datasets import varying_psf
+from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import OptionError
 from rimaging.mosaic.generated import box_blur, describe_starfield
 from rimaging.mosaic.lazy import is_dask, lazily
 from rimaging.mosaic.sources import open_source
 from rimaging.mosaic.task import Task
 from rimaging.mosaic.tiles import Grid
+from rimaging.operators.target import gaussian_psf
 
 SHAPE = (2, 60, 76)
 
@@ -48,6 +53,23 @@ def test_the_door_takes_a_dask_array(real_weights: Path) -> None:
     whole = astro.deconvolve(sky(), 3.0, 1.0, target=1.5, weights=real_weights).image
     # up to the step lengths, which are of a sample here and of each channel there
     assert np.std(image - whole) < 0.05 * np.std(np.asarray(whole))
+
+
+def test_a_dask_array_takes_a_psf_that_varies(real_weights: Path) -> None:
+    import dask.array as da
+
+    data = sky()[0]
+    kernels = gaussian_psf(2.5), gaussian_psf(4.0)
+    side = max(kernel.shape[-1] for kernel in kernels)
+    images = [functional.pad(k, 4 * ((side - k.shape[-1]) // 2,)) for k in kernels]
+    psf = VaryingPsf(torch.stack(images), varying_psf.Grid((0.0,), (0.0, 75.0)), "field")
+    array = da.from_array(data, chunks=(30, 40))
+    lazy = astro.deconvolve(array, psf, 1.0, target=1.5, weights=real_weights)  # type: ignore[arg-type]
+    image = lazy.compute(scheduler="sync")  # type: ignore[attr-defined]
+    whole = astro.deconvolve(data, psf, 1.0, target=1.5, weights=real_weights).image
+    assert np.std(image - whole) < 0.05 * np.std(np.asarray(whole))
+    one = astro.deconvolve(data, 3.0, 1.0, target=1.5, weights=real_weights).image
+    assert np.std(image - one) > 2 * np.std(image - whole)
 
 
 def test_what_is_not_lazy_is_refused(real_weights: Path) -> None:
