@@ -47,8 +47,12 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "mri": RIMConfig(complex=True, steps=2, fine=4, coarse=4),
         "astro": RIMConfig(steps=2, fine=4, coarse=4),
         "image": RIMConfig(steps=2, fine=4, coarse=4),
+        "image-any": RIMConfig(steps=2, fine=4, coarse=4),
     }.items():
-        save_weights(RIM(config), folder / f"{name}.safetensors", {"title": f"test of {name}"})
+        card: dict[str, object] = {"title": f"test of {name}"}
+        if name == "image-any":
+            card |= {"operators": ["convolution", "bicubic", "sampling"]}
+        save_weights(RIM(config), folder / f"{name}.safetensors", card)
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ HEAVY = {
 # Answer before torch is loaded: `import rimaging`, `rimaging --help` and errors.
 WITHOUT_TORCH = {"", "errors", "catalogue", "cli"}
 # Distribution -> the module that it provides, where the names differ.
-PROVIDES = {"pillow": "PIL", "scikit-image": "skimage", "pymapvbvd": "mapvbvd"}
+PROVIDES = {"pillow": "PIL", "scikit-image": "skimage", "pymapvbvd": "mapvbvd", "pyyaml": "yaml"}
 # Imported where a machine has them, and never asked for: a viewer, codecs, the GPU's NUFFT.
 OFFERED = {"cufinufft", "napari", "bm3d"}
 

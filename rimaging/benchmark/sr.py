@@ -52,7 +52,6 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         Entry("bicubic", bicubic),
         *hand_made(),
         ours(weights, first.likelihood.operator),
-        ours(weights, first.likelihood.operator, eight=True),
     ]
     protocol = [
         f"BSD100, {len(columns['x3'])} images; low resolution as published with SelfExSR (MATLAB "
