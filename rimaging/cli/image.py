@@ -35,7 +35,7 @@ class Shared:
 
     weights: Annotated[
         str | None,
-        typer.Option(help="Name or path; by default image, or image-any but for noise alone."),
+        typer.Option(help="Name or path; by default image for noise and blur, else image-any."),
     ] = None
     method: Annotated[
         str | None,

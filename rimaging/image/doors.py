@@ -52,7 +52,7 @@ def denoise(
             (gradient ascent with a Huber prior), ``"tv"``, ``"wiener"``, ``"richardson-lucy"``. By
             default the RIM where the weights were trained for the operator, else plug-and-play.
             The other doors take ``image-any`` by default, trained for several operators, and
-            ``image`` as the denoiser of plug-and-play.
+            ``image`` as the denoiser of plug-and-play, which is what `deblur` does.
         steps: of the method; as in training, or as is usual for it, by default.
         lamda: weight of the prior of map and tv in units of the noise, noise-to-signal of wiener.
         ensemble: the mean over the eight flips and turns of the image, eight times slower.
@@ -108,6 +108,10 @@ def deblur(
     if boundary not in ("reflect", "zero", "circular"):
         raise OptionError(f"boundary {boundary!r} does not exist: choose reflect, zero, circular")
     psf, notes = prepare_psf(single(to_tensor(kernel, "kernel")))
+    if method is None and weights is None:
+        # On Levin's kernels half a decibel better than one set for all operators, at five times
+        # the cost (docs/results.md).
+        method = "plug-and-play"
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma, notes)
     task = Task(kernel=psf, boundary=boundary)
