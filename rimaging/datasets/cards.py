@@ -44,7 +44,8 @@ def data_root() -> Path:
     Raises FormatError where neither is a folder.
     """
     checkout = Path(__file__).resolve().parents[2]
-    root = Path(os.environ.get("RIMAGING_DATA", checkout.parent / "shared" / "data")).expanduser()
+    given = os.environ.get("RIMAGING_DATA")  # an empty one is none: Path("") would be here
+    root = Path(given or checkout.parent / "shared" / "data").expanduser()
     if not root.is_dir():
         raise FormatError(
             "no folder of data was found: set RIMAGING_DATA to the one that holds it."
