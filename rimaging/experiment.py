@@ -179,7 +179,7 @@ def train(
     if not trainer.run(validated, on_step, workers):
         return None, trainer.stopped_by
     weights = out / f"{experiment.operator.name}.safetensors"
-    save_weights(trainer.ema, weights, weights_card(experiment, trainer.psnr))
+    save_weights(trainer.ema, weights, weights_card(experiment, trainer))
     return weights, None
 
 
@@ -239,7 +239,7 @@ def linked_data(cards: Sequence[DataCard]) -> Iterator[Path]:
         yield folder
 
 
-def weights_card(experiment: Experiment, psnr: float) -> dict[str, Any]:
+def weights_card(experiment: Experiment, trainer: Trainer) -> dict[str, Any]:
     """The card inside the weights: what was trained, on what, how well, when and by whom."""
     operator = experiment.operator
     shares = [name for name in KINDS if operator.parameters.get(name)]
@@ -264,10 +264,21 @@ def weights_card(experiment: Experiment, psnr: float) -> dict[str, Any]:
             for card in experiment.data
         ],
         "training": asdict(experiment.training),
-        "figures": {"validation_psnr": None if math.isnan(psnr) else round(psnr, 3)},
+        "trained": {
+            "iterations": trainer.iteration,
+            "minutes": round(trainer.seconds / 60, 1),
+            "device": _device_name(trainer.device),
+        },
+        "figures": {
+            "validation_psnr": None if math.isnan(trainer.psnr) else round(trainer.psnr, 3)
+        },
         "version": __version__,
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def digest(card: DataCard) -> str:

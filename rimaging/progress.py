@@ -51,7 +51,9 @@ class TrainingBar:
         self._loss = standing.loss if first else 0.98 * self._loss + 0.02 * standing.loss
         psnr = "--" if math.isnan(standing.psnr) else f"{standing.psnr:.2f}"
         state = f"loss {self._loss:.3f}  PSNR {psnr} dB  {duration(standing.seconds_left)} left"
-        self._bar.update(self._task, completed=standing.iteration, state=state)
+        self._bar.update(
+            self._task, completed=standing.iteration, total=standing.iterations, state=state
+        )
 
     def validation(self, standing: Standing) -> None:
         """Print a line above the bar."""

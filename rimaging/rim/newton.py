@@ -108,7 +108,8 @@ def consistent(
     if lengths is not None:
         score = likelihood.score(x)
         return x + newton_direction(likelihood, x, score, iterations, damping, lengths, diagonal)
-    damping = torch.as_tensor(damping, dtype=x.real.dtype, device=x.device)
+    if not isinstance(damping, Tensor):
+        damping = x.real.new_full((), damping)
     moved: Tensor = _Consistent.apply(x, damping, diagonal, likelihood, iterations)  # type: ignore[no-untyped-call]
     return moved
 

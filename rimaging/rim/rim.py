@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rimaging.errors import OptionError, ShapeError
-from rimaging.rim.cell import CellConfig, MultiscaleCell, State
+from rimaging.rim.cell import AtrousCell, CellConfig, MultiscaleCell, State, recurrent_cell
 from rimaging.rim.interpolation import Interpolating
 from rimaging.rim.lengths import StepLengths
 from rimaging.rim.newton import consistent, newton_direction
@@ -45,6 +45,9 @@ class RIMConfig:
         unit: the recurrent unit of the cell, "minimal" or "gru" (`rimaging.rim.cell`).
         fine: features at half resolution.
         coarse: features at quarter resolution.
+        depth: residual blocks before each memory.
+        atrous: a cell at full resolution, which commutes with shifts by any pixel; ``fine`` are
+            then all its features, ``depth`` all its residual blocks.
     """
 
     complex: bool = False
@@ -63,6 +66,8 @@ class RIMConfig:
     unit: str = "minimal"
     fine: int = 32
     coarse: int = 64
+    depth: int = 0
+    atrous: bool = False
 
     @property
     def planes(self) -> int:
@@ -74,7 +79,15 @@ class RIMConfig:
         directions = 2 if self.newton_iterations else 1
         inputs = self.planes * (1 + directions + self.level) + self.channels + 1
         outputs = self.planes + (self.channels if self.confidence else 0)
-        return CellConfig(inputs, outputs, self.fine, self.coarse, self.unit)
+        return CellConfig(
+            inputs=inputs,
+            outputs=outputs,
+            fine=self.fine,
+            coarse=self.coarse,
+            unit=self.unit,
+            depth=self.depth,
+            atrous=self.atrous,
+        )
 
 
 class Frame(NamedTuple):
@@ -117,7 +130,9 @@ class RIM(nn.Module):
     def __init__(self, config: RIMConfig) -> None:
         super().__init__()
         self.config = config
-        self.cell = MultiscaleCell(config.cell())
+        self.cell: MultiscaleCell | AtrousCell = recurrent_cell(config.cell()).to(
+            memory_format=torch.channels_last
+        )  # type: ignore[call-overload]
 
     def forward(
         self,
@@ -153,7 +168,7 @@ class RIM(nn.Module):
         x = self.initial(likelihood, lengths) if x0 is None else x0
         self._check(x)
         frame = self.frame(likelihood, x)
-        step = Step(x, self.initial_state(x))
+        step = Step(x, self.initial_state(x, network_dtype))
         estimates: list[Tensor] = []
         for _ in range(steps):
             if checkpoint_steps and torch.is_grad_enabled():
@@ -182,9 +197,9 @@ class RIM(nn.Module):
         information = scale * likelihood.information().clamp_min(0).sqrt()
         return Frame(mean, (1 + variance).sqrt(), self._information_planes(information, x))
 
-    def initial_state(self, x: Tensor) -> State:
-        """Zero memories for images like ``x``."""
-        return self.cell.initial_state(self._pad(self._planes(x)))
+    def initial_state(self, x: Tensor, network_dtype: torch.dtype | None = None) -> State:
+        """Zero memories for images like ``x``, by default in their precision."""
+        return self.cell.initial_state(self._pad(self._planes(x)), network_dtype)
 
     def step(
         self,
@@ -221,7 +236,9 @@ class RIM(nn.Module):
         height, width = inputs.shape[-2:]
         device = inputs.device.type
         with torch.autocast(device, dtype=network_dtype, enabled=network_dtype is not None):
-            before = step.state if self.config.memory else self.initial_state(step.estimate)
+            before = step.state
+            if not self.config.memory:
+                before = self.initial_state(step.estimate, network_dtype)
             update, state = self.cell(self._pad(inputs), before)
         update = update[..., :height, :width].to(inputs.dtype)
         moved = scale * self._image(frame.contrast * update[:, : self.config.planes], x)

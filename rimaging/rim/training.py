@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rimaging.errors import DataError, OptionError, WeightsError
-from rimaging.rim.ahead import drawn_ahead
+from rimaging.errors import DataError, WeightsError
+from rimaging.rim.ahead import drawn_ahead, reused
+from rimaging.rim.graphs import Graphs
 from rimaging.rim.loss import loss
+from rimaging.rim.precision import network_dtype
 from rimaging.rim.rim import RIM, RIMConfig
-from rimaging.rim.weights import read_tensors, write_tensors
+from rimaging.rim.run_folder import RunFolder
+from rimaging.rim.stopping import stop_requests
 from rimaging.typing import LikelihoodLike
+
+LOOK = 25
+"""Optimiser steps between looks at the loss on a GPU, which would wait at each."""
+
+NEVER = 2**62
+"""A number of optimiser steps that no clock lets happen."""
 
 Sampler = Callable[[torch.Generator, int, int], tuple[LikelihoodLike, Tensor]]
 """``sample(generator, batch, size) -> (likelihood, truth)``, deterministic by the generator."""
@@ -33,6 +38,8 @@ class TrainingConfig:
 
     Attributes:
         iterations: optimiser steps in all; the cosine schedule ends there.
+        minutes: above 0, the schedule ends after that time and not after ``iterations``: for a
+            machine that is lent. Such a run learns what fits and cannot be repeated bit by bit.
         batch: items per optimiser step.
         size: edge of the training patches in pixels.
         learning_rate: peak of the schedule, after ``warmup`` steps.
@@ -44,12 +51,14 @@ class TrainingConfig:
             not outweigh all others.
         blocks: weight of the same loss on means over blocks, which holds flux and background to
             account where the error of single pixels would hide theirs.
+        reuse: optimiser steps that each drawn batch serves, where drawing takes longer than a step.
         checkpoint_steps: recompute inference steps in the backward pass, for memory.
         validate_every: optimiser steps between validations, curves and checkpoints.
         seed: of weights and samples.
     """
 
     iterations: int = 10_000
+    minutes: float = 0.0
     batch: int = 16
     size: int = 64
     learning_rate: float = 2e-3
@@ -59,6 +68,7 @@ class TrainingConfig:
     late: float = 0.0
     floor: float = 0.01
     blocks: float = 0.0
+    reuse: int = 1
     checkpoint_steps: bool = False
     validate_every: int = 500
     seed: int = 0
@@ -125,38 +135,30 @@ class Trainer:
         self.optimiser = torch.optim.Adam(self.rim.parameters(), training.learning_rate)
         self.sample = sample
         self.validate = validate
-        self.out = out
         self.iteration = 0
         self.seconds = 0.0
         self.psnr = math.nan
+        self.loss = math.nan
         self.stopped_by: int | None = None
-        self._prepare({**asdict(model), **asdict(training), **(record or {})})
-
-    def _prepare(self, config: dict[str, Any]) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        record = self.out / "config.json"
-        if record.exists():
-            before = json.loads(record.read_text())
-            changed = sorted(
-                k for k in config.keys() | before.keys() if config.get(k) != before.get(k)
-            )
-            if changed:
-                raise OptionError(
-                    f"{self.out} holds a run with other settings ({', '.join(changed)}): "
-                    "choose another folder, or repeat the settings to resume"
-                )
-        _write_text(record, json.dumps(config, indent=1))
-        if (self.out / "state.safetensors").exists():
-            self.load()
+        self.graphs: Graphs | None = None
+        self.forgetting = torch.zeros(())
+        self.folder = RunFolder(out, {**asdict(model), **asdict(training), **(record or {})})
+        self.load()
 
     def to(self, device: torch.device) -> Trainer:
         """Move weights and optimiser to a device before or between runs."""
         self.rim.to(device)
         self.ema.to(device)
+        self.forgetting = self.forgetting.to(device)
+        cuda = device.type == "cuda"
+        for group in self.optimiser.param_groups:
+            group["lr"] = torch.tensor(float(group["lr"]), device=device) if cuda else group["lr"]
+            group["capturable"] = cuda
         for state in self.optimiser.state.values():
             for name, value in state.items():
-                if name != "step":
-                    state[name] = value.to(device)
+                # (on a CPU the number of steps stays where Adam wants it)
+                state[name] = value.to(device) if cuda or name != "step" else value.cpu()
+        self.graphs = Graphs(self._optimise, device) if cuda else None
         return self
 
     @property
@@ -177,48 +179,93 @@ class Trainer:
         Args:
             report: told after each validation, once the curves are written.
             on_step: told after each optimiser step.
-            workers: threads that draw batches ahead, for a GPU; they change no result.
+            workers: processes that draw batches ahead, for a GPU; they change no result.
 
         Raises:
             DataError: the loss or the gradient is no longer finite.
         """
-        end = self.config.iterations
-        batches = drawn_ahead(self._draw, self.iteration, end, workers)
-        with _stop_requests() as stop, closing(batches):
-            while self.iteration < end and not stop.requested:
-                started = time.perf_counter()
-                value = self._step(*next(batches))
-                self.seconds += time.perf_counter() - started
-                last = self.iteration == end
-                if self.iteration % self.config.validate_every == 0 or last:
+        batches = self._batches(workers)
+        started = time.perf_counter() - self.seconds
+        unseen: tuple[Tensor, Tensor] | None = None
+        with stop_requests() as stop:
+            while self._done() < 1 and not stop.requested:
+                unseen = self._step(*next(batches))
+                self.seconds = time.perf_counter() - started
+                due = self.iteration % self.config.validate_every == 0 or self._done() >= 1
+                if due or self.device.type == "cpu" or self.iteration % LOOK == 0:
+                    self._look(*unseen)
+                    unseen = None
+                if due:
                     self.psnr = self.validate(self.ema)
-                    self._record(value)
+                    self.seconds = time.perf_counter() - started
+                    rate = self._learning_rate()
+                    self.folder.record(self.iteration, self.seconds, rate, self.loss, self.psnr)
                     self.save()
                     if report is not None:
-                        report(self._progress(value))
+                        report(self._progress())
                 if on_step is not None:
-                    on_step(self._progress(value))
+                    on_step(self._progress())
         self.stopped_by = stop.number
+        if unseen is not None:
+            self._look(*unseen)
         self.save()
-        return self.iteration >= self.config.iterations
+        return self._done() >= 1
 
-    def _progress(self, value: float) -> Progress:
-        left = self.seconds / self.iteration * (self.config.iterations - self.iteration)
-        return Progress(self.iteration, self.config.iterations, value, self.psnr, left)
+    def _batches(self, workers: int) -> Iterator[tuple[LikelihoodLike, Tensor]]:
+        last = NEVER if self.config.minutes else self.config.iterations
+        if self.config.reuse == 1:
+            return drawn_ahead(self._draw, self.iteration, last, workers)
+
+        def draws(first: int) -> Iterator[tuple[LikelihoodLike, Tensor]]:
+            return drawn_ahead(self._draw, first, last, workers)
+
+        return reused(draws, self.config.reuse, self.iteration, self.config.seed)
+
+    def _done(self) -> float:
+        """The part of the schedule that is behind, 1 at the end."""
+        if self.config.minutes:
+            return self.seconds / (60 * self.config.minutes)
+        return self.iteration / self.config.iterations
+
+    def _progress(self) -> Progress:
+        all_iterations = max(self.iteration, round(self.iteration / max(self._done(), 1e-9)))
+        left = self.seconds * (1 / max(self._done(), 1e-9) - 1)
+        return Progress(self.iteration, all_iterations, self.loss, self.psnr, max(left, 0.0))
+
+    def _look(self, value: Tensor, norm: Tensor) -> None:
+        """Note the loss, and refuse what is no longer finite, before anything of it is saved."""
+        self.loss = value.item()
+        if not math.isfinite(norm.item()):
+            raise DataError(
+                f"the gradient of step {self.iteration} is not finite "
+                f"(loss {self.loss:.4g}): train again with a lower learning rate"
+            )
 
     def _draw(self, iteration: int) -> tuple[LikelihoodLike, Tensor]:
         generator = torch.Generator().manual_seed(hash((self.config.seed, iteration)))
         return self.sample(generator, self.config.batch, self.config.size)
 
-    def _step(self, likelihood: LikelihoodLike, truth: Tensor) -> float:
-        config = self.config
-        if self.device.type != "cpu":
-            likelihood, truth = likelihood.to(self.device), truth.to(self.device)  # type: ignore[attr-defined]
+    def _step(self, likelihood: LikelihoodLike, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """One optimiser step; the loss and the norm of the gradient, not waited for."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self._learning_rate()
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(self._learning_rate())
+            else:
+                group["lr"] = self._learning_rate()
+        # Early on a long memory would keep the random start alive.
+        decay = min(self.config.ema, (1 + self.iteration) / (10 + self.iteration))
+        self.forgetting.fill_(1 - decay)
+        step = self._optimise if self.graphs is None else self.graphs
+        found = step(likelihood, truth)
+        self.iteration += 1
+        return found
+
+    def _optimise(self, likelihood: LikelihoodLike, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """What a step computes, which a GPU can record (`rimaging.rim.graphs`)."""
+        config = self.config
         estimates = self.rim(
             likelihood,
-            network_dtype=self._network_dtype(),
+            network_dtype=network_dtype(self.device),
             checkpoint_steps=config.checkpoint_steps,
         )
         value = loss(
@@ -233,52 +280,21 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.rim.parameters(), config.clip)
-        if not bool(torch.isfinite(norm)):
-            raise DataError(
-                f"the gradient of step {self.iteration + 1} is not finite "
-                f"(loss {value.item():.4g}): train again with a lower learning rate"
-            )
         self.optimiser.step()
-        # Early on a long memory would keep the random start alive.
-        decay = min(config.ema, (1 + self.iteration) / (10 + self.iteration))
         with torch.no_grad():
             for mean, weight in zip(self.ema.parameters(), self.rim.parameters(), strict=True):
-                mean.lerp_(weight, 1 - decay)
-        self.iteration += 1
-        return value.item()
-
-    def _network_dtype(self) -> torch.dtype | None:
-        """The network, and only it, runs in bfloat16 on a GPU that has it."""
-        cuda = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if cuda else None
+                mean.lerp_(weight, self.forgetting)
+        return value.detach(), norm.detach()
 
     def _learning_rate(self) -> float:
         config = self.config
         if self.iteration < config.warmup:
             return config.learning_rate * (self.iteration + 1) / config.warmup
-        done = (self.iteration - config.warmup) / max(1, config.iterations - config.warmup)
+        if config.minutes:
+            done = min(self._done(), 1.0)
+        else:
+            done = (self.iteration - config.warmup) / max(1, config.iterations - config.warmup)
         return config.learning_rate * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * done)))
-
-    def _record(self, value: float) -> None:
-        curves = self.out / "curves.csv"
-        if not curves.exists():
-            curves.write_text("iteration,seconds,learning_rate,loss,psnr\n")
-        with curves.open("a") as file:
-            file.write(
-                f"{self.iteration},{self.seconds:.1f},{self._learning_rate():.3g},"
-                f"{value:.5f},{self.psnr:.4f}\n"
-            )
-
-    def _forget_later_curves(self) -> None:
-        """Drop what a run wrote after its last state, when it was killed: it is done again."""
-        curves = self.out / "curves.csv"
-        if not curves.exists():
-            return
-        head, *rows = curves.read_text().splitlines()
-        kept = [row for row in rows if int(row.partition(",")[0]) <= self.iteration]
-        if kept:
-            self.psnr = float(kept[-1].rpartition(",")[2])
-        _write_text(curves, "\n".join([head, *kept, ""]))
 
     def save(self) -> None:
         """Write the whole state under its final name at once."""
@@ -290,11 +306,14 @@ class Trainer:
         for name, parameter in self.ema.named_parameters():
             tensors[f"ema.{name}"] = parameter.detach()
         card = {"iteration": str(self.iteration), "seconds": repr(self.seconds)}
-        write_tensors(self.out / "state.safetensors", tensors, card)
+        self.folder.save(tensors, card)
 
     def load(self) -> None:
-        """Go on from the state in the folder."""
-        tensors, card = read_tensors(self.out / "state.safetensors")
+        """Go on from the state in the folder, if there is one."""
+        found = self.folder.load()
+        if found is None:
+            return
+        tensors, card = found
         try:
             with torch.no_grad():
                 for name, parameter in self.rim.named_parameters():
@@ -310,46 +329,9 @@ class Trainer:
                     parameter.copy_(tensors[f"ema.{name}"])
             self.iteration = int(card["iteration"])
             self.seconds = float(card["seconds"])
-            self._forget_later_curves()
+            psnr = self.folder.forget_later_curves(self.iteration)
+            self.psnr = math.nan if psnr is None else psnr
         except (KeyError, RuntimeError, ValueError) as error:
             raise WeightsError(
-                f"{self.out}/state.safetensors is not the state of this run ({error}): "
-                "choose another folder"
+                f"{self.folder.state} is not the state of this run ({error}): choose another folder"
             ) from None
-
-
-@dataclass
-class _Stop:
-    """Which signal has asked to stop, if any."""
-
-    number: int | None = None
-
-    @property
-    def requested(self) -> bool:
-        return self.number is not None
-
-
-@contextmanager
-def _stop_requests() -> Iterator[_Stop]:
-    """Hear SIGTERM and SIGINT without being cut short, so that the step under way is saved."""
-    stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def request(number: int, _: object) -> None:
-        stop.number = number
-
-    before = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a small file under a temporary name and rename it."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    part.replace(path)

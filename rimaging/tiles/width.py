@@ -66,11 +66,11 @@ def exact_reach(rim: RIM, radius: int, steps: int) -> int:
     """Pixels beyond which nothing can act on a pixel, with shared step lengths.
 
     Each application of the normal operator reaches ``2 radius``, the frame of the network 16
-    (`rimaging.rim.rim.FRAME_RADIUS`), each of its steps no more than 24.
+    (`rimaging.rim.rim.FRAME_RADIUS`), each of its steps no more than the cell's ``reach``.
     """
     config = rim.config
     normal = 2 * radius
-    step = normal * (1 + config.newton_iterations) + 24
+    step = normal * (1 + config.newton_iterations) + rim.cell.reach
     if config.consistency_iterations:
         step += normal * (1 + config.consistency_iterations)
     return FRAME_RADIUS + normal * (1 + config.initial_iterations) + steps * step

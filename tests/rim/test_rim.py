@@ -26,6 +26,8 @@ def lively(config: RIMConfig, seed: int = 0) -> RIM:
 
 
 REAL = RIMConfig(steps=3, fine=8, coarse=8)
+DEEP = RIMConfig(steps=2, fine=8, coarse=8, depth=1, unit="gru")
+ATROUS = RIMConfig(steps=2, fine=8, depth=2, atrous=True)
 COMPLEX = RIMConfig(
     complex=True, steps=3, initial_iterations=2, newton_iterations=2, fine=8, coarse=8
 )
@@ -60,6 +62,10 @@ def test_scaling_data_and_noise_scales_the_estimate_bit_for_bit(exponent: int) -
     c = 2.0**exponent
     for rim, make in (
         (lively(REAL), lambda f: Gaussian(Identity((20, 24), torch.float32), f * Y, f * 0.1)),
+        (
+            lively(ATROUS),
+            lambda f: Gaussian(Identity((20, 24), torch.float32), f * Y, f * 0.1),
+        ),
         (lively(COMPLEX), lambda f: scan(factor=f)),
         (lively(CONFIDENT), lambda f: scan(factor=f)),
     ):
@@ -256,3 +262,35 @@ def test_with_its_level_the_zero_of_the_sky_counts() -> None:
     one = rim(Gaussian(identity, Y, 0.1))[-1]
     other = rim(Gaussian(identity, Y + 64.0, 0.1))[-1] - 64.0
     assert distance(other, one) > 1e-2
+
+
+@pytest.mark.parametrize("config", [REAL, DEEP, ATROUS])
+def test_nothing_farther_than_the_reach_acts(config: RIMConfig) -> None:
+    rim = lively(replace(config, steps=1))
+    side = 2 * (rim.cell.reach + FRAME_RADIUS) + 9
+    y = torch.randn(1, side, side, generator=torch.Generator().manual_seed(0))
+    middle = side // 2
+    other = y.clone()
+    reach = rim.cell.reach + FRAME_RADIUS
+    near = torch.zeros(side, side, dtype=torch.bool)
+    near[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1] = True
+    other[0, ~near] += 1
+    identity = Identity((side, side), torch.float32)
+    one, two = (rim(Gaussian(identity, data, 0.5))[-1] for data in (y, other))
+    assert torch.allclose(one[0, middle, middle], two[0, middle, middle], atol=1e-5)
+    assert not torch.allclose(one, two, atol=1e-3)
+
+
+def test_the_same_sky_on_another_grid_gives_the_same_answer_of_a_cell_with_holes() -> None:
+    sky = torch.randn(1, 101, 101, generator=torch.Generator().manual_seed(0))
+    edge = 2 * (2 + 2 * 3) + FRAME_RADIUS + 4
+    crop = slice(edge, 90 - edge)
+    for config, same in ((ATROUS, True), (DEEP, False)):
+        rim = lively(config)
+        identity = Identity((90, 90), torch.float32)
+        one = rim(Gaussian(identity, sky[:, :90, :90], 0.5))[-1][0, crop, crop]
+        for dy, dx in ((1, 0), (3, 5)):
+            shifted = sky[:, dy : 90 + dy, dx : 90 + dx]
+            other = rim(Gaussian(identity, shifted, 0.5))[-1]
+            other = other[0, edge - dy : 90 - edge - dy, edge - dx : 90 - edge - dx]
+            assert (distance(other, one) < 1e-5) == same

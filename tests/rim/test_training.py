@@ -119,13 +119,46 @@ def test_divergence_is_said(tmp_path: Path) -> None:
     run = Trainer(MODEL, TRAINING, broken, lambda _: 0.0, tmp_path)
     with pytest.raises(DataError, match="step 1 is not finite"):
         run.run()
-    assert bool(torch.isfinite(run.rim.cell.read.weight).all())
+    assert not (tmp_path / "state.safetensors").exists()  # nothing of it is kept
 
 
 def test_starting_weights_of_another_kind_are_refused(tmp_path: Path) -> None:
     other = RIM(RIMConfig(steps=2, fine=8, coarse=4))
     with pytest.raises(WeightsError, match="start from"):
         Trainer(MODEL, TRAINING, sample, lambda _: 0.0, tmp_path, start=other)
+
+
+def test_a_training_by_the_clock_ends_by_it(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    run = trainer(tmp_path, replace(TRAINING, minutes=0.02))
+    seen: list[Progress] = []
+    assert run.run(on_step=seen.append)
+    assert 1.2 <= run.seconds < 10
+    assert run.iteration > TRAINING.iterations
+    assert run._learning_rate() == pytest.approx(0.005 * TRAINING.learning_rate, rel=0.1)
+    assert seen[-1].iterations == run.iteration and seen[-1].seconds_left == 0
+
+
+def test_reused_draws_resume_bit_for_bit(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    training = replace(TRAINING, iterations=40, reuse=2, validate_every=100)
+    straight = trainer(tmp_path / "a", training)
+    straight.run()
+    stopped = trainer(tmp_path / "b", training)
+    assert not stopped.run(on_step=stop_at(33, signal.SIGTERM))
+    resumed = trainer(tmp_path / "b", training)
+    assert resumed.run()
+    one, other = state(straight), state(resumed)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_no_setting_has_the_name_of_another() -> None:
+    from dataclasses import fields
+
+    model = {field.name for field in fields(RIMConfig)}
+    assert not model & {field.name for field in fields(TrainingConfig)}
 
 
 @pytest.mark.parametrize("late", [0.0, 0.5, 1.0])

@@ -31,6 +31,9 @@ from rimaging.operators.sampling import Sampling
 OPERATORS = ("identity", "convolution", "bicubic", "sampling", "projection")
 """The names of the operators, which are the names of their shares in a card."""
 
+COUNTS = 64
+"""Different numbers of projections, from few to as many as pixels."""
+
 DEFAULTS: dict[str, Parameter] = {
     **dict.fromkeys(OPERATORS, 0.0),
     "colour": 0.0,
@@ -162,7 +165,9 @@ class Pictures:
         side = min(int(draw_one(self.parameters["projection_side"], generator)), size)
         shape = self._shape(side)
         pixels = side**2 * (3 if self.colour else 1)
-        count = max(1, round(draw_one(self.parameters["ratio"], generator) * pixels))
+        # In steps, so that few shapes of batches recur: a GPU records the work of each.
+        steps = max(1, round(draw_one(self.parameters["ratio"], generator) * COUNTS))
+        count = max(1, steps * pixels // COUNTS)
         ensemble = draw_name(self.parameters["ensemble"], generator)
         seed = integer(0, 2**31 - 1, generator)
         operator = RandomProjection(shape, count, ensemble, seed)  # type: ignore[arg-type]
