@@ -179,7 +179,7 @@ def train(
     if not trainer.run(validated, on_step, workers):
         return None, trainer.stopped_by
     weights = out / f"{experiment.operator.name}.safetensors"
-    save_weights(trainer.ema, weights, weights_card(experiment, trainer))
+    save_weights(trainer.ema, weights, weights_card(experiment, trainer, record.get("start")))
     return weights, None
 
 
@@ -239,8 +239,13 @@ def linked_data(cards: Sequence[DataCard]) -> Iterator[Path]:
         yield folder
 
 
-def weights_card(experiment: Experiment, trainer: Trainer) -> dict[str, Any]:
-    """The card inside the weights: what was trained, on what, how well, when and by whom."""
+def weights_card(
+    experiment: Experiment, trainer: Trainer, start: str | None = None
+) -> dict[str, Any]:
+    """The card inside the weights: what was trained, on what, how well, when and by whom.
+
+    ``start``: sha256 of the weights that it began from.
+    """
     operator = experiment.operator
     shares = [name for name in KINDS if operator.parameters.get(name)]
     return {
@@ -268,6 +273,7 @@ def weights_card(experiment: Experiment, trainer: Trainer) -> dict[str, Any]:
             "iterations": trainer.iteration,
             "minutes": round(trainer.seconds / 60, 1),
             "device": _device_name(trainer.device),
+            "start": start,
         },
         "figures": {
             "validation_psnr": None if math.isnan(trainer.psnr) else round(trainer.psnr, 3)
@@ -318,6 +324,8 @@ def _check_positive(settings: Mapping[str, Any]) -> None:
             raise OptionError(
                 f"{name} is {value!r}, expected a whole number of at least {least[name]}"
             )
+    if settings.get("minutes", 0.0) < 0:
+        raise OptionError(f"minutes is {settings['minutes']!r}, expected more than 0")
     rate = settings.get("learning_rate", 1e-3)
     if not 0 < rate < 1:
         raise OptionError(f"learning_rate is {rate!r}, expected between 0 and 1, such as 2e-3")

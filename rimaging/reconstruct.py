@@ -161,7 +161,6 @@ def rim_method(weights: Weights, steps: int | None, device: torch.device) -> Met
     count = rim.config.steps if steps is None else steps
     if count < 1:
         raise OptionError(f"steps must be at least 1, got {count}: leave it out for the default")
-    cell = rim.cell.config
 
     def solve(part: Measurement | None, likelihood: Likelihood) -> list[Tensor]:
         if likelihood.y.dtype not in (torch.float32, torch.complex64):
@@ -176,8 +175,7 @@ def rim_method(weights: Weights, steps: int | None, device: torch.device) -> Met
     return Method(
         name="rim",
         solve=solve,
-        # inputs, read and unshuffled copies, and the features at half and quarter resolution
-        bytes_per_pixel=4 * (4 * cell.inputs + 3 * cell.fine + cell.coarse),
+        bytes_per_pixel=4 * rim.cell.numbers,
         provenance={"weights": provenance, "steps": count},
     )
 

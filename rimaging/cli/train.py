@@ -19,6 +19,9 @@ def train(
     *,
     out: Annotated[Path, typer.Option(help="Folder of the run; one found there is resumed.")],
     iterations: Annotated[int | None, typer.Option(help="Optimiser steps in all.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="End by the clock instead: for a machine that is lent.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Items per optimiser step.")] = None,
     size: Annotated[int | None, typer.Option(help="Edge of the training images.")] = None,
     steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
@@ -42,6 +45,7 @@ def train(
 
     named = {
         "iterations": iterations,
+        "minutes": minutes,
         "batch": batch,
         "size": size,
         "steps": steps,

@@ -145,6 +145,11 @@ class MultiscaleCell(nn.Module):
         nn.init.normal_(self.write.weight, std=1e-3)
 
     @property
+    def numbers(self) -> int:
+        """Real numbers that a step holds for each pixel: inputs, copies of them, features."""
+        return 4 * self.config.inputs + 3 * self.config.fine + self.config.coarse
+
+    @property
     def reach(self) -> int:
         """Pixels beyond which one step does not see: no more than that."""
         return 24 + 12 * self.config.depth
@@ -199,6 +204,11 @@ class AtrousCell(nn.Module):
         self.unit = recurrent_unit(config.unit, features, 1)
         self.write = nn.Conv2d(features, config.outputs, 3, padding=1, bias=False)
         nn.init.normal_(self.write.weight, std=1e-3)
+
+    @property
+    def numbers(self) -> int:
+        """Real numbers that a step holds for each pixel: inputs, copies of them, features."""
+        return 3 * self.config.inputs + 6 * self.config.fine
 
     @property
     def reach(self) -> int:

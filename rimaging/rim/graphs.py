@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from rimaging.typing import LikelihoodLike
 
 EAGER = 2
-"""Batches of a signature that run kernel by kernel, and choose algorithms, before it is recorded."""
+"""Batches of a signature that run kernel by kernel before its recording: they choose algorithms."""
 
-Run = Callable[[LikelihoodLike, Tensor], tuple[Tensor, Tensor]]
+Run = Callable[[LikelihoodLike, Tensor], Tensor]
 
 
 class Graphs:
     """Run steps on a GPU, recorded where their signature recurs.
 
     Args:
-        run: ``(likelihood, truth) -> (loss, norm)``; it never waits for the GPU, and what changes
+        run: ``(likelihood, truth) -> loss``; it never waits for the GPU, and what changes
             from step to step beside its arguments (rates) stands in tensors.
     """
 
@@ -40,8 +40,8 @@ class Graphs:
         self.pool: Any = None
         self.able = True
 
-    def __call__(self, likelihood: LikelihoodLike, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """One step; the tensors that it returns hold until the next."""
+    def __call__(self, likelihood: LikelihoodLike, truth: Tensor) -> Tensor:
+        """One step; the tensor that it returns holds until the next."""
         key = signature(likelihood, truth)
         recording = self.recorded.get(key)
         if recording is None:
@@ -90,7 +90,7 @@ def tensors(likelihood: LikelihoodLike) -> dict[str, Tensor]:
 
 
 def settled(likelihood: LikelihoodLike, device: torch.device) -> None:
-    """Move the tensors to a device, each with memory of its own, so that values can be copied in."""
+    """Move the tensors to a device, each with memory of its own: values can be copied in."""
     assert isinstance(likelihood, nn.Module)
     moved: dict[int, Tensor] = {}  # a tensor that stands in two places stays one
     for module in likelihood.modules():

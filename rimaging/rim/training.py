@@ -25,6 +25,9 @@ from rimaging.typing import LikelihoodLike
 LOOK = 25
 """Optimiser steps between looks at the loss on a GPU, which would wait at each."""
 
+OVERFLOWS = 20
+"""Optimiser steps in a row without a finite gradient that end a training."""
+
 NEVER = 2**62
 """A number of optimiser steps that no clock lets happen."""
 
@@ -142,6 +145,7 @@ class Trainer:
         self.stopped_by: int | None = None
         self.graphs: Graphs | None = None
         self.forgetting = torch.zeros(())
+        self.overflows = torch.zeros(())
         self.folder = RunFolder(out, {**asdict(model), **asdict(training), **(record or {})})
         self.load()
 
@@ -150,6 +154,7 @@ class Trainer:
         self.rim.to(device)
         self.ema.to(device)
         self.forgetting = self.forgetting.to(device)
+        self.overflows = self.overflows.to(device)
         cuda = device.type == "cuda"
         for group in self.optimiser.param_groups:
             group["lr"] = torch.tensor(float(group["lr"]), device=device) if cuda else group["lr"]
@@ -186,14 +191,14 @@ class Trainer:
         """
         batches = self._batches(workers)
         started = time.perf_counter() - self.seconds
-        unseen: tuple[Tensor, Tensor] | None = None
+        unseen: Tensor | None = None
         with stop_requests() as stop:
             while self._done() < 1 and not stop.requested:
                 unseen = self._step(*next(batches))
                 self.seconds = time.perf_counter() - started
                 due = self.iteration % self.config.validate_every == 0 or self._done() >= 1
                 if due or self.device.type == "cpu" or self.iteration % LOOK == 0:
-                    self._look(*unseen)
+                    self._look(unseen)
                     unseen = None
                 if due:
                     self.psnr = self.validate(self.ema)
@@ -207,7 +212,7 @@ class Trainer:
                     on_step(self._progress())
         self.stopped_by = stop.number
         if unseen is not None:
-            self._look(*unseen)
+            self._look(unseen)
         self.save()
         return self._done() >= 1
 
@@ -232,12 +237,12 @@ class Trainer:
         left = self.seconds * (1 / max(self._done(), 1e-9) - 1)
         return Progress(self.iteration, all_iterations, self.loss, self.psnr, max(left, 0.0))
 
-    def _look(self, value: Tensor, norm: Tensor) -> None:
-        """Note the loss, and refuse what is no longer finite, before anything of it is saved."""
+    def _look(self, value: Tensor) -> None:
+        """Note the loss, and give up where no gradient is finite any more."""
         self.loss = value.item()
-        if not math.isfinite(norm.item()):
+        if self.overflows.item() >= OVERFLOWS:
             raise DataError(
-                f"the gradient of step {self.iteration} is not finite "
+                f"the gradients of {OVERFLOWS} steps up to {self.iteration} are not finite "
                 f"(loss {self.loss:.4g}): train again with a lower learning rate"
             )
 
@@ -245,8 +250,8 @@ class Trainer:
         generator = torch.Generator().manual_seed(hash((self.config.seed, iteration)))
         return self.sample(generator, self.config.batch, self.config.size)
 
-    def _step(self, likelihood: LikelihoodLike, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """One optimiser step; the loss and the norm of the gradient, not waited for."""
+    def _step(self, likelihood: LikelihoodLike, truth: Tensor) -> Tensor:
+        """One optimiser step; the loss, not waited for."""
         for group in self.optimiser.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(self._learning_rate())
@@ -260,7 +265,7 @@ class Trainer:
         self.iteration += 1
         return found
 
-    def _optimise(self, likelihood: LikelihoodLike, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def _optimise(self, likelihood: LikelihoodLike, truth: Tensor) -> Tensor:
         """What a step computes, which a GPU can record (`rimaging.rim.graphs`)."""
         config = self.config
         estimates = self.rim(
@@ -280,11 +285,17 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.rim.parameters(), config.clip)
+        # A batch in a thousand can overflow: nothing is learned of it, and nothing is lost.
+        finite = torch.isfinite(norm)
+        for parameter in self.rim.parameters():
+            if parameter.grad is not None:
+                parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
+        self.overflows.add_(1).mul_(~finite)
         self.optimiser.step()
         with torch.no_grad():
             for mean, weight in zip(self.ema.parameters(), self.rim.parameters(), strict=True):
                 mean.lerp_(weight, self.forgetting)
-        return value.detach(), norm.detach()
+        return value.detach()
 
     def _learning_rate(self) -> float:
         config = self.config

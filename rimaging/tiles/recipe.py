@@ -166,11 +166,10 @@ def settings_of(
 
 def _bytes_per_pixel(process: SkyTiles, blur: Blur, grid: Grid) -> float:
     """Images of the physics and their spectra; inputs, copies and features of the network."""
-    cell = process.rim.config.cell()
     terms = blur.terms(grid)
     # of each term of a PSF that varies: its weight, the weighted image, mirrored, and its spectra
     varying = 10.0 * terms if terms > 1 else 0.0
-    return 4.0 * (40 + varying + 4 * cell.inputs + 3 * cell.fine + cell.coarse)
+    return 4.0 * (40 + varying + process.rim.cell.numbers)
 
 
 def weights_path(weights: str | Path) -> Path:

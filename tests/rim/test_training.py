@@ -14,7 +14,7 @@ from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian
 from rimaging.rim.loss import BLOCK_FLOOR, loss
 from rimaging.rim.rim import RIM, RIMConfig
-from rimaging.rim.training import Progress, Trainer, TrainingConfig
+from rimaging.rim.training import Progress, Sampler, Trainer, TrainingConfig
 
 MODEL = RIMConfig(steps=2, fine=4, coarse=4)
 TRAINING = TrainingConfig(iterations=6, batch=2, size=8, warmup=2, validate_every=2)
@@ -111,15 +111,33 @@ def test_a_folder_of_another_run_and_a_damaged_state_are_refused(tmp_path: Path)
         trainer(tmp_path)
 
 
-def test_divergence_is_said(tmp_path: Path) -> None:
-    def broken(generator: torch.Generator, batch: int, size: int) -> tuple[Gaussian, Tensor]:
-        likelihood, truth = sample(generator, batch, size)
-        return likelihood, truth * math.nan
+def broken(every: int) -> Sampler:
+    seen = [0]
 
-    run = Trainer(MODEL, TRAINING, broken, lambda _: 0.0, tmp_path)
-    with pytest.raises(DataError, match="step 1 is not finite"):
+    def draw(generator: torch.Generator, batch: int, size: int) -> tuple[Gaussian, Tensor]:
+        likelihood, truth = sample(generator, batch, size)
+        seen[0] += 1
+        return likelihood, truth * (math.nan if seen[0] % every == 0 else 1)
+
+    return draw
+
+
+def test_divergence_is_said(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    training = replace(TRAINING, iterations=100, validate_every=1000)
+    run = Trainer(MODEL, training, broken(1), lambda _: 0.0, tmp_path)
+    before = {k: v.clone() for k, v in run.rim.state_dict().items()}
+    with pytest.raises(DataError, match="20 steps up to 20 are not finite"):
         run.run()
-    assert not (tmp_path / "state.safetensors").exists()  # nothing of it is kept
+    assert not (tmp_path / "state.safetensors").exists()
+    assert all(torch.equal(v, before[k]) for k, v in run.rim.state_dict().items())
+
+
+def test_a_batch_that_overflows_teaches_nothing_and_costs_nothing(tmp_path: Path) -> None:
+    run = Trainer(MODEL, TRAINING, broken(3), lambda _: 0.0, tmp_path)
+    assert run.run()
+    assert all(bool(torch.isfinite(v).all()) for v in run.ema.state_dict().values())
 
 
 def test_starting_weights_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from rimaging.datasets.simulate.distributions import (
 from rimaging.datasets.simulate.phase import grid, smooth_phase
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.fourier import centred_fft, centred_ifft
 from rimaging.operators.likelihood import Gaussian
 
 DEFAULTS: dict[str, Parameter] = {
@@ -51,6 +52,7 @@ DEFAULTS: dict[str, Parameter] = {
     "photographs": 0.3,
     "complex": 0.15,
     "support": 0.4,
+    "truncated": 0.0,
     "map_error": {"choice": [0, 0, 0.01, 0.02, 0.05]},
     "estimated": 0.0,
     "folded": 0.0,
@@ -71,6 +73,9 @@ class KSpace:
     ESPIRiT maps of the undersampled data, a share ``folded`` of them with two sets, the truth with
     the noise of a full scan. ``sigma_error`` is the standard deviation of the logarithm of
     the noise that is stated over the true one.
+
+    A share ``truncated`` of the images is drawn up to twice as fine and cut in k-space, as a
+    scanner does it: edges are sharp and ring.
 
     ``snr`` is the mean magnitude in the object over sigma, the standard deviation of the noise
     per real component of each k-space sample (hence of each pixel of a full scan).
@@ -162,6 +167,13 @@ class KSpace:
 
     def _image(self, generator: torch.Generator, size: int) -> tuple[Tensor, bool]:
         """A complex image of maximum about 1, and whether it has an empty background."""
+        if happens(draw_one(self.parameters["truncated"], generator), generator):
+            fine = integer(size + size // 4, 2 * size, generator)
+            image, empty = self._object(generator, fine)
+            return truncated(image, size), empty
+        return self._object(generator, size)
+
+    def _object(self, generator: torch.Generator, size: int) -> tuple[Tensor, bool]:
         u = torch.rand(3, generator=generator).tolist()
         share = draw_one(self.parameters["photographs"], generator)
         complex_share = draw_one(self.parameters["complex"], generator)
@@ -220,6 +232,13 @@ class KSpace:
         index = integer(0, int(draw_one(self.parameters["pool"], generator)) - 1, generator)
         mask = masks.pooled_poisson_disc(size, min(numbers), max(numbers), index)
         return mask.T if happens(0.5, generator) else mask
+
+
+def truncated(image: Tensor, size: int) -> Tensor:
+    """The middle ``size x size`` of k-space of a finer ``(y, x)`` image, as an image again."""
+    middle = slice(image.shape[-1] // 2 - size // 2, image.shape[-1] // 2 - size // 2 + size)
+    kept = centred_fft(image)[..., middle, middle]
+    return centred_ifft(kept) * (size / image.shape[-1])
 
 
 def shaded(image: Tensor, shading: Tensor, strength: float) -> Tensor:

@@ -5,7 +5,14 @@ import torch
 
 from rimaging.datasets.cards import load_operator_card
 from rimaging.datasets.simulate.anatomy import KELLMAN, SUBJECTS
-from rimaging.datasets.simulate.kspace import DEFAULTS, KSpace, ellipse, object_support, signal
+from rimaging.datasets.simulate.kspace import (
+    DEFAULTS,
+    KSpace,
+    ellipse,
+    object_support,
+    signal,
+    truncated,
+)
 from rimaging.errors import CardError, OptionError
 
 EXACT = {"map_error": 0, "support": 0}
@@ -110,3 +117,18 @@ def test_refusals(data_root):
         KSpace({}, data_root, "all")
     with pytest.raises(OptionError, match="pattern"):
         KSpace({"pattern": "spiral", "full": 0}, data_root).mask(torch.Generator(), 32)
+
+
+@pytest.mark.parametrize(("fine", "size"), [(40, 32), (47, 24), (64, 33)])
+def test_a_scanner_cuts_k_space_and_keeps_what_it_measures(fine: int, size: int) -> None:
+    flat = torch.full((fine, fine), 2.0 + 1j)
+    assert torch.allclose(truncated(flat, size), torch.full((size, size), 2.0 + 1j), atol=1e-4)
+    # a wave that both grids hold stays that wave
+    line = (torch.arange(fine) - fine // 2) / fine
+    wave = torch.exp(2j * torch.pi * 5 * line)[:, None] * torch.ones(fine)
+    grid = (torch.arange(size) - size // 2) / size
+    coarse = torch.exp(2j * torch.pi * 5 * grid)[:, None] * torch.ones(size)
+    assert torch.allclose(truncated(wave, size), coarse, atol=1e-4)
+    # and one that the coarse grid cannot hold is gone, not folded
+    fast = torch.exp(2j * torch.pi * (size // 2 + 1) * line)[:, None] * torch.ones(fine)
+    assert truncated(fast, size).abs().max() < 1e-4
