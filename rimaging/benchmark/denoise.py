@@ -14,6 +14,7 @@ from rimaging.benchmark.classical_denoising import bm3d, has_bm3d, non_local_mea
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.picture import read_picture
 from rimaging.errors import FormatError
+from rimaging.operators.clipped import Clipped
 from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian
 from rimaging.reports.figures import strip
@@ -77,6 +78,8 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         title = "Denoising BSD68, " + ("8-bit data" if quantised else "not quantised")
         columns = ["method", *(f"σ = {sigma}" for sigma in SIGMAS), "parameters", "ms"]
         note = f"The noisy image is {said} the reconstruction."
+        if quantised:
+            note += " The likelihood of the RIM is that of clipped noise."
         tables.append(Table(title, [*protocol, note], columns, rows))
         print(tables[-1].text(), end="\n\n", flush=True)
     table, pictures = beside_classical(rim, images[:BESIDE])
@@ -99,17 +102,22 @@ def add_noise(image: Tensor, sigma: float, index: int, quantised: bool = False) 
     return noisy.round().clamp(0, PEAK) if quantised else noisy
 
 
-def denoise(rim: RIM, noisy: Tensor, sigma: float, eight: bool = False) -> Tensor:
+def denoise(
+    rim: RIM, noisy: Tensor, sigma: float, eight: bool = False, clipped: bool = False
+) -> Tensor:
     """The last estimate of the RIM, or of the mean over its eight turns."""
-    likelihood = seen(noisy, sigma)
+    likelihood = seen(noisy, sigma, clipped)
     with torch.inference_mode():
         estimate: Tensor = (ensemble(rim, likelihood) if eight else rim(likelihood))[-1][0]
     return estimate
 
 
-def seen(noisy: Tensor, sigma: float) -> Gaussian:
-    """The likelihood of a noisy picture."""
-    return Gaussian(Identity(noisy.shape, noisy.dtype), noisy[None], sigma)
+def seen(noisy: Tensor, sigma: float, clipped: bool = False) -> Gaussian:
+    """The likelihood of a noisy picture, whose noise may have been cut off at black and white."""
+    identity = Identity(noisy.shape, noisy.dtype)
+    if clipped:
+        return Clipped(identity, noisy[None], sigma, 0.0, PEAK)
+    return Gaussian(identity, noisy[None], sigma)
 
 
 def evaluate(
@@ -122,7 +130,7 @@ def evaluate(
         for index, image in enumerate(images):
             noisy = add_noise(image, sigma, index, quantised)
             start = time.perf_counter()
-            estimate = denoise(rim, noisy, sigma, eight)
+            estimate = denoise(rim, noisy, sigma, eight, clipped=quantised)
             seconds.append(time.perf_counter() - start)
             scores.append(psnr(image, estimate, PEAK))
         means.append(sum(scores) / len(scores))

@@ -12,6 +12,7 @@ from rimaging.benchmark.classical_denoising import bm3d, has_bm3d
 from rimaging.benchmark.contest import available
 from rimaging.benchmark.photographs import colour_set, noise
 from rimaging.benchmark.table import Table, number
+from rimaging.operators.clipped import Clipped
 from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian
 from rimaging.reports.metrics import psnr
@@ -61,7 +62,8 @@ def table(data: Path, weights: str, limit: int | None = None) -> Table:
             rows.append([f"{title}, first {len(few)} images", *cells, "–"])
     protocol = [
         f"CBSD68 ({len(images)} images), RGB 8 bit; white noise of sigma 25 added in float.",
-        "8 bit: the noisy image is rounded and clipped to 0..255 before the reconstruction.",
+        "8 bit: the noisy image is rounded and clipped to 0..255 before the reconstruction; "
+        "the likelihood of the RIM is that of clipped noise.",
         "PSNR in dB, peak 255, over all three channels of an image, then the mean; not clipped.",
     ]
     return Table(
@@ -78,7 +80,10 @@ def score(
         noisy = (255 * noisy).round().clamp(0, 255) / 255
     if rim is None:
         return psnr(image, bm3d(noisy, SIGMA), 1.0)
-    likelihood = Gaussian(Identity(image.shape[-2:]), noisy, SIGMA)
+    identity = Identity(image.shape[-2:])
+    likelihood = Gaussian(identity, noisy, SIGMA)
+    if quantised:
+        likelihood = Clipped(identity, noisy, SIGMA)
     with torch.inference_mode():
         estimate: Tensor = (ensemble(rim, likelihood) if eight else rim(likelihood))[-1]
     return psnr(image, estimate, 1.0)

@@ -75,12 +75,22 @@ class Shared:
 
 @command
 @with_options(Shared)
-def denoise(image: Input, output: Output, shared: Shared, sigma: Sigma = None) -> None:
+def denoise(
+    image: Input,
+    output: Output,
+    shared: Shared,
+    sigma: Sigma = None,
+    clip: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Black and white, where noise beyond was cut off: 0 1 for a PNG."),
+    ] = None,
+) -> None:
     """Take white noise from a picture."""
     shared.check(output)
     from rimaging import image as door
 
-    shared.finish(door.denoise(image, read_noise(sigma), **shared.settings()), output)
+    result = door.denoise(image, read_noise(sigma), clip=clip, **shared.settings())
+    shared.finish(result, output)
 
 
 @command

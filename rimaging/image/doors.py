@@ -31,6 +31,7 @@ def denoise(
     sigma: float | Array | None = None,
     weights: Weights = "image",
     *,
+    clip: tuple[float, float] | None = None,
     method: MethodName | None = None,
     steps: int | None = None,
     lamda: float | None = None,
@@ -48,6 +49,9 @@ def denoise(
         sigma: standard deviation in the units of the image, one number or a map; by default
             estimated.
         weights: name, path or `RIM`.
+        clip: black and white in the units of the image, where noise that went beyond was cut off
+            (`rimaging.operators.clipped`); by default the ends of 8- and 16-bit integers if pixels
+            lie there, none for floats and files.
         method: ``"rim"``, ``"plug-and-play"`` (the RIM as a denoiser), or to compare with ``"map"``
             (gradient ascent with a Huber prior), ``"tv"``, ``"wiener"``, ``"richardson-lucy"``. By
             default the RIM where the weights were trained for the operator, else plug-and-play.
@@ -71,8 +75,13 @@ def denoise(
         weights.
     """
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
-    picture = Picture.of(image, sigma)
-    result = invert(picture.measurement, how, Task(), lambda y: Identity(y.data.shape[-2:]))
+    picture = Picture.of(image, sigma).clipped(clip)
+    result = invert(
+        picture.measurement,
+        how,
+        Task(clip=picture.clip),
+        lambda y: Identity(y.data.shape[-2:]),
+    )
     return picture.present(result, image)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError
+from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Boundary, Convolution
 from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian, Likelihood
@@ -78,7 +79,8 @@ class Task:
 
     turns: of plug-and-play, more where the operator loses more. last: noise level of its last turn
     in units of the span, for nearly noise-free data. kernel, boundary: of a blur, for the methods
-    that know no other operator. enlarged: pixels of the image per pixel of the data.
+    that know no other operator. enlarged: pixels of the image per pixel of the data. clip: black
+    and white of the data, where their noise was cut off.
     """
 
     turns: int = 8
@@ -86,6 +88,7 @@ class Task:
     kernel: Tensor | None = None
     boundary: Boundary = "reflect"
     enlarged: int = 1
+    clip: tuple[float, float] | None = None
 
 
 def invert(
@@ -102,6 +105,8 @@ def invert(
 
     def likelihood(piece: Measurement) -> Gaussian:
         assert piece.noise is not None and build is not None
+        if task.clip is not None:
+            return Clipped(build(piece), piece.data, piece.noise, *task.clip, weight=piece.mask)
         return Gaussian(build(piece), piece.data, piece.noise, weight=piece.mask)
 
     if isinstance(source, Likelihood):

@@ -18,11 +18,16 @@ from rimaging.reconstruction import Reconstruction, like
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as a measurement, and how it was laid out: white of its integers, colour last."""
+    """An image as a measurement, and how it was laid out.
+
+    white: of its integers. colour_last: its last axis is colour. clip: where its noise was cut off,
+    in units of the measurement.
+    """
 
     measurement: Measurement
     white: float = 1.0
     colour_last: bool = False
+    clip: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, image: Source, sigma: float | Array | None, notes: Sequence[str] = ()) -> Picture:
@@ -45,6 +50,17 @@ class Picture:
         noise = None if noise is None else noise / white
         measurement = as_measurement(array / white, "image", noise=noise)
         return cls(noted(measurement, notes), white, colour)
+
+    def clipped(self, clip: tuple[float, float] | None) -> Picture:
+        """The picture with the ends of its range, those given or those of its integers."""
+        if clip is not None:
+            low, high = clip
+            return replace(self, clip=(low / self.white, high / self.white))
+        ends = self.measurement.data.aminmax()
+        if self.white == 1 or (ends.min > 0 and ends.max < 1):
+            return self
+        note = f"noise taken as clipped to 0..{self.white:g}"
+        return replace(self, measurement=noted(self.measurement, [note]), clip=(0.0, 1.0))
 
     def present(self, result: Reconstruction, source: object) -> Reconstruction:
         """Lay the image and its steps out as the source was."""

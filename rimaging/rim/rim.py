@@ -111,6 +111,10 @@ class Step(NamedTuple):
     state: State
 
 
+FARTHEST = 64.0
+"""Contrasts to which the estimate and its directions are cut before the network sees them: a step
+that went astray shall not take the next ones, and a training, with it."""
+
 FRAME_RADIUS = 16
 """How far a pixel reaches in the frame of the network: two local means of twice radius 4."""
 
@@ -229,6 +233,7 @@ class RIM(nn.Module):
                 images.append(direction / scale)
             seen = [self._planes(image) / frame.contrast for image in images]
         relative = (self._planes(step.estimate / scale) - frame.mean) / frame.contrast
+        relative, *seen = (plane.clamp(-FARTHEST, FARTHEST) for plane in (relative, *seen))
         if not self.config.estimate:
             relative = torch.zeros_like(relative)
         level = (frame.mean / frame.contrast,) if self.config.level else ()

@@ -77,10 +77,19 @@ def test_integers_keep_their_range_and_save_as_pictures(
 ) -> None:
     counts = np.rint(noisy().clamp(0, 1).numpy() * white).astype(dtype)
     result = image.denoise(counts, SIGMA * white, real_weights)
-    floating = image.denoise(counts / white, SIGMA, real_weights)
+    assert any("clipped" in note for note in result.provenance["assumed"])
+    floating = image.denoise(counts / white, SIGMA, real_weights, clip=(0, 1))
     assert np.allclose(result.image, floating.image * white, rtol=1e-3, atol=1e-3 * white)
     saved = rimaging.open(result.save(tmp_path / "out.png")).data
     assert np.allclose(saved * white, np.clip(result.image, 0, white), atol=0.51 * white / 255)
+
+
+def test_integers_away_from_black_and_white_are_not_taken_as_clipped(real_weights: Path) -> None:
+    counts = np.rint(100 + 50 * noisy().clamp(0, 1).numpy()).astype(np.uint8)
+    result = image.denoise(counts, 50 * SIGMA, real_weights)
+    assert not any("clipped" in note for note in result.provenance["assumed"])
+    floating = image.denoise(counts / 255, 50 * SIGMA / 255, real_weights)
+    assert np.allclose(result.image, floating.image * 255, rtol=1e-3, atol=0.1)
 
 
 def test_the_noise_is_estimated(real_weights: Path) -> None:
