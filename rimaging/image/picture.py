@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,9 @@ class Picture:
             noise = noise.movedim(-1, 0) if noise is not None and noise.ndim == 3 else noise
         noise = None if noise is None else noise / white
         measurement = as_measurement(array / white, "image", noise=noise)
+        if white > 1:  # as of a file: a picture that is saved has the same white
+            depth = {"bit_depth": round(math.log2(white + 1))}
+            measurement = replace(measurement, provenance={**measurement.provenance, **depth})
         return cls(noted(measurement, notes), white, colour)
 
     def clipped(self, clip: tuple[float, float] | None) -> Picture:
