@@ -23,6 +23,9 @@ from rimaging.solvers.tuning import tune
 TUNED = 2
 """Cases of each column on which the parameter of a rival is tuned, on the truth."""
 
+BESIDE = 8
+"""Cases of each column that slow rivals take, where there are more."""
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -89,24 +92,37 @@ def ours(weights: str, operator: Operator, *, eight: bool = False) -> Entry:
     return Entry(title + (", ensemble of 8" if eight else ""), solve)
 
 
-def contest(columns: Mapping[str, Sequence[Case]], entries: Sequence[Entry]) -> list[list[str]]:
-    """Rows of a table: for each entry the mean scores of each column, and seconds of one case."""
-    rows = []
-    for entry in entries:
-        cells: list[str] = []
-        seconds, count = 0.0, 0
-        for cases in columns.values():
-            value = tuned(entry, cases[:TUNED]) if entry.high else 0.0
-            started = time.perf_counter()
-            with torch.inference_mode():
-                scores = [case.score(entry.solve(case, value)) for case in cases]
-            seconds += time.perf_counter() - started
-            count += len(cases)
-            means = [sum(column) / len(scores) for column in zip(*scores, strict=True)]
-            first, *others = [number(m, 2 if i == 0 else 4) for i, m in enumerate(means)]
-            cells.append(" / ".join([first, *others]))
-        rows.append([entry.name, *cells, number(seconds / count)])
-    return rows
+def contest(
+    columns: Mapping[str, Sequence[Case]], entries: Sequence[Entry], beside: int | None = None
+) -> list[list[str]]:
+    """Rows of a table: for each entry the mean scores of each column, and seconds of one case.
+
+    With ``beside``, entries that are tuned, which are slow, take only so many cases of each column;
+    all entries then have a row of these cases, too.
+    """
+    most = max(len(cases) for cases in columns.values())
+    if beside is None or most <= beside:
+        return [row(entry.name, entry, columns) for entry in entries]
+    few = {name: cases[:beside] for name, cases in columns.items()}
+    rows = [row(entry.name, entry, columns) for entry in entries if not entry.high]
+    return rows + [row(f"{entry.name}, first {beside}", entry, few) for entry in entries]
+
+
+def row(name: str, entry: Entry, columns: Mapping[str, Sequence[Case]]) -> list[str]:
+    """The row of one entry."""
+    cells: list[str] = []
+    seconds, count = 0.0, 0
+    for cases in columns.values():
+        value = tuned(entry, cases[:TUNED]) if entry.high else 0.0
+        started = time.perf_counter()
+        with torch.inference_mode():
+            scores = [case.score(entry.solve(case, value)) for case in cases]
+        seconds += time.perf_counter() - started
+        count += len(cases)
+        means = [sum(column) / len(scores) for column in zip(*scores, strict=True)]
+        first, *others = [number(m, 2 if i == 0 else 4) for i, m in enumerate(means)]
+        cells.append(" / ".join([first, *others]))
+    return [name, *cells, number(seconds / count)]
 
 
 def tuned(entry: Entry, cases: Sequence[Case]) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from rimaging.benchmark.contest import (
+    BESIDE,
     TUNING_NOTE,
     Case,
     Entry,
@@ -58,7 +59,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         TUNING_NOTE + " Wiener: prior spectrum |f|^-2; Richardson-Lucy: the number of iterations.",
         "None of these kernels was trained on: those of training are simulated.",
     ]
-    rows = contest(columns, entries)
+    rows = contest(columns, entries, BESIDE)
     table = Table("Deconvolution", protocol, ["method", *columns, "seconds"], rows)
     print(table.text(), flush=True)
     if out is not None:

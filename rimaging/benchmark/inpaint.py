@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rimaging.benchmark.contest import (
+    BESIDE,
     TUNING_NOTE,
     Case,
     Entry,
@@ -50,7 +51,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         "PSNR in dB, peak 1, whole image with its known pixels, mean over images; not clipped.",
         TUNING_NOTE,
     ]
-    rows = contest(columns, entries)
+    rows = contest(columns, entries, BESIDE)
     table = Table("Inpainting", protocol, ["method", *columns, "seconds"], rows)
     print(table.text(), flush=True)
     if out is not None:

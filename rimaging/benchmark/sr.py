@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rimaging.benchmark.contest import (
+    BESIDE,
     TUNING_NOTE,
     Case,
     Entry,
@@ -63,7 +64,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         TUNING_NOTE,
     ]
     published = [[name, *cells, "–"] for name, cells in PUBLISHED]
-    rows = [*published, *contest(columns, entries)]
+    rows = [*published, *contest(columns, entries, BESIDE)]
     table = Table("Super-resolution", protocol, ["method", *columns, "seconds"], rows)
     print(table.text(), flush=True)
     if out is not None:

@@ -47,6 +47,16 @@ def test_a_parameter_is_the_best_of_those_tried() -> None:
     assert float(row[2]) == pytest.approx(40, abs=0.5)
 
 
+def test_slow_rivals_take_the_first_cases_and_the_rest_is_for_all() -> None:
+    plain = Entry("as it is", lambda case, _: case.likelihood.y)
+    slow = Entry("gain", lambda case, value: value * case.likelihood.y, 0.01, 1.0)
+    cases = [case(0.1), case(0.1), case(0.01)]
+    rows = contest.contest({"one": cases}, [plain, slow], beside=2)
+    assert [row[0] for row in rows] == ["as it is", "as it is, first 2", "gain, first 2"]
+    assert float(rows[0][1]) > float(rows[1][1]) + 5  # the clean third is in the first row only
+    assert len(contest.contest({"one": cases}, [plain, slow], beside=3)) == 2
+
+
 def test_weights_are_direct_where_trained_and_said(tmp_path: Path, real_weights: str) -> None:
     torch.manual_seed(0)
     save_weights(
