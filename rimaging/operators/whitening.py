@@ -50,7 +50,9 @@ def noise_covariance(samples: Tensor) -> Tensor:
     if not bool(torch.isfinite(torch.view_as_real(samples)).all()):
         raise DataError("the noise scan has NaN or infinite samples: leave those readouts out")
     wide = samples.to(torch.complex128)
-    return wide @ wide.mH / (2 * count)
+    covariance = wide @ wide.mH / (2 * count)
+    # a matrix product need not round both triangles alike; some CPUs do not
+    return (covariance + covariance.mH) / 2
 
 
 def whitening_matrix(covariance: Tensor) -> Tensor:

@@ -48,11 +48,11 @@ def test_known_gains_add_the_amplitudes() -> None:
     values = OPERATOR(SKY)
     free = closures_of(OPERATOR, values, SIGMA, STATIONS, TIMES, least=0.0)[0]
     known = closures_of(OPERATOR, values, SIGMA, STATIONS, TIMES, spread=0.2, least=0.0)[0]
-    wide = closures_of(OPERATOR, values, SIGMA, STATIONS, TIMES, spread=1e4, least=0.0)[0]
+    wide = closures_of(OPERATOR, values, SIGMA, STATIONS, TIMES, spread=1e2, least=0.0)[0]
     assert known.matrix.shape == (20, 20)
     # the wider the prior of the gains, the less is left but the closures
     power = [c.matrix.T @ c.matrix for c in (free, wide)]
-    assert torch.allclose(power[0], power[1], atol=1e-4 * float(power[0].abs().max()))
+    assert torch.allclose(power[0], power[1], atol=1e-5 * float(power[0].abs().max()))
 
 
 def test_the_score_is_the_gradient() -> None:
