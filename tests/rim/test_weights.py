@@ -39,6 +39,12 @@ def test_weights_come_back_as_they_were(saved: Path) -> None:
     assert not list(saved.parent.glob("*.part"))
 
 
+def test_weights_are_as_readable_as_any_other_file(saved: Path) -> None:
+    other = saved.with_name("other")
+    other.write_bytes(b"")
+    assert saved.stat().st_mode == other.stat().st_mode
+
+
 def test_the_digest_must_be_the_one_asked_for(saved: Path) -> None:
     load_weights(saved, file_sha256(saved).upper())
     with pytest.raises(WeightsError, match="expected 0000"):
