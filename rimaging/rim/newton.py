@@ -48,18 +48,18 @@ def newton_direction(
     power = _product(residual, scaled, dims)
     tiny = torch.finfo(power.dtype).tiny
     # Where rounding is all that is left, an operator that sees nothing of it would divide by zero.
-    least = (16 * torch.finfo(power.dtype).eps) ** 2 * power
+    least = (16 * torch.finfo(power.dtype).eps) ** 2 * power.detach()
     for _ in range(iterations):
-        image = variance * likelihood.curvature(x, conjugate) + damping * conjugate
-        curvature = _product(conjugate, image, dims)
+        image = variance * curvature(likelihood, x, conjugate) + damping * conjugate
+        steepness = _product(conjugate, image, dims)
         # An item that has converged has nothing left to divide by: it stays where it is.
-        going = (curvature > tiny) & (power > least)
-        step = torch.where(going, power / curvature.clamp_min(tiny), 0.0)
+        going = (steepness > tiny) & (power > least)
+        step = _ratio(power, steepness, going)
         direction = direction + step * conjugate
         residual = residual - step * image
         scaled = _scaled(residual, diagonal)
         fresh = _product(residual, scaled, dims)
-        ratio = torch.where(power > tiny, fresh / power.clamp_min(tiny), 0.0)
+        ratio = _ratio(fresh, power, power > tiny)
         conjugate = scaled + ratio * conjugate
         power = fresh
         if lengths is not None:
@@ -82,7 +82,7 @@ def _replayed(
     conjugate = _scaled(residual, diagonal)
     for _ in range(iterations):
         step, ratio = lengths.replay()
-        image = variance * likelihood.curvature(x, conjugate) + damping * conjugate
+        image = variance * curvature(likelihood, x, conjugate) + damping * conjugate
         direction = direction + step * conjugate
         residual = residual - step * image
         conjugate = _scaled(residual, diagonal) + ratio * conjugate
@@ -101,50 +101,47 @@ def consistent(
 
     This is the mode of the likelihood times a Gaussian around ``x`` of variance ``s^2 / damping``,
     one for all or one per pixel: what was measured well follows the data, the rest stays. It is
-    differentiable in ``x`` and in ``damping``; the backward pass solves the same (self-adjoint)
-    system for the gradient, without a tape. For ``lengths`` (inference only) and ``diagonal`` see
-    `newton_direction`.
+    differentiable in ``x``, ``damping`` and ``diagonal``, through the iterations that were made. (The
+    gradient of the solution itself, by one more solve of the same system, is another one where few
+    iterations do not reach it: a network drifts along the difference.) For ``lengths`` (inference
+    only) and ``diagonal`` see `newton_direction`.
     """
-    if lengths is not None:
-        score = likelihood.score(x)
-        return x + newton_direction(likelihood, x, score, iterations, damping, lengths, diagonal)
-    if not isinstance(damping, Tensor):
-        damping = x.real.new_full((), damping)
-    moved: Tensor = _Consistent.apply(x, damping, diagonal, likelihood, iterations)  # type: ignore[no-untyped-call]
-    return moved
+    score = _Score.apply(x, likelihood)  # type: ignore[no-untyped-call]
+    return x + newton_direction(likelihood, x, score, iterations, damping, lengths, diagonal)
 
 
-class _Consistent(torch.autograd.Function):
+def curvature(likelihood: LikelihoodLike, x: Tensor, v: Tensor) -> Tensor:
+    """``A* W A v``, differentiable in ``v`` whatever the operator is made of: it is self-adjoint."""
+    image: Tensor = _Curvature.apply(v, x.detach(), likelihood)  # type: ignore[no-untyped-call]
+    return image
+
+
+class _Curvature(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        damping: Tensor,
-        diagonal: Tensor | None,
-        likelihood: LikelihoodLike,
-        iterations: int,
-    ) -> Tensor:
-        score = likelihood.score(x)
-        way = newton_direction(likelihood, x, score, iterations, damping, diagonal=diagonal)
-        ctx.save_for_backward(x, damping, diagonal, way)
-        ctx.settings = likelihood, iterations
-        return x + way
+    def forward(ctx: Any, v: Tensor, x: Tensor, likelihood: LikelihoodLike) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.likelihood = likelihood
+        return likelihood.curvature(x, v)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
-        (gradient,) = gradients
-        x, damping, diagonal, way = ctx.saved_tensors
-        likelihood, iterations = ctx.settings
-        variance = likelihood.noise_scale**2
-        # With M = s^2 A*WA + damping and u = M^-1 g, the gradients are g - s^2 A*WA u and -u . way.
-        solved = newton_direction(
-            likelihood, x, gradient / variance, iterations, damping, diagonal=diagonal
-        )
-        of_x = gradient - variance * likelihood.curvature(x, solved)
-        of_damping = None
-        if ctx.needs_input_grad[1]:
-            of_damping = -(solved.conj() * way).real.sum_to_size(damping.shape)
-        return of_x, of_damping, None, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        return ctx.likelihood.curvature(x, gradients[0]), None, None
+
+
+class _Score(torch.autograd.Function):
+    """The score, whose derivative is minus the curvature (of Gauss and Newton)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, likelihood: LikelihoodLike) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.likelihood = likelihood
+        return likelihood.score(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return -ctx.likelihood.curvature(x, gradients[0]), None
 
 
 def _scaled(residual: Tensor, diagonal: Tensor | None) -> Tensor:
@@ -153,3 +150,8 @@ def _scaled(residual: Tensor, diagonal: Tensor | None) -> Tensor:
 
 def _product(one: Tensor, other: Tensor, dims: tuple[int, ...]) -> Tensor:
     return (one.conj() * other).real.sum(dim=dims, keepdim=True)
+
+
+def _ratio(one: Tensor, other: Tensor, where: Tensor) -> Tensor:
+    """``one / other`` where asked, else 0, and no NaN in its gradient."""
+    return torch.where(where, one / torch.where(where, other, 1.0), 0.0)

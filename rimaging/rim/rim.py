@@ -267,7 +267,7 @@ class RIM(nn.Module):
         confidence = update[:, self.config.planes :].reshape(estimate.shape)
         # Bounded by e^6 either way: a solve of few iterations knows no more extremes.
         held = damping * (6 * torch.tanh(confidence / 6)).exp()
-        diagonal = (held + frame.information.square().reshape(estimate.shape)).detach()
+        diagonal = held + frame.information.square().reshape(estimate.shape)
         return consistent(likelihood, estimate, iterations, held, lengths, diagonal)
 
     def _check(self, x: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from rimaging.operators.cartesian import CartesianMRI
@@ -57,6 +58,23 @@ def test_the_gradient_in_the_damping_of_consistency() -> None:
     x = torch.randn(4, 5, dtype=torch.complex128, generator=g)
     damping = (0.2 + torch.rand(4, 5, dtype=torch.float64, generator=g)).requires_grad_()
     assert torch.autograd.gradcheck(lambda d: consistent(likelihood, x, 60, d), (damping,))
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_the_gradient_is_that_of_the_iterations_that_were_made(iterations: int) -> None:
+    # far from converged, where the gradient of the solution would be another one
+    g = torch.Generator().manual_seed(4)
+    mask = (torch.rand(4, 5, generator=g) < 0.5).double()
+    maps = torch.randn(3, 4, 5, dtype=torch.complex128, generator=g)
+    y = torch.randn(2, 3, 4, 5, dtype=torch.complex128, generator=g) * mask
+    likelihood = Gaussian(CartesianMRI(maps, mask), y, 0.2, weight=mask.unsqueeze(-3))
+    x = torch.randn(2, 4, 5, dtype=torch.complex128, generator=g).requires_grad_()
+    damping = (0.01 + torch.rand(4, 5, dtype=torch.float64, generator=g)).requires_grad_()
+
+    def moved(x: torch.Tensor, damping: torch.Tensor) -> torch.Tensor:
+        return consistent(likelihood, x, iterations, damping, diagonal=damping + 1)
+
+    assert torch.autograd.gradcheck(moved, (x, damping))
 
 
 def test_the_gradient_through_consistency_is_that_of_its_linear_map() -> None:
