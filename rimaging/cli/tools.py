@@ -12,7 +12,7 @@ from rimaging.errors import FormatError, OptionError
 
 TABLES = {
     "denoise": "image",
-    "sr": "image-any",
+    "sr": "super-resolution",
     "projections": "image-any",
     "deblur": "image-any",
     "inpaint": "image-any",
