@@ -84,7 +84,7 @@ def _normal(x: NDArray[np.uint64], row: int, stream: int) -> NDArray[np.float32]
     bits = _mixed(x * np.uint64(0x9E3779B97F4A7C15) + _mixed(key))
     # four sums of a column each: a sum along an axis of four would cost ten times as much
     a, b, c, d = bits.view(np.uint16).reshape(-1, 4).T.astype(np.float32)
-    parts = (a + b) + (c + d)
+    parts: NDArray[np.float32] = (a + b) + (c + d)
     noise: NDArray[np.float32] = (parts / np.float32(65535.0) - np.float32(2.0)) * np.float32(
         3.0**0.5
     )

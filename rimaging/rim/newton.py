@@ -101,8 +101,8 @@ def consistent(
 
     This is the mode of the likelihood times a Gaussian around ``x`` of variance ``s^2 / damping``,
     one for all or one per pixel: what was measured well follows the data, the rest stays. It is
-    differentiable in ``x``, ``damping`` and ``diagonal``, through the iterations that were made. (The
-    gradient of the solution itself, by one more solve of the same system, is another one where few
+    differentiable in ``x``, ``damping`` and ``diagonal``, through the iterations that were made.
+    (The gradient of the solution, by one more solve of the same system, is another one where few
     iterations do not reach it: a network drifts along the difference.) For ``lengths`` (inference
     only) and ``diagonal`` see `newton_direction`.
     """
@@ -111,7 +111,7 @@ def consistent(
 
 
 def curvature(likelihood: LikelihoodLike, x: Tensor, v: Tensor) -> Tensor:
-    """``A* W A v``, differentiable in ``v`` whatever the operator is made of: it is self-adjoint."""
+    """``A* W A v``, differentiable in ``v`` whatever the operator is: this one is self-adjoint."""
     image: Tensor = _Curvature.apply(v, x.detach(), likelihood)  # type: ignore[no-untyped-call]
     return image
 
