@@ -118,8 +118,8 @@ def deblur(
         raise OptionError(f"boundary {boundary!r} does not exist: choose reflect, zero, circular")
     psf, notes = prepare_psf(single(to_tensor(kernel, "kernel")))
     if method is None and weights is None:
-        # On Levin's kernels a third of a decibel better than one set for all operators, at five times
-        # the cost (docs/results.md).
+        # On Levin's kernels a third of a decibel better than one set for all operators, at five
+        # times the cost (docs/results.md).
         method = "plug-and-play"
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma, notes)
