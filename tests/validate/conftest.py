@@ -71,24 +71,25 @@ def oracle() -> Oracle:
     return Oracle()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def place(oracle: Oracle) -> Field:
+    # anew for each test: its generator is used up, and what comes next would depend on the order
     measurement = Measurement(kind="sky", data=oracle.data, noise=SIGMA, psf=PSF)
     return field_of(measurement, LEVEL, TARGET, seed=1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def isolated(place: Field) -> list[Response]:
     """Stars found as they are."""
     return [told(place, catalogue) for catalogue in place.star_fields(16)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def crowded(place: Field) -> list[Response]:
     return [told(place, place.crowd(16))]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def lenses(place: Field) -> list[tuple[Response, Response]]:
     """Galaxies behind two opposite lenses, found as they are."""
     galaxies = place.galaxies(16)
