@@ -15,7 +15,6 @@ from rimaging.benchmark.table import number
 from rimaging.image.methods import How, Task, chosen, trained_for
 from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.operator import Operator
-from rimaging.rim.weights import shipped
 from rimaging.solvers.iterative_map import iterative_map
 from rimaging.solvers.primal_dual_tv import primal_dual_tv
 from rimaging.solvers.tuning import tune
@@ -72,17 +71,11 @@ def hand_made(iterations: int = 150) -> list[Entry]:
     return [Entry("TV", tv, 0.01, 3.0), Entry("iterative MAP (Huber)", huber, 0.01, 3.0)]
 
 
-def available(weights: str) -> str:
-    """The weights asked for, or ``image`` where nobody has trained them yet."""
-    return weights if weights in shipped() or Path(weights).is_file() else "image"
-
-
 def ours(weights: str, operator: Operator, *, eight: bool = False) -> Entry:
     """The RIM, directly where its weights know the operator, else as the prior of plug-and-play."""
-    name = available(weights)
-    direct = trained_for(name, operator)
-    how = How(weights=name, method="rim" if direct else "plug-and-play", ensemble=eight)
-    said = Path(name).stem
+    direct = trained_for(weights, operator)
+    how = How(weights=weights, method="rim" if direct else "plug-and-play", ensemble=eight)
+    said = Path(weights).stem
     title = f"RIM (ours), {said}" if direct else f"plug-and-play, RIM {said}"
 
     def solve(case: Case, _: float) -> Tensor:

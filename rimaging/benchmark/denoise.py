@@ -76,7 +76,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
     table, pictures = beside_classical(rim, images[:BESIDE])
     tables.append(table)
     print(table.text(), end="\n\n", flush=True)
-    tables.append(denoise_colour.table(data, weights, limit))
+    tables.append(denoise_colour.table(data, limit))
     print(tables[-1].text(), flush=True)
     publish("denoise", tables, pictures, out)
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from rimaging.benchmark.classical_denoising import bm3d, has_bm3d
-from rimaging.benchmark.contest import available
 from rimaging.benchmark.photographs import colour_set, noise
 from rimaging.benchmark.table import Table, number
 from rimaging.operators.clipped import Clipped
@@ -32,13 +31,11 @@ PUBLISHED = (
 )
 
 
-def table(data: Path, weights: str, limit: int | None = None) -> Table:
-    """PSNR of colour denoising; ``weights`` are for one channel, where none are for three."""
+def table(data: Path, limit: int | None = None) -> Table:
+    """PSNR of colour denoising by the weights for three channels, of the first ``limit`` images."""
     images = colour_set(data, limit)
-    coloured = available(WEIGHTS) == WEIGHTS
-    name = WEIGHTS if coloured else weights
-    rim, _ = load_weights(name)
-    said = "RIM (ours)" if coloured else f"RIM {Path(name).stem}, each channel by itself"
+    rim, _ = load_weights(WEIGHTS)
+    said = "RIM (ours)"
     rows = [[name, *values, "–"] for name, *values in PUBLISHED]
     started = time.perf_counter()
     cells = [

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rimaging.benchmark.contest import available
 from rimaging.benchmark.photographs import colour_set
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.simulate.features import centred, squeezenet_weights
@@ -86,13 +85,13 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
 
 def ours(weights: str) -> tuple[str, Solver]:
     """The RIM where its weights know the network, else Newton steps and a denoiser in turns."""
-    name = available(weights)
     probe = _any_network()
-    if trained_for(name, probe):
-        method = network(name, STEPS, torch.device("cpu"), eight=False)
+    if trained_for(weights, probe):
+        method = network(weights, STEPS, torch.device("cpu"), eight=False)
         return f"RIM (ours), {STEPS} steps", lambda case: method.solve(None, case)[-1]
-    clean = denoiser(network(name, None, torch.device("cpu"), eight=False))
-    return f"Newton steps and RIM {name!r} in turns, {STEPS}", lambda case: in_turns(case, clean)
+    clean = denoiser(network(weights, None, torch.device("cpu"), eight=False))
+    title = f"Newton steps and RIM {Path(weights).stem!r} in turns, {STEPS}"
+    return title, lambda case: in_turns(case, clean)
 
 
 def in_turns(case: Gaussian, clean: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

@@ -13,7 +13,6 @@ from rimaging.benchmark.contest import (
     TUNING_NOTE,
     Case,
     Entry,
-    available,
     contest,
     decibels,
     hand_made,
@@ -123,7 +122,7 @@ def by_network(path: str) -> Callable[[Case, float], Tensor]:
 
 def curve(path: str, columns: dict[str, list[Case]]) -> list[float]:
     """Mean PSNR over all columns (one batch of each) after each of `LONGEST` steps."""
-    rim, _ = load_weights(available(path))
+    rim, _ = load_weights(path)
     sums = torch.zeros(LONGEST)
     with torch.inference_mode():
         for cases_ in columns.values():

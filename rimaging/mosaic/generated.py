@@ -50,7 +50,6 @@ def describe_starfield(shape: tuple[int, int, int], **settings: float) -> Descri
 def box_blur(settings: dict[str, Any]) -> Process:
     """A local function that costs next to nothing: the mean over a box of ``radius``."""
     radius = int(settings["radius"])
-
     side = 2 * radius + 1
 
     def process(block: NDArray[Any], unit: Unit) -> NDArray[Any]:
@@ -82,7 +81,7 @@ def _normal(x: NDArray[np.uint64], row: int, stream: int) -> NDArray[np.float32]
     # mixed first, so that no two rows are one another's neighbours in the stream
     key = np.array([(row * 0xD1B54A32D192ED03 + stream * 0x8CB92BA72F3D8DD7) % 2**64], np.uint64)
     bits = _mixed(x * np.uint64(0x9E3779B97F4A7C15) + _mixed(key))
-    # four sums of a column each: a sum along an axis of four would cost ten times as much
+    # columns added one by one: a sum along an axis of four is slow
     a, b, c, d = bits.view(np.uint16).reshape(-1, 4).T.astype(np.float32)
     parts: NDArray[np.float32] = (a + b) + (c + d)
     noise: NDArray[np.float32] = (parts / np.float32(65535.0) - np.float32(2.0)) * np.float32(

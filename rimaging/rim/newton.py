@@ -50,7 +50,7 @@ def newton_direction(
     # Where rounding is all that is left, an operator that sees nothing of it would divide by zero.
     least = (16 * torch.finfo(power.dtype).eps) ** 2 * power.detach()
     for _ in range(iterations):
-        image = variance * curvature(likelihood, x, conjugate) + damping * conjugate
+        image = variance * _curvature(likelihood, x, conjugate) + damping * conjugate
         steepness = _product(conjugate, image, dims)
         # An item that has converged has nothing left to divide by: it stays where it is.
         going = (steepness > tiny) & (power > least)
@@ -82,7 +82,7 @@ def _replayed(
     conjugate = _scaled(residual, diagonal)
     for _ in range(iterations):
         step, ratio = lengths.replay()
-        image = variance * curvature(likelihood, x, conjugate) + damping * conjugate
+        image = variance * _curvature(likelihood, x, conjugate) + damping * conjugate
         direction = direction + step * conjugate
         residual = residual - step * image
         conjugate = _scaled(residual, diagonal) + ratio * conjugate
@@ -110,7 +110,7 @@ def consistent(
     return x + newton_direction(likelihood, x, score, iterations, damping, lengths, diagonal)
 
 
-def curvature(likelihood: LikelihoodLike, x: Tensor, v: Tensor) -> Tensor:
+def _curvature(likelihood: LikelihoodLike, x: Tensor, v: Tensor) -> Tensor:
     """``A* W A v``, differentiable in ``v`` whatever the operator is: this one is self-adjoint."""
     image: Tensor = _Curvature.apply(v, x.detach(), likelihood)  # type: ignore[no-untyped-call]
     return image

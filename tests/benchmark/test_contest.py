@@ -13,6 +13,7 @@ from rimaging.benchmark import contest
 from rimaging.benchmark.classical_denoising import stabilised, unstabilised
 from rimaging.benchmark.contest import Case, Entry, decibels, ours
 from rimaging.datasets.photon_noise import PhotonNoise
+from rimaging.errors import WeightsError
 from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.sampling import Sampling
@@ -67,7 +68,8 @@ def test_weights_are_direct_where_trained_and_said(tmp_path: Path, real_weights:
     mask = Sampling(torch.ones(24, 24))
     assert ours(str(tmp_path / "fill.safetensors"), mask).name == "RIM (ours), fill"
     assert ours(real_weights, mask).name.startswith("plug-and-play")
-    assert ours("never-trained", mask).name.endswith("image")
+    with pytest.raises(WeightsError, match="never-trained"):  # and no other set in its place
+        ours("never-trained", mask)
 
 
 def test_the_anscombe_transform_makes_noise_one_and_comes_back() -> None:
