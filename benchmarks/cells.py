@@ -26,7 +26,7 @@ from rimaging.datasets.cards import Split, load_operator_card
 from rimaging.datasets.simulate.photographs import Photographs
 from rimaging.datasets.simulate.pictures import Pictures
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.rim.cell import CellConfig, ClassicUnit, GatedUnit, MultiscaleCell
 from rimaging.rim.loss import loss
 from rimaging.rim.rim import RIM, Frame, RIMConfig, Step

@@ -18,8 +18,8 @@ from rimaging.datasets.cards import data_root
 from rimaging.errors import FormatError, RimagingError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights, shipped

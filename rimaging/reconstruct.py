@@ -18,8 +18,10 @@ from rimaging import __version__
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.pieces import moved, pieces
 from rimaging.errors import DataError, OptionError, ShapeError
-from rimaging.operators.likelihood import Gaussian, Likelihood, Poisson
+from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.noncartesian import equalised
+from rimaging.operators.poisson import Poisson
 from rimaging.reconstruction import Reconstruction, planar
 from rimaging.reports.diagnostics import diagnose
 from rimaging.rim.rim import RIM

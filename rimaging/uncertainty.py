@@ -28,7 +28,9 @@ import torch
 from torch import Tensor
 
 from rimaging.errors import OptionError
-from rimaging.operators.likelihood import Gaussian, Likelihood, Poisson
+from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.likelihood import Likelihood
+from rimaging.operators.poisson import Poisson
 
 WINDOW = 5
 """Side in pixels of the neighbourhood over which few repetitions are averaged."""

@@ -15,8 +15,9 @@ from rimaging import reconstruct as house
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, FormatError, OptionError, ShapeError, WeightsError
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian, Poisson
+from rimaging.operators.poisson import Poisson
 from rimaging.operators.target import gaussian_psf
 from rimaging.reconstruct import reconstruct, weighted_residual
 from rimaging.reconstruction import Reconstruction, like

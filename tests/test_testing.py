@@ -13,8 +13,8 @@ from hypothesis import given
 from torch import Tensor
 
 from rimaging import testing
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.sampling import Sampling
 from rimaging.operators.space import Space

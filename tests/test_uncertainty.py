@@ -18,8 +18,10 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.errors import OptionError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian, Likelihood, Poisson
+from rimaging.operators.likelihood import Likelihood
+from rimaging.operators.poisson import Poisson
 from rimaging.operators.target import gaussian_psf
 from rimaging.reconstruct import Method, reconstruct, run
 from rimaging.solvers.cg_sense import cg_sense

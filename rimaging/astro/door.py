@@ -22,7 +22,8 @@ from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import DataError, OptionError
 from rimaging.mosaic.lazy import is_dask
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.likelihood import Gaussian, Likelihood
+from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.operators.varying_convolution import VaryingConvolution

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.target import gaussian_psf
 from rimaging.reconstruct import Method
 from rimaging.reconstruction import centre_crop

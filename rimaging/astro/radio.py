@@ -25,7 +25,7 @@ from rimaging.datasets.sources import Array
 from rimaging.datasets.visibilities import VisibilityData, read_visibilities
 from rimaging.datasets.visibility_header import angle_radians, visibility_header
 from rimaging.errors import DataError, OptionError
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.visibilities import (
     Visibilities,
     Weighting,

@@ -14,8 +14,8 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.visibilities import VisibilityData
 from rimaging.errors import OptionError
 from rimaging.operators.closure import closures_of
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.visibilities import Visibilities
 from rimaging.reconstruct import Method, Weights, rim_method

@@ -14,7 +14,7 @@ from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.simulate.galaxies import cosmos_galaxies
 from rimaging.errors import FormatError
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.target import relative_kernel
 from rimaging.reports.figures import strip
 from rimaging.reports.galaxies import Moments, adaptive_moments, flux_error

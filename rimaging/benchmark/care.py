@@ -26,8 +26,8 @@ from rimaging.benchmark.contest import (
 from rimaging.benchmark.table import Table, publish
 from rimaging.datasets.photon_noise import estimate_photon_noise
 from rimaging.datasets.simulate.microscopy import Pair, fit, pairs
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.reports.figures import strip
 from rimaging.reports.metrics import psnr, ssim
 

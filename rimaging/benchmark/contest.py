@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rimaging.benchmark.table import number
 from rimaging.image.methods import How, Task, chosen, trained_for
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.operator import Operator
 from rimaging.solvers.iterative_map import iterative_map
 from rimaging.solvers.primal_dual_tv import primal_dual_tv

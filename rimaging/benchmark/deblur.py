@@ -24,7 +24,7 @@ from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.npz import load_arrays
 from rimaging.image.methods import Task
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.reports.figures import strip
 from rimaging.solvers.richardson_lucy import richardson_lucy
 from rimaging.solvers.wiener import wiener

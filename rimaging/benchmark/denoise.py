@@ -16,8 +16,8 @@ from rimaging.datasets.picture import read_picture
 from rimaging.datasets.simulate.photographs import FOLDERS, load_gray
 from rimaging.errors import FormatError
 from rimaging.operators.clipped import Clipped
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.reports.figures import strip
 from rimaging.reports.metrics import psnr
 from rimaging.rim.ensemble import ensemble

@@ -12,8 +12,8 @@ from rimaging.benchmark.classical_denoising import bm3d, has_bm3d
 from rimaging.benchmark.photographs import colour_set, noise
 from rimaging.benchmark.table import Table, number
 from rimaging.operators.clipped import Clipped
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.reports.metrics import psnr
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights

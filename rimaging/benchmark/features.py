@@ -14,7 +14,7 @@ from rimaging.benchmark.photographs import colour_set
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.simulate.features import centred, squeezenet_weights
 from rimaging.image.methods import denoiser, network, trained_for
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.squeezenet import MEAN, SqueezeNet
 from rimaging.reports.figures import strip
 from rimaging.rim.newton import newton_direction

@@ -23,7 +23,7 @@ from rimaging.benchmark.photographs import gray_set
 from rimaging.benchmark.table import Table, publish
 from rimaging.image.doors import LONG
 from rimaging.image.methods import Task
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.sampling import Sampling
 from rimaging.reports.figures import strip
 

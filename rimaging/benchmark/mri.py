@@ -24,7 +24,7 @@ from rimaging.datasets.npz import load_arrays
 from rimaging.errors import FormatError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.espirit import espirit
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.reports.figures import strip
 from rimaging.reports.metrics import psnr, ssim
 from rimaging.rim.rim import RIM

@@ -25,8 +25,8 @@ from rimaging.datasets.trajectory import estimate_trajectory_noise
 from rimaging.errors import FormatError
 from rimaging.operators.espirit import espirit
 from rimaging.operators.fourier import centred_ifft
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.gridding import grid_centre
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI, equalised
 from rimaging.operators.nufft import NUFFT
 from rimaging.operators.trajectories import radial

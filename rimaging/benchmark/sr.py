@@ -23,7 +23,7 @@ from rimaging.benchmark.table import Table, publish
 from rimaging.datasets.picture import read_picture
 from rimaging.image.doors import LONG
 from rimaging.image.methods import Task
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.resampling import Bicubic, enlarge
 from rimaging.reports.figures import strip
 from rimaging.reports.metrics import luma, psnr

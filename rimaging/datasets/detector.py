@@ -11,8 +11,8 @@ from torch import Tensor
 from rimaging.datasets.fits_header import saturation as stated_saturation
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError
-from rimaging.operators.likelihood import Poisson
 from rimaging.operators.linear_operator import LinearOperator
+from rimaging.operators.poisson import Poisson
 
 __all__ = ["Detector", "without_saturated"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from rimaging.errors import DataError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rimaging.datasets.fits_beams import Beams
     from rimaging.datasets.section import Section
-    from rimaging.operators.likelihood import Gaussian
+    from rimaging.operators.gaussian import Gaussian
 
 __all__ = ["Kind", "Measurement"]
 

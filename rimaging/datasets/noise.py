@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from rimaging.datasets.background import middle
 from rimaging.errors import DataError
 
 __all__ = ["estimate_band_noise", "estimate_image_noise"]
@@ -59,7 +60,7 @@ def _sigma(magnitudes: Tensor, empty: str, data: Tensor) -> float:
     if magnitudes.numel() == 0:
         raise DataError(f"the noise cannot be estimated, {empty}: give noise=sigma.")
     step = -(-magnitudes.numel() // LARGEST)
-    sigma = MAD_TO_SIGMA * float(magnitudes[::step].median())
+    sigma = MAD_TO_SIGMA * float(middle(magnitudes[::step]))
     # what float32 rounds away is no noise
     if sigma <= torch.finfo(torch.float32).eps * float(data.abs().max()):
         raise DataError(

@@ -13,8 +13,8 @@ from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.image.methods import How, MethodName, Task, invert
 from rimaging.image.picture import Picture, noted
 from rimaging.operators.convolution import Boundary, Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.operator import Operator
 from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling

@@ -13,8 +13,9 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Boundary, Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian, Likelihood
+from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.operator import Operator
 from rimaging.operators.projection import RandomProjection

@@ -53,6 +53,9 @@ def local_cluster(workers: int, *, threads: int = 1, gpus: Sequence[int] = ()) -
         # A worker that was killed may take long to come back on a busy machine; 15 seconds after
         # its death Dask would give up the process that restarts it.
         "distributed.deploy.lost-worker-timeout": "120s",
+        # What Dask keeps of its own doings grows for an hour, by some 20 MB in each process.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.system-monitor.log-length": 600,
     }
     with dask.config.set(settings), _quiet():
         scheduler = {

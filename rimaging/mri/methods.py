@@ -11,7 +11,7 @@ from torch import Tensor
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import OptionError
 from rimaging.operators.cartesian import CartesianMRI
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI
 from rimaging.reconstruct import Method
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rimaging.errors import DataError
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.operator import Operator
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.coils import checked_maps, combine_coils, expand_coils, weighted_power
 from rimaging.operators.density import in_cells, pipe_menon
-from rimaging.operators.likelihood import Gaussian, Likelihood
+from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.nufft import NUFFT, Backend
 from rimaging.operators.space import Space

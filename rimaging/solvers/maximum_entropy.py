@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError, ShapeError
-from rimaging.operators.likelihood import Gaussian, Likelihood
+from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.likelihood import Likelihood
 from rimaging.solvers.differences import differences, differences_adjoint, steepness
 
 FLOOR = 1e-9

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.density import pipe_menon
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI, equalised
 from rimaging.operators.nufft import NUFFT
 from rimaging.solvers.cg import cg

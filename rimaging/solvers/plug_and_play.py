@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.solvers.cg import cg
 from rimaging.solvers.smooth_start import smooth_start

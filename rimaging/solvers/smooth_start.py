@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from rimaging.operators.likelihood import Gaussian, Likelihood
+from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.space import Space
 from rimaging.solvers.cg import cg

@@ -11,8 +11,10 @@ from torch import Tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.detector import Detector
 from rimaging.datasets.noise import estimate_image_noise
-from rimaging.operators.likelihood import Gaussian, Likelihood, Poisson
+from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
+from rimaging.operators.poisson import Poisson
 
 
 @dataclass(frozen=True)

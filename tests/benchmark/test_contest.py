@@ -14,8 +14,8 @@ from rimaging.benchmark.classical_denoising import stabilised, unstabilised
 from rimaging.benchmark.contest import Case, Entry, decibels, ours
 from rimaging.datasets.photon_noise import PhotonNoise
 from rimaging.errors import WeightsError
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.sampling import Sampling
 from rimaging.rim.rim import RIM, RIMConfig
 from rimaging.rim.weights import save_weights

@@ -15,8 +15,8 @@ from rimaging import image
 from rimaging.errors import DataError, OptionError, ShapeError, WeightsError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.nonlinear import Pointwise
 from rimaging.operators.projection import RandomProjection
 from rimaging.operators.resampling import Bicubic

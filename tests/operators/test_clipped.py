@@ -10,8 +10,8 @@ import torch
 from rimaging.errors import DataError
 from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.rim.rim import RIM, RIMConfig
 from rimaging.testing import assert_score
 

@@ -9,7 +9,7 @@ import torch
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.closure import closures_of
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.visibilities import Visibilities
 from rimaging.testing import assert_score
 

@@ -9,9 +9,11 @@ from torch import Tensor
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian, Likelihood, Poisson
+from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
+from rimaging.operators.poisson import Poisson
 from rimaging.operators.projection import RandomProjection
 from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.cartesian import CartesianMRI
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI, equalised
 from rimaging.operators.trajectories import cartesian, radial, random
 from rimaging.testing import assert_laws, assert_score, random_element

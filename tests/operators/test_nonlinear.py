@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.likelihood import Gaussian, Poisson
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.nonlinear import Pointwise
+from rimaging.operators.poisson import Poisson
 from rimaging.operators.squeezenet import LAYERS, SqueezeNet
 from rimaging.operators.target import gaussian_psf
 from rimaging.rim.rim import RIM, RIMConfig

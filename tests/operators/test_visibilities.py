@@ -7,7 +7,7 @@ import torch
 
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators import visibilities
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.target import gaussian_psf
 from rimaging.operators.visibilities import (
     Visibilities,

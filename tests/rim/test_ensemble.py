@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.target import gaussian_psf
 from rimaging.rim.ensemble import ELEMENTS, Turned, ensemble, turn, turn_back
 from rimaging.rim.rim import RIM, RIMConfig

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.rim import graphs
 from rimaging.rim.graphs import EAGER, Graphs, settled, signature
 from rimaging.rim.rim import RIMConfig

@@ -7,7 +7,7 @@ import torch
 
 from rimaging.errors import OptionError
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.target import gaussian_psf
 from rimaging.rim.lengths import StepLengths
 from rimaging.rim.rim import RIM, RIMConfig

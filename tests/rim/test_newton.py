@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.rim.newton import consistent, newton_direction
 
 

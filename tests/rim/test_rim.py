@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rimaging.errors import OptionError, ShapeError
 from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.rim.rim import FRAME_RADIUS, RIM, RIMConfig
 
 

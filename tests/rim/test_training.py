@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError, WeightsError
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.rim.loss import BLOCK_FLOOR, loss
 from rimaging.rim.rim import RIM, RIMConfig
 from rimaging.rim.training import Progress, Sampler, Trainer, TrainingConfig

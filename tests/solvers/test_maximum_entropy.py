@@ -7,8 +7,8 @@ import torch
 
 from rimaging.errors import OptionError, ShapeError
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.nonlinear import Pointwise
 from rimaging.operators.target import gaussian_psf
 from rimaging.solvers.maximum_entropy import maximum_entropy

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI
 from rimaging.operators.trajectories import radial
 from rimaging.solvers.noncartesian import grid_coils, gridding, solve_noncartesian

@@ -11,8 +11,8 @@ from torch import Tensor
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling
 from rimaging.operators.target import gaussian_psf

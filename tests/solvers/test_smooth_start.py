@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.nonlinear import Pointwise
 from rimaging.operators.sampling import Sampling
 from rimaging.operators.target import gaussian_psf

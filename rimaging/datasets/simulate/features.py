@@ -13,7 +13,7 @@ from rimaging.datasets.cards import Split
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.simulate.distributions import Parameter, draw, draw_name, with_defaults
 from rimaging.datasets.simulate.photographs import Photographs
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.squeezenet import MEAN, SqueezeNet
 
 __all__ = ["Features", "centred", "squeezenet_weights"]

@@ -43,11 +43,16 @@ def _finished(stamps: list[Tensor]) -> Tensor:
     return stack / stack.sum(dim=(-2, -1), keepdim=True)
 
 
+SHAPE_NOISE = 0.26
+"""Standard deviation of each component of the shear of galaxies (COSMOS: Leauthaud et al. 2007)."""
+
+
 @lru_cache(maxsize=4)
 def analytic_galaxies(count: int, target_fwhm: float, seed: int) -> Tensor:
     """Galaxies (count, SIDE, SIDE) of flux 1: Sersic, bulge with disc, and disc with knots.
 
-    Half-light radii from 0.8 to 7 pixels, ellipticities up to 0.7.
+    Half-light radii from 0.8 to 7 pixels; shears of Rayleigh's distribution with `SHAPE_NOISE` for
+    each component, as galaxies have them. (A network trained on rounder ones makes them rounder.)
     """
     import galsim
 
@@ -78,8 +83,8 @@ def analytic_galaxies(count: int, target_fwhm: float, seed: int) -> Tensor:
             )
             share = float(random.uniform(0.1, 0.5))
             profile = (1 - share) * profile + share * knots
-        e, beta = float(random.uniform(0, 0.7)), float(random.uniform(0, 180))
-        stamps.append(_draw(profile.shear(e=e, beta=beta * galsim.degrees), target_fwhm, random))
+        g, beta = min(float(random.rayleigh(SHAPE_NOISE)), 0.8), float(random.uniform(0, 180))
+        stamps.append(_draw(profile.shear(g=g, beta=beta * galsim.degrees), target_fwhm, random))
     return _finished(stamps)
 
 

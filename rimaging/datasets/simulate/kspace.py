@@ -28,7 +28,7 @@ from rimaging.datasets.simulate.phase import grid, smooth_phase
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.fourier import centred_fft, centred_ifft
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 
 DEFAULTS: dict[str, Parameter] = {
     "coils": {"choice": [4, 6, 8, 8, 12, 16]},

@@ -16,8 +16,8 @@ from rimaging.datasets.picture import read_picture
 from rimaging.datasets.simulate.distributions import Parameter
 from rimaging.datasets.simulate.photographs import dihedral
 from rimaging.errors import CardError, DataError
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 
 __all__ = ["Microscopy", "Pair", "fit", "pairs"]
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from rimaging.datasets.cards import Split
 from rimaging.datasets.simulate.distributions import Parameter, draw
 from rimaging.errors import DataError, FormatError, OptionError
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 
 FOLDERS = {"train": "bsds300_train", "validation": "bsds500_extra200", "test": "bsds300_test"}
 LEAKING = frozenset({"12003", "302003"})

@@ -20,9 +20,10 @@ from rimaging.datasets.simulate.distributions import (
 from rimaging.datasets.simulate.kernels import blur_kernels
 from rimaging.datasets.simulate.photographs import Photographs
 from rimaging.errors import CardError
+from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.operators.likelihood import Gaussian
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.projection import RandomProjection
 from rimaging.operators.resampling import Bicubic
@@ -38,6 +39,7 @@ DEFAULTS: dict[str, Parameter] = {
     **dict.fromkeys(OPERATORS, 0.0),
     "colour": 0.0,
     "sigma": {"uniform": [3, 65]},
+    "clipped": 0.0,
     "kernel": {"choice": ["gaussian", "motion"]},
     "kernel_side": {"choice": [9, 13, 17, 21, 25]},
     "kernel_width": {"uniform": [0.6, 3.0]},
@@ -57,7 +59,8 @@ DEFAULTS: dict[str, Parameter] = {
 class Pictures:
     """Draw y = A x + n of photographs x in 0..1, A of a kind that the shares decide for a batch.
 
-    - ``identity``: noise alone.
+    - ``identity``: noise alone; a share ``clipped`` of the batches is rounded to 8 bits and ends at
+      black and white, as files do, and their likelihood knows it.
     - ``convolution``: blur by random Gaussians and simulated camera shake; where the boundary is
       "valid" the scene is as large as the patch and the image smaller by the kernel.
     - ``bicubic``: smaller by ``scale``, as MATLAB's ``imresize``.
@@ -81,6 +84,7 @@ class Pictures:
         self.shares = torch.tensor([float(self.parameters[name]) for name in OPERATORS])  # type: ignore[arg-type]
         if not bool((self.shares >= 0).all()) or float(self.shares.sum()) <= 0:
             raise CardError(f"give a share above zero to one of {', '.join(OPERATORS)}")
+        self.clipped = float(self.parameters["clipped"])  # type: ignore[arg-type]
         self.colour = bool(self.parameters["colour"])
         self.photographs = Photographs({"colour": self.colour}, root, split)
         self.draws = 6 if int((self.shares > 0).sum()) == 1 else 12
@@ -111,6 +115,8 @@ class Pictures:
         sigma = sigma.reshape(-1, *(1 for _ in operator.range.shape))
         noise = torch.randn(clean.shape, generator=generator)
         y = clean + sigma * noise
+        if name == "identity" and self.clipped > float(torch.rand((), generator=generator)):
+            return Clipped(operator, (255 * y).round() / 255, sigma), truth
         return Gaussian(operator, y * (operator.measured if name == "sampling" else 1), sigma), (
             truth
         )

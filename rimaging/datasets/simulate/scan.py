@@ -18,7 +18,7 @@ from rimaging.operators.calibration import calibration_shape
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.espirit import espirit
 from rimaging.operators.fourier import Fourier
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 
 KERNEL = 6
 """Side of the ESPIRiT kernels."""

@@ -24,7 +24,7 @@ from rimaging.datasets.simulate.photographs import Photographs, dihedral
 from rimaging.datasets.simulate.psf import WIDTHS, kernel_pool
 from rimaging.datasets.simulate.textures import nebula, nebulae
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.likelihood import Gaussian
+from rimaging.operators.gaussian import Gaussian
 
 DEFAULTS: dict[str, Parameter] = {
     "target_fwhm": 2.0,
