@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rimaging.errors import OptionError, ShapeError
 from rimaging.rim.cell import AtrousCell, CellConfig, MultiscaleCell, State, recurrent_cell
+from rimaging.rim.frame import Frame, local_mean
 from rimaging.rim.interpolation import Interpolating
 from rimaging.rim.lengths import StepLengths
 from rimaging.rim.newton import consistent, newton_direction
@@ -90,20 +91,6 @@ class RIMConfig:
         )
 
 
-class Frame(NamedTuple):
-    """The local frame of reference in which the network sees an image, all in units of the noise.
-
-    Attributes:
-        mean: local mean of the initial estimate, ``(batch, planes, y, x)``.
-        contrast: ``sqrt(1 + local variance)``, ``(batch, 1, y, x)``.
-        information: root of the information, ``(batch, channels, y, x)``.
-    """
-
-    mean: Tensor
-    contrast: Tensor
-    information: Tensor
-
-
 class Step(NamedTuple):
     """Where an inference stands: the estimate, in units of the image, and the cell's memory."""
 
@@ -114,9 +101,6 @@ class Step(NamedTuple):
 FARTHEST = 64.0
 """Contrasts to which the estimate and its directions are cut before the network sees them: a step
 that went astray shall not take the next ones, and a training, with it."""
-
-FRAME_RADIUS = 16
-"""How far a pixel reaches in the frame of the network: two local means of twice radius 4."""
 
 
 class RIM(nn.Module):
@@ -196,8 +180,8 @@ class RIM(nn.Module):
         """The local frame of an initial estimate ``x``."""
         scale = likelihood.noise_scale
         planes = self._planes(x / scale)
-        mean = _local_mean(planes)
-        variance = _local_mean((planes - mean).square().sum(dim=1, keepdim=True))
+        mean = local_mean(planes)
+        variance = local_mean((planes - mean).square().sum(dim=1, keepdim=True))
         information = scale * likelihood.information().clamp_min(0).sqrt()
         return Frame(mean, (1 + variance).sqrt(), self._information_planes(information, x))
 
@@ -309,19 +293,3 @@ class RIM(nn.Module):
         if not bottom and not right:
             return planes
         return F.pad(planes, (0, right, 0, bottom), mode="replicate")
-
-
-def _local_mean(planes: Tensor) -> Tensor:
-    """Mean over a soft window of 17 pixels: twice a box of 9, edges replicated."""
-    for _ in range(2):
-        planes = F.pad(planes, (4, 4, 4, 4), mode="replicate")
-        for axis in (-1, -2):
-            # 1, 2, 4, 8 and 9 pixels: four sums in place of nine, each pixel in the same order
-            size = planes.shape[axis] - 8
-            box = planes
-            for reach in (1, 2, 4):
-                width = box.shape[axis] - reach
-                box = box.narrow(axis, 0, width) + box.narrow(axis, reach, width)
-            planes = box.narrow(axis, 0, size) + planes.narrow(axis, 8, size)
-        planes = planes / 81
-    return planes

@@ -11,7 +11,8 @@ from torch import Tensor
 from rimaging.mosaic.halo import TOLERANCE, likely_halo, measured_halo, parse_halo
 from rimaging.mosaic.seams import corners, seam_error
 from rimaging.mosaic.tiles import ALIGN, Grid
-from rimaging.rim.rim import FRAME_RADIUS, RIM
+from rimaging.rim.frame import FRAME_RADIUS
+from rimaging.rim.rim import RIM
 from rimaging.tiles.processor import SkyTiles
 from rimaging.tiles.sample import Read, brightest
 

@@ -14,7 +14,8 @@ from rimaging.errors import OptionError, ShapeError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.rim.rim import FRAME_RADIUS, RIM, RIMConfig
+from rimaging.rim.frame import FRAME_RADIUS
+from rimaging.rim.rim import RIM, RIMConfig
 
 
 def lively(config: RIMConfig, seed: int = 0) -> RIM:
