@@ -26,7 +26,15 @@ from rimaging.reconstruction import Reconstruction, planar
 from rimaging.reports.diagnostics import diagnose
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
-from rimaging.uncertainty import Bootstrap, as_bootstrap, as_data, error_map_of
+from rimaging.uncertainty import (
+    Bootstrap,
+    Finish,
+    as_bootstrap,
+    as_data,
+    error_map_of,
+    expected,
+    plainly,
+)
 
 Weights = str | Path | RIM
 
@@ -88,7 +96,7 @@ def run(
     *,
     build: Callable[[Measurement], Likelihood] | None = None,
     sets: bool = False,
-    finish: Callable[[Tensor], Tensor] = lambda x: x,
+    finish: Finish = plainly,
     device: torch.device,
     keep_steps: bool = False,
     error_map: int | Bootstrap | None = None,
@@ -96,8 +104,8 @@ def run(
     """Take a measurement through a method, in pieces that fit the memory.
 
     ``build`` makes the likelihood of a piece (by default its own), ``finish`` the final image of
-    an estimate; ``sets`` and ``error_map`` as in `reconstruct`. The image comes back as torch,
-    where the data are.
+    an estimate and the likelihood that it explains; ``sets`` and ``error_map`` as in `reconstruct`.
+    The image comes back as torch, where the data are.
     """
     bootstrap = as_bootstrap(error_map)
     started = time.perf_counter()
@@ -121,7 +129,8 @@ def run(
             changes.append(_changes(found))
             if keep_steps:
                 misfits.append(_misfits(likelihood, found))
-            estimates.append([finish(x).to(home) for x in (found if keep_steps else found[-1:])])
+            kept = found if keep_steps else found[-1:]
+            estimates.append([finish(x, likelihood).to(home) for x in kept])
             residuals.append(residual.to(home))
             masks.append(measured.expand(residual.shape).to(home))
             if not bool(torch.isfinite(found[-1]).all()):
@@ -230,6 +239,12 @@ def weighted_residual(likelihood: Likelihood, x: Tensor) -> tuple[Tensor, Tensor
         white = residual.movedim(-3, -1) @ likelihood.whitener.mT
         residual = white.movedim(-1, -3)
     return residual, likelihood.precision > 0
+
+
+def unexplained(likelihood: Gaussian | Poisson, x: Tensor) -> Tensor:
+    """``y - A x`` where something was measured, else 0, in the units of the data."""
+    measured = likelihood.weight if isinstance(likelihood, Poisson) else likelihood.precision
+    return torch.where(measured > 0, likelihood.y - expected(likelihood, x), 0)
 
 
 def _likelihood(

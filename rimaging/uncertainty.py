@@ -61,6 +61,15 @@ class Bootstrap:
         return [torch.Generator().manual_seed(int(s.generate_state(1)[0])) for s in seeds]
 
 
+Finish = Callable[[Tensor, Likelihood], Tensor]
+"""From an estimate and the likelihood that it explains to the image that is wanted."""
+
+
+def plainly(x: Tensor, _: Likelihood) -> Tensor:
+    """The estimate itself."""
+    return x
+
+
 def as_bootstrap(error_map: int | Bootstrap | None) -> Bootstrap | None:
     """What a door was given: a number of repetitions, one with its seed, or none."""
     return Bootstrap(error_map) if isinstance(error_map, int) else error_map
@@ -72,7 +81,7 @@ def error_map_of(
     estimate: Callable[[Likelihood], Tensor],
     how: Bootstrap,
     *,
-    finish: Callable[[Tensor], Tensor] = lambda x: x,
+    finish: Finish = plainly,
     first: int = 0,
 ) -> Tensor:
     """The error of an estimate, ``sqrt(mean_b |x_b - x|^2)``, smoothed by `smoothed`.
@@ -81,20 +90,22 @@ def error_map_of(
         likelihood: of the measurement, Gaussian or Poisson.
         x: its estimate ``(*batch, *domain.shape)``.
         estimate: the method: from a likelihood to its estimate.
-        finish: the image of an estimate (a crop, coils combined), of which the error is wanted.
+        finish: the image of an estimate (a crop, coils combined, its residual put back), of which
+            the error is wanted.
         first: number of the first item, where the batch is a part of a larger one.
 
     Returns:
-        Real, of the shape of ``finish(x)``, in its units: standard deviation of a real component.
+        Real, of the shape and in the units of the finished image: standard deviation of one real
+        component.
 
     Raises OptionError for other likelihoods.
     """
     generators = how.generators(likelihood.items, first)
-    centre = finish(x)
+    centre = finish(x, likelihood.observing(expected(likelihood, x).expand(likelihood.y.shape)))
     power = torch.zeros(centre.shape, dtype=torch.float64, device=centre.device)
     for _ in range(how.replicates):
-        again = estimate(likelihood.observing(redrawn(likelihood, x, generators)))
-        power += (finish(again) - centre).abs().double().square()
+        observed = likelihood.observing(redrawn(likelihood, x, generators))
+        power += (finish(estimate(observed), observed) - centre).abs().double().square()
     draws = how.replicates * (2 if centre.is_complex() else 1)
     error = smoothed(power / draws, 2 / draws).sqrt()
     return error.to(centre.real.dtype if centre.is_complex() else centre.dtype)
@@ -107,10 +118,9 @@ def redrawn(likelihood: Likelihood, x: Tensor, generators: Sequence[torch.Genera
     is neither Gaussian nor Poisson.
     """
     y, axes = likelihood.y, len(likelihood.operator.range.shape)
-    seen = likelihood.operator(x).expand(y.shape)
+    seen = expected(likelihood, x).expand(y.shape)
     if isinstance(likelihood, Poisson):
-        rate = torch.maximum(seen + likelihood.background, 0.1 * likelihood.background)
-        counts = _by_item(rate, axes, generators, lambda item, g: torch.poisson(item, generator=g))
+        counts = _by_item(seen, axes, generators, lambda item, g: torch.poisson(item, generator=g))
         return torch.where(likelihood.weight > 0, counts, y)
     if not isinstance(likelihood, Gaussian):
         raise OptionError(
@@ -123,6 +133,14 @@ def redrawn(likelihood: Likelihood, x: Tensor, generators: Sequence[torch.Genera
     measured = likelihood.precision > 0
     sigma = torch.where(measured, likelihood.precision, torch.inf).rsqrt()
     return torch.where(measured, seen + sigma * noise, y)
+
+
+def expected(likelihood: Likelihood, x: Tensor) -> Tensor:
+    """The measurement of ``x`` without noise: ``A x``, of counts with their background."""
+    seen: Tensor = likelihood.operator(x)
+    if isinstance(likelihood, Poisson):
+        return torch.maximum(seen + likelihood.background, 0.1 * likelihood.background)
+    return seen
 
 
 def as_data(likelihood: Likelihood) -> Tensor:

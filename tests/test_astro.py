@@ -68,6 +68,38 @@ def test_an_unbiased_start_keeps_the_flux(real_weights: Path) -> None:
     assert float(result.image.mean()) == pytest.approx(7.0, rel=0.02)
 
 
+@pytest.mark.parametrize("method", ["rim", "richardson-lucy"])
+def test_the_residual_goes_back_where_something_was_measured(
+    method: Any, real_weights: Path, tmp_path: Path
+) -> None:
+    image, noise = stars(PSF), SIGMA * (1 + torch.rand(SHAPE))
+    mask = torch.ones(SHAPE)
+    mask[5:9, 20:30] = 0
+
+    def found(add: bool, error_map: int | None = None) -> rimaging.Reconstruction:
+        return astro.deconvolve(
+            image,
+            PSF,
+            noise,
+            mask,
+            weights=real_weights,
+            method=method,
+            add_residual=add,
+            error_map=error_map,
+        )
+
+    plain, back = found(False), found(True, 4)
+    expected = plain.image + mask * noise * plain.residual
+    assert torch.allclose(back.image, expected, atol=1e-4)
+    assert torch.equal(back.residual, plain.residual) and back.chi2 == plain.chi2
+    # what was put back carries the noise of the data, and the error map says so
+    error = back.uncertainty
+    assert isinstance(error, Tensor)
+    assert float((error / noise)[mask > 0].median()) == pytest.approx(1, abs=0.5)
+    back.save(tmp_path / "back.fits")
+    assert rimaging.open(tmp_path / "back.fits").header["RIMADD"]
+
+
 def test_a_wider_target_gives_a_wider_star() -> None:
     image = stars(PSF)
     peaks = [

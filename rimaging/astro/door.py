@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,9 +24,10 @@ from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
+from rimaging.operators.poisson import Poisson
 from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.operators.varying_convolution import VaryingConvolution
-from rimaging.reconstruct import Weights, choose_device, rim_method, run
+from rimaging.reconstruct import Weights, choose_device, rim_method, run, unexplained
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 from rimaging.uncertainty import Bootstrap
 
@@ -55,6 +55,7 @@ def deconvolve(
     device: str | torch.device | None = None,
     keep_steps: bool = False,
     error_map: int | Bootstrap | None = None,
+    add_residual: bool = False,
 ) -> Reconstruction:
     """Reconstruct the sky ``x`` as a narrower PSF would show it: ``y = K x + n``, ``psf = K * T``.
 
@@ -92,6 +93,9 @@ def deconvolve(
         keep_steps: keep the estimate after each step.
         error_map: ``uncertainty`` by so many repetitions on redrawn data, 8 for example, each as
             long as the deconvolution; see `rimaging.uncertainty`. By default none.
+        add_residual: put ``y - K x`` back into the image, as CLEAN does: light that the estimate
+            does not explain stays at the resolution and the noise of the data, and fluxes of faint
+            sources are whole (what an estimate of least error holds back, it holds back from them).
 
     Returns:
         A `Reconstruction` whose ``image`` is float32 on the grid of the data. Of a dask array, a
@@ -108,8 +112,10 @@ def deconvolve(
     if is_dask(image):
         if detector is not None or saturation is not None:
             raise OptionError("gain and saturation of a lazy array: give noise= and mask= instead")
-        if error_map is not None:
-            raise OptionError("a dask array has no error map: compute() a cut-out and give that")
+        if error_map is not None or add_residual:
+            raise OptionError(
+                "a dask array has no error map and no residual: compute() a cut-out and give that"
+            )
         # A dask array out, of which the type of the door says nothing: nothing is computed yet.
         lazy: Reconstruction = _lazily(
             image, psf, noise, mask, target, weights, background, steps, method, boundary
@@ -145,7 +151,18 @@ def deconvolve(
         if method == "rim"
         else classical(method, fwhm, boundary, iterations, noise_to_signal)
     )
+    size = measurement.data.shape[-2:]
+
+    def finish(x: Tensor, likelihood: Likelihood) -> Tensor:
+        image = centre_crop(x, size)
+        if not add_residual:
+            return image
+        assert isinstance(likelihood, Gaussian | Poisson)
+        return image + unexplained(likelihood, x)
+
     said = {"target_fwhm_pixels": fwhm, "psf": psf_source(psf), "boundary": boundary}
+    if add_residual:
+        said["add_residual"] = True
     if detector is not None:
         said |= {"gain": detector.gain, "read_noise": detector.read_noise}
     chosen = replace(chosen, provenance={**chosen.provenance, **said})
@@ -153,7 +170,7 @@ def deconvolve(
         above_sky,
         chosen,
         build=build,
-        finish=partial(centre_crop, size=measurement.data.shape[-2:]),
+        finish=finish,
         device=place,
         keep_steps=keep_steps,
         error_map=error_map,

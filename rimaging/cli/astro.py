@@ -24,6 +24,7 @@ from rimaging.cli.mosaic import (
     workers_of,
 )
 from rimaging.cli.options import (
+    AddResidual,
     ErrorMap,
     Input,
     Method,
@@ -83,6 +84,7 @@ def deconvolve(
     report: Page = None,
     show_steps: ShowSteps = None,
     error_map: ErrorMap = None,
+    add_residual: AddResidual = False,
     overwrite: Overwrite = False,
     workers: WorkersOption = None,
     gpus: Gpus = None,
@@ -121,6 +123,7 @@ def deconvolve(
                 gain=gain,
                 read_noise=read_noise,
                 saturation=saturation,
+                add_residual=add_residual,
             ),
             output,
             workers_of(workers, gpus, scheduler, insecure),
@@ -147,6 +150,7 @@ def deconvolve(
         method=method,  # type: ignore[arg-type] # the door names those that exist
         keep_steps=show_steps is not None,
         error_map=error_map,
+        add_residual=add_residual,
     )
     finish(result, output, report, overwrite, show_steps=show_steps)
 

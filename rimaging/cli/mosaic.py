@@ -115,6 +115,7 @@ def sky_of(
     gain: float | None = None,
     read_noise: float | None = None,
     saturation: float | None = None,
+    add_residual: bool = False,
 ) -> Sky:
     """What the options say of a mosaic."""
     from rimaging import mosaics
@@ -133,6 +134,7 @@ def sky_of(
         gain=gain,
         read_noise=read_noise,
         saturation=saturation,
+        add_residual=add_residual,
         tile=tile,
         halo=halo or "auto",
     )

@@ -28,6 +28,13 @@ ErrorMap = Annotated[
     int | None,
     typer.Option("--error-map", help="Also its error, by so many repetitions: 8 for example."),
 ]
+AddResidual = Annotated[
+    bool,
+    typer.Option(
+        "--add-residual",
+        help="Put what is left unexplained back, as CLEAN does: whole fluxes, the data's noise.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Noise = Annotated[
     str | None,

@@ -9,6 +9,7 @@ import typer
 
 from rimaging.cli.app import command
 from rimaging.cli.options import (
+    AddResidual,
     Input,
     Method,
     Noise,
@@ -43,6 +44,7 @@ def validate(
     error_map: Annotated[
         int, typer.Option("--error-map", help="Repetitions for the error map that gate 8 judges.")
     ] = 8,
+    add_residual: AddResidual = False,
     quick: Annotated[bool, typer.Option("--quick", help="128 pixels and fewer sources.")] = False,
     seed: Annotated[int, typer.Option(help="Of the places of injected sources.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a gate fails.")] = False,
@@ -69,6 +71,7 @@ def validate(
         band=band,
         size=size,
         error_map=error_map,
+        add_residual=add_residual,
         quick=quick,
         seed=seed,
     )

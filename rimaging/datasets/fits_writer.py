@@ -100,7 +100,7 @@ def fits_hdus(
         if residual is not None and residual.shape == shape:
             seen = without(data_cards, "MP_*", "CASAMBM")
             hdu = fits.ImageHDU(_float(residual), seen, name="RES")
-            hdu.header.add_comment("(data - PSF * SCI) / sigma: the residual in units of the noise")
+            hdu.header.add_comment(_residual_said(facts))
             hdus.append(hdu)
     elif measurement is None and residual is not None and residual.shape == image.shape:
         hdus.append(fits.ImageHDU(_float(residual), name="RES"))
@@ -114,6 +114,12 @@ def fits_hdus(
 def _repetitions(facts: dict[str, Any]) -> str:
     count = facts.get("error_map", {}).get("replicates")
     return "" if count is None else f", from {count} repetitions on redrawn data"
+
+
+def _residual_said(facts: dict[str, Any]) -> str:
+    if facts.get("add_residual"):
+        return "residual in units of the noise; in SCI it was put back"
+    return "(data - PSF * SCI) / sigma: the residual in units of the noise"
 
 
 def _float(array: np.ndarray) -> np.ndarray:
@@ -136,6 +142,7 @@ def _sign(header: Header, facts: dict[str, Any], measurement: Measurement | None
         "RIMSEAM": (tiles.get("seam", 0.0) if facts else None, "largest seam, units of the noise"),
         "RIMCHI2": (facts.get("chi2"), "mean square of RES"),
         "RIMPSF": (facts.get("psf") and str(facts["psf"])[:60], "where the PSF came from"),
+        "RIMADD": (facts.get("add_residual"), "the residual was put back into SCI"),
         "PSFFWHM": (facts.get("target_fwhm_pixels"), "[pixel] FWHM of PSFOUT, the PSF of SCI"),
         "NOISEMDL": (_noise_model(measurement, facts), "noise of the data"),
     }

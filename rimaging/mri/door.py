@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.volume import from_slices, maps_as_slices, to_slices
 from rimaging.errors import OptionError
 from rimaging.mri.methods import MethodName, check_options, classical
+from rimaging.operators.likelihood import Likelihood
 from rimaging.reconstruct import Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
-from rimaging.uncertainty import Bootstrap
+from rimaging.uncertainty import Bootstrap, Finish
 
 
 def reconstruct(
@@ -160,10 +161,10 @@ def _as_slices(
     return slices, plane, given, axis
 
 
-def finisher(sets: int, size: Sequence[int] | None) -> Callable[[Tensor], Tensor]:
+def finisher(sets: int, size: Sequence[int] | None) -> Finish:
     """What makes an image of an estimate: its sets combined, and cropped to ``size``."""
 
-    def finish(x: Tensor) -> Tensor:
+    def finish(x: Tensor, _: Likelihood) -> Tensor:
         image = combine(x) if sets > 1 else x
         return image if size is None else centre_crop(image, size)
 

@@ -20,7 +20,9 @@ from rimaging.errors import DataError
 from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import Process, unpack
 from rimaging.mosaic.tiles import Unit
-from rimaging.reconstruct import choose_device, weighted_residual
+from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.poisson import Poisson
+from rimaging.reconstruct import choose_device, unexplained, weighted_residual
 from rimaging.rim.lengths import StepLengths
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
@@ -46,9 +48,10 @@ class SkyTiles:
     settings: ``weights`` (path) and ``sha256``, ``steps``; ``blur``: see `rimaging.tiles.blur`;
     ``noise``, ``masks``, ``background``: maps, see `rimaging.tiles.inputs`, or None;
     ``saturation``: level from which on pixels are masked, or None; ``gain`` (or None) and
-    ``read_noise``: of a detector that counts; ``residual``: whether to give it. Packed, for each
-    channel, or None where it is to be taken from each plane: ``level`` of the sky, ``factor`` and
-    ``scale`` of the noise (`rimaging.tiles.planes.Channels`), all ``(channel,)``; and ``lengths``
+    ``read_noise``: of a detector that counts; ``residual``: whether to give it; ``add_residual``:
+    whether it goes back into the image. Packed, for each channel, or None where it is to be taken
+    from each plane: ``level`` of the sky, ``factor`` and ``scale`` of the noise
+    (`rimaging.tiles.planes.Channels`), all ``(channel,)``; and ``lengths``
     ``(iteration, 2, channel)``.
 
     Pixels that are NaN or masked weigh nothing; those without any measured pixel within reach of
@@ -72,6 +75,7 @@ class SkyTiles:
         gain = settings["gain"]
         self.detector = None if gain is None else Detector(gain, settings["read_noise"])
         self.residual: bool = settings["residual"]
+        self.add_residual: bool = settings["add_residual"]
         self.at_once = BATCH if self.device.type == "cpu" else GPU_BATCH
 
     def _unpacked(self, packed: dict[str, Any] | None) -> Tensor | None:
@@ -118,7 +122,11 @@ class SkyTiles:
             own = None if self.lengths is None else StepLengths(self.lengths[:, :, place[0]])
             local = LocalLikelihood(likelihood, channels.scale)
             x = self.rim(local, steps=self.steps, lengths=own)[-1]
-            planes = {"image": self._known(self._sky(x, seen, channels), seen.weight)[inside]}
+            light = x
+            if self.add_residual:
+                assert isinstance(likelihood, Gaussian | Poisson)
+                light = x + unexplained(likelihood, x)
+            planes = {"image": self._known(self._sky(light, seen, channels), seen.weight)[inside]}
             if self.residual:
                 planes["residual"] = weighted_residual(likelihood, x)[0][inside]
         return {name: plane.cpu().numpy() for name, plane in planes.items()}

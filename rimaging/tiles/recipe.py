@@ -84,6 +84,7 @@ def recipe_for(
                 "RIMSTEPS": [process.steps, "steps of inference"],
                 "RIMPSF": [name[:60], "where the PSF came from"],
                 "PSFFWHM": [round(target, 4), "[pixel] FWHM of the PSF of SCI"],
+                **({"RIMADD": [True, "residual put back"]} if sky.add_residual else {}),
             },
         },
     )
@@ -147,6 +148,7 @@ def settings_of(
         "gain": sky.gain,
         "read_noise": sky.read_noise or 0.0,
         "residual": sky.residual,
+        "add_residual": sky.add_residual,
         "asked": asked(sky),
         "level": packed(level),
         "factor": packed(sigma),

@@ -33,7 +33,8 @@ class Sky:
 
     tile: side of a tile in pixels; by default 1024, on GPUs 4096. channels: in one unit. halo:
     "auto" measures how wide it must be for a seam error below 1e-3 of the noise, "exact" is as far
-    as anything reaches, or pixels. residual: also write ``(y - A x) / sigma``.
+    as anything reaches, or pixels. residual: also write ``(y - A x) / sigma``. add_residual: as of
+    `rimaging.astro.deconvolve`.
     """
 
     image: str | Path | Description
@@ -51,6 +52,7 @@ class Sky:
     channels: int | None = None
     halo: str = "auto"
     residual: bool = False
+    add_residual: bool = False
 
 
 def asked(sky: Sky) -> dict[str, Any]:

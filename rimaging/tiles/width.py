@@ -30,6 +30,7 @@ def find_halo(
     if is_whole(grid):
         return 0, 0.0
     exact = exact_reach(process.rim, max(process.blur.radius), process.steps)
+    exact += max(process.blur.radius) if process.add_residual else 0
     exact = min(-(-exact // ALIGN) * ALIGN, -(-max(grid.shape[1:]) // ALIGN) * ALIGN)
     wanted = parse_halo(asked)
     if wanted == -1:

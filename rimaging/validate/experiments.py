@@ -11,7 +11,8 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.psf import resampled
-from rimaging.operators.target import gaussian_psf, largest_target
+from rimaging.operators.convolution import Convolution
+from rimaging.operators.target import gaussian_psf, largest_target, relative_kernel
 from rimaging.validate.coverage import Repetition, error_map
 from rimaging.validate.empty import pure_noise, shifted_grid
 from rimaging.validate.field import Field
@@ -26,7 +27,11 @@ CROWD = 4
 
 
 class Answer(NamedTuple):
-    """What a method says: image ``(y, x)``, ``(y - K x) / sigma``, and an uncertainty if it can."""
+    """What a method says: image ``(y, x)``, residual, and an uncertainty if it can.
+
+    The residual is that of what it took for the sky, in units of the noise; of the image itself it
+    is `left_over`, another one where the residual was put back into the image.
+    """
 
     image: Tensor
     residual: Tensor
@@ -44,6 +49,13 @@ def respond(
     answer = estimate(place.with_light(catalogue), place.target)
     truth = seen_by_target(catalogue, place.target, 2 * place.spacing, place.shape)
     return Response(answer.image - base.image, truth, catalogue), answer
+
+
+def left_over(place: Field, seen: Measurement, image: Tensor) -> Tensor:
+    """``y - K x`` of an image ``x``, 0 at bad pixels."""
+    kernel = relative_kernel(place.psf, place.target).to(image)
+    operator = Convolution(kernel, place.shape, "reflect")
+    return place.good(seen.data - place.level - operator(image - place.level))
 
 
 def only_noise(place: Field, estimate: Estimator) -> Gate:
@@ -64,7 +76,7 @@ def only_noise(place: Field, estimate: Estimator) -> Gate:
 def seen_again(place: Field, estimate: Estimator, base: Answer, sources: int) -> Gate:
     """Take the answer for the truth, add light, observe it with new noise, and ask how sure."""
     light = place.mixture(CROWD * sources)
-    seen = place.measurement.data - base.residual * place.noise
+    seen = place.measurement.data - left_over(place, place.measurement, base.image)
     noise = place.noise * torch.randn(place.shape, generator=place.generator)
     data = seen + seen_by_psf(light, place.psf, place.shape) + noise
     again = estimate(replace(place.measurement, data=data), place.target)

@@ -20,6 +20,7 @@ from rimaging.validate.cutout import middle, plane_of
 from rimaging.validate.experiments import (
     Answer,
     Estimator,
+    left_over,
     on_a_shifted_grid,
     only_noise,
     respond,
@@ -95,6 +96,7 @@ def validate(
     band: int | None = None,
     size: int | None = None,
     error_map: int | Bootstrap | None = REPETITIONS,
+    add_residual: bool = False,
     quick: bool = False,
     seed: int = 0,
 ) -> Validation:
@@ -104,7 +106,8 @@ def validate(
     the output; see `rimaging.validate.gate.Gate`. Injected light brings no photon noise.
 
     Args:
-        image, psf, noise, mask, target, weights, method, iterations: as for `deconvolve`.
+        image, psf, noise, mask, target, weights, method, iterations, add_residual: as for
+            `deconvolve`.
         band: plane of a cube; the middle one by default.
         size: side of the central cut-out in pixels, at most; 512 by default.
         error_map: repetitions for the error map that gate 8 judges; None leaves that gate out.
@@ -136,6 +139,7 @@ def validate(
             iterations=iterations,
             background=level,
             error_map=repetitions,
+            add_residual=add_residual,
         )
         known = found.uncertainty
         return Answer(
@@ -145,7 +149,7 @@ def validate(
         )
 
     facts = {
-        "method": method,
+        "method": f"{method}, residual put back" if add_residual else method,
         "pixels": " x ".join(map(str, plane.data.shape)),
         "target FWHM": f"{fwhm:.2f} px",
         "sky": f"{level:.5g}",
@@ -186,7 +190,11 @@ def run_gates(
         (answer(galaxies.sheared(SHEAR, SHEAR))[0], answer(galaxies.sheared(-SHEAR, -SHEAR))[0])
         for galaxies in lenses
     ]
-    lost = [((found.residual - base.residual) * place.noise, seen) for seen, found in bright]
+    rest = left_over(place, place.measurement, base.image)
+    lost = [
+        (left_over(place, place.with_light(seen.catalogue), found.image) - rest, seen)
+        for seen, found in bright
+    ]
     wrong = with_wrong_psf(place, estimate, bright[0][0].catalogue)
     gates = [
         star_flux(isolated, crowded, unit, radius),
@@ -202,7 +210,7 @@ def run_gates(
         wrong_width(wrong, unit, 2 * radius, target),
         on_a_shifted_grid(place, estimate, base),
         reconvolved(
-            place.good(base.residual * place.noise),
+            place.good(rest),
             place.good(place.measurement.data - place.level),
             place.sigma,
             [(left, seen_by_psf(r.catalogue, psf, place.shape), r) for left, r in lost],

@@ -113,6 +113,28 @@ def test_photons_and_full_pixels_are_those_of_the_door(sky: mosaics.Sky) -> None
             mosaics.recipe(replace(sky, **wrong))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("counts", [{}, {"gain": 1.5, "read_noise": 3.0}])
+def test_the_residual_goes_back_tile_by_tile_as_at_the_door(
+    counts: dict[str, float], sky: mosaics.Sky
+) -> None:
+    sky = replace(sky, add_residual=True, **counts)  # type: ignore[arg-type]
+    tiled = mosaics.recipe(sky)
+    assert np.allclose(done(tiled), whole(tiled), rtol=1e-5, atol=1e-3)
+    one = mosaics.recipe(replace(sky, tile=None, steps=None))
+    door = astro.deconvolve(
+        np.load(str(sky.image)),
+        sky.psf,
+        target=1.2,
+        weights=sky.weights,
+        add_residual=True,
+        **counts,  # type: ignore[arg-type]
+    )
+    assert np.allclose(done(one), door.image, rtol=1e-5, atol=1e-3)
+    without = mosaics.recipe(replace(sky, add_residual=False))
+    assert np.nanmax(np.abs(done(without) - done(tiled))) > 0.1
+    assert without.fingerprint != tiled.fingerprint
+
+
 def test_backgrounds_of_channels_and_of_pixels(sky: mosaics.Sky, tmp_path: Path) -> None:
     data = np.load(str(sky.image))
     sky = replace(sky, noise=np.array([1.0, 2.0]))

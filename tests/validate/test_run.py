@@ -50,6 +50,25 @@ def test_a_validation_of_a_real_method_tells_and_writes_a_page(
     assert page.count("data:image/png") >= 5
 
 
+def test_gates_judge_the_image_that_is_given(oracle: Any) -> None:
+    """A method that stopped too soon leaves light over; put back, that is in the image."""
+
+    def left(add_residual: bool) -> float:
+        found = validate(
+            oracle.data,
+            4.0,
+            0.5,
+            method="richardson-lucy",
+            iterations=1,
+            add_residual=add_residual,
+            error_map=None,
+            quick=True,
+        )
+        return abs(found.gates[10].numbers["stars"])
+
+    assert left(add_residual=True) < 0.5 * left(add_residual=False)
+
+
 def test_what_cannot_be_validated_is_refused(oracle: Any) -> None:
     with pytest.raises(DataError, match="PSF"):
         validate(oracle.data, noise=0.5)
