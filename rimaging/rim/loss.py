@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rimaging.rim.spots import REACH, Spots, brightest_spots, shape_error
+
 BLOCK_SIDES = (8, 16, 32)
 """Edges in pixels of the blocks whose means count by themselves."""
 
@@ -22,6 +24,7 @@ def loss(
     late: float,
     floor: float,
     blocks: float = 0.0,
+    shapes: float = 0.0,
 ) -> Tensor:
     """``sum_t w_t mean_i log(mse_it / s_i^2 + floor)``: the PSNR that will be reported, smoothed.
 
@@ -37,10 +40,15 @@ def loss(
         late: between 0 and 1.
         floor: of the squared error, in units of the noise's variance.
         blocks: weight of the means over blocks.
+        shapes: weight of the error of the shape of the brightest spot (`rimaging.rim.spots`), of
+            real images that are large enough.
     """
     count = len(estimates)
     total = truth.new_zeros((), dtype=noise_scale.dtype)
     sides = [side for side in BLOCK_SIDES if side <= min(truth.shape[-2:])] if blocks else []
+    spots: Spots | None = None
+    if shapes and not truth.is_complex() and min(truth.shape[-2:]) > 2 * REACH:
+        spots = brightest_spots(_flat(truth))
     for index, estimate in enumerate(estimates, start=1):
         error = (estimate - truth) / noise_scale
         weight = (1 - late) / count + late * 2 * index / (count * (count + 1))
@@ -48,7 +56,13 @@ def loss(
         for side in sides:
             power = _power(_block_means(error, side), axes)
             total = total + blocks / len(sides) * weight * torch.log(power + BLOCK_FLOOR).mean()
+        if spots is not None:
+            total = total + shapes * weight * shape_error(_flat(estimate), spots).mean()
     return total
+
+
+def _flat(images: Tensor) -> Tensor:
+    return images.reshape(-1, *images.shape[-2:])
 
 
 def _power(error: Tensor, axes: int) -> Tensor:

@@ -54,6 +54,8 @@ class TrainingConfig:
             not outweigh all others.
         blocks: weight of the same loss on means over blocks, which holds flux and background to
             account where the error of single pixels would hide theirs.
+        shapes: weight of the error of the shape of the brightest spot of each image, for those who
+            measure shapes (`rimaging.rim.spots`).
         reuse: optimiser steps that each drawn batch serves, where drawing takes longer than a step.
         checkpoint_steps: recompute inference steps in the backward pass, for memory.
         validate_every: optimiser steps between validations, curves and checkpoints.
@@ -71,6 +73,7 @@ class TrainingConfig:
     late: float = 0.0
     floor: float = 0.01
     blocks: float = 0.0
+    shapes: float = 0.0
     reuse: int = 1
     checkpoint_steps: bool = False
     validate_every: int = 500
@@ -281,6 +284,7 @@ class Trainer:
             config.late,
             config.floor,
             config.blocks,
+            config.shapes,
         )
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()
