@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,7 +29,7 @@ DESCENT = 500
 SIGMA = 2 / 255
 """Noise that the features are taken to have: what a method may leave unexplained."""
 
-RATES = (0.3, 1.0, 3.0)
+RATES = (0.1, 0.3, 1.0, 3.0)
 """Learning rates of gradient descent, tried on the first picture of each layer."""
 
 Solver = Callable[[Gaussian], Tensor]
@@ -48,10 +50,12 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         operator = SqueezeNet(tensors, layer, (SIDE, SIDE))
         with torch.no_grad():
             cases = [Gaussian(operator, operator(centred(p)), SIGMA) for p in pictures]
-        rate = min(RATES, key=lambda r: feature_error(cases[0], descend(cases[0], r, DESCENT // 5)))
+        rates = sorted(RATES, key=partial(short_descent, cases[0]))
 
-        def by_descent(case: Gaussian, rate: float = rate) -> Tensor:
-            return descend(case, rate, DESCENT)
+        def by_descent(case: Gaussian, rates: list[float] = rates) -> Tensor:
+            # a rate that was good for a while may still diverge: the next best then
+            found = (descend(case, rate, DESCENT) for rate in rates)
+            return next(x for x in found if bool(torch.isfinite(x).all()))
 
         for method, solve in zip(errors, (by_descent, recurrent), strict=True):
             started = time.perf_counter()
@@ -133,6 +137,12 @@ def descend(case: Gaussian, rate: float, steps: int) -> Tensor:
         velocity = 0.9 * velocity - 0.02 * rate * decay * gradient / first
         x = x + velocity
     return x
+
+
+def short_descent(case: Gaussian, rate: float) -> float:
+    """The feature error after a fifth of the steps; infinite where it diverged."""
+    error = feature_error(case, descend(case, rate, DESCENT // 5))
+    return error if math.isfinite(error) else math.inf
 
 
 def feature_error(case: Gaussian, x: Tensor) -> float:
