@@ -60,7 +60,7 @@ def main() -> None:
     sections.append(
         (
             "colour",
-            "The same in colour, each channel by itself",
+            "The same in colour",
             {"noisy": colour, label(ours): found(ours).movedim(-1, 0)},
             cat,
         )

@@ -35,7 +35,7 @@ class Shared:
 
     weights: Annotated[
         str | None,
-        typer.Option(help="Name or path; by default image for noise and blur, else image-any."),
+        typer.Option(help="Name or path; by default those for the task."),
     ] = None
     method: Annotated[
         str | None,

@@ -10,7 +10,7 @@ from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sources import Array, Source, single
 from rimaging.errors import DataError, OptionError, ShapeError
-from rimaging.image.methods import How, MethodName, Task, invert
+from rimaging.image.methods import COLOUR, DENOISER, How, MethodName, Task, invert
 from rimaging.image.picture import Picture, noted
 from rimaging.operators.convolution import Boundary, Convolution
 from rimaging.operators.gaussian import Gaussian
@@ -29,7 +29,7 @@ LONG = 24
 def denoise(
     image: Source,
     sigma: float | Array | None = None,
-    weights: Weights = "image",
+    weights: Weights | None = None,
     *,
     clip: tuple[float, float] | None = None,
     method: MethodName | None = None,
@@ -48,10 +48,10 @@ def denoise(
             Weights for one channel treat each channel by itself.
         sigma: standard deviation in the units of the image, one number or a map; by default
             estimated.
-        weights: name, path or `RIM`.
+        weights: name, path or `RIM`; by default ``image``, and ``denoise-colour`` for colour.
         clip: black and white in the units of the image, where noise that went beyond was cut off
-            (`rimaging.operators.clipped`); by default the ends of 8- and 16-bit integers if pixels
-            lie there, none for floats and files.
+            (`rimaging.operators.clipped`); by default the ends of 8- and 16-bit integers, in memory
+            or in a file, if pixels lie there, none for floats.
         method: ``"rim"``, ``"plug-and-play"`` (the RIM as a denoiser), or to compare with ``"map"``
             (gradient ascent with a Huber prior), ``"tv"``, ``"wiener"``, ``"richardson-lucy"``. By
             default the RIM where the weights were trained for the operator, else plug-and-play.
@@ -74,8 +74,10 @@ def denoise(
         OptionError: an unknown method, settings that it does not have. WeightsError: unknown
         weights.
     """
-    how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma).clipped(clip)
+    if weights is None:
+        weights = COLOUR if picture.colour and method in (None, "rim") else DENOISER
+    how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     result = invert(
         picture.measurement,
         how,

@@ -41,8 +41,9 @@ KINDS: dict[str, type[Operator]] = {
 }
 """Names of operators in the cards of weights."""
 
-ANY, DENOISER = "image-any", "image"
-"""Weights for several operators, and the best denoiser: what is used where none are given."""
+ANY, DENOISER, COLOUR = "image-any", "image", "denoise-colour"
+"""Weights for several operators, the best denoiser, and that of three channels together: what is
+used where none are given."""
 
 LAMDA = {"map": 0.1, "tv": 0.1}
 """Weight of the hand-made priors in units of the noise, where nobody gives one."""

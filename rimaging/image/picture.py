@@ -55,15 +55,22 @@ class Picture:
             measurement = replace(measurement, provenance={**measurement.provenance, **depth})
         return cls(noted(measurement, notes), white, colour)
 
+    @property
+    def colour(self) -> bool:
+        """Whether it has three channels of colour: as ``(y, x, 3)``, or of a picture's file."""
+        data, facts = self.measurement.data, self.measurement.provenance
+        return self.colour_last or (data.ndim == 3 and data.shape[0] == 3 and "bit_depth" in facts)
+
     def clipped(self, clip: tuple[float, float] | None) -> Picture:
         """The picture with the ends of its range, those given or those of its integers."""
         if clip is not None:
             low, high = clip
             return replace(self, clip=(low / self.white, high / self.white))
         ends = self.measurement.data.aminmax()
-        if self.white == 1 or (ends.min > 0 and ends.max < 1):
+        depth = self.measurement.provenance.get("bit_depth", 32)
+        if depth not in (8, 16) or (ends.min > 0 and ends.max < 1):
             return self
-        note = f"noise taken as clipped to 0..{self.white:g}"
+        note = "noise taken as clipped to black and white"
         return replace(self, measurement=noted(self.measurement, [note]), clip=(0.0, 1.0))
 
     def present(self, result: Reconstruction, source: object) -> Reconstruction:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import rimaging
@@ -82,6 +83,21 @@ def test_integers_keep_their_range_and_save_as_pictures(
     assert np.allclose(result.image, floating.image * white, rtol=1e-3, atol=1e-3 * white)
     saved = rimaging.open(result.save(tmp_path / "out.png")).data
     assert np.allclose(saved * white, np.clip(result.image, 0, white), atol=0.51 * white / 255)
+
+
+def test_colour_takes_the_weights_for_colour_and_a_file_is_its_array(tmp_path: Path) -> None:
+    counts = np.rint(noisy().clamp(0, 1).numpy() * 255).astype(np.uint8)
+    colour = np.stack([counts, counts[::-1], counts[:, ::-1]], axis=-1)
+    for array, name in ((counts, "image"), (colour, "denoise-colour")):
+        Image.fromarray(array).save(tmp_path / "picture.png")
+        known = image.denoise(array, 255 * SIGMA)
+        found = image.denoise(tmp_path / "picture.png", SIGMA)
+        for result in (known, found):
+            assert result.provenance["weights"]["name"] == name
+            assert any("clipped" in note for note in result.provenance["assumed"])
+        planes = known.image if array.ndim == 2 else np.moveaxis(known.image, -1, 0)
+        assert np.allclose(255 * found.image, planes, atol=1e-2)
+    assert image.denoise(colour, 25.0, method="tv").provenance["method"] == "tv"
 
 
 def test_integers_away_from_black_and_white_are_not_taken_as_clipped(real_weights: Path) -> None:
