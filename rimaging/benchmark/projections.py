@@ -21,6 +21,7 @@ from rimaging.benchmark.contest import (
 from rimaging.benchmark.photographs import noise
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.simulate.photographs import Photographs
+from rimaging.image.methods import ANY
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.projection import Ensemble, RandomProjection
 from rimaging.rim.weights import load_weights, shipped
@@ -58,6 +59,8 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
     first = next(iter(columns.values()))[0]
     network = ours(weights, first.likelihood.operator)
     entries = [Entry("least squares", by_least_squares, 1e-4, 10.0), *hand_made(), network]
+    if weights != ANY:
+        entries.append(ours(ANY, first.likelihood.operator))
     networks = {"RIM": weights, **{k: beside(weights, name) for k, name in ABLATIONS.items()}}
     found = {k: w for k, w in networks.items() if w in shipped() or Path(w).is_file()}
     entries += [
