@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["middle", "sky_level"]
@@ -24,21 +27,30 @@ def sky_level(data: Tensor, mask: Tensor | None = None) -> Tensor:
         mask: 0 for pixels to leave out, broadcastable to ``data``.
     """
     planes = data.reshape(-1, data.shape[-2] * data.shape[-1])
-    kept = torch.ones_like(data) if mask is None else mask.expand(data.shape).to(data)
+    kept = None if mask is None else mask.expand(data.shape).reshape(planes.shape)
     levels = []
-    for plane, keep in zip(planes, kept.reshape(planes.shape), strict=True):
-        values = plane[keep > 0]
-        for _ in range(5):
-            if values.numel() == 0:
-                break
-            level = middle(values)
-            distance = (values - level).abs()
-            inside = values[distance <= 3 * MAD_TO_SIGMA * middle(distance)]
-            if inside.numel() in (0, values.numel()):
-                break
-            values = inside
-        levels.append(middle(values) if values.numel() else values.new_zeros(()))
-    return torch.stack(levels).reshape(*data.shape[:-2], 1, 1)
+    for index, plane in enumerate(planes):
+        values = plane if kept is None else plane[kept[index] > 0]
+        levels.append(_clipped_median(np.sort(values.detach().cpu().numpy())))
+    found = torch.from_numpy(np.stack(levels))
+    return found.to(data).reshape(*data.shape[:-2], 1, 1)
+
+
+def _clipped_median(ordered: NDArray[Any]) -> Any:
+    """Of sorted values: what is left after a round is a stretch of them."""
+    for _ in range(5):
+        if not len(ordered):
+            break
+        level = ordered[(len(ordered) - 1) // 2]
+        distance = np.abs(ordered - level)
+        lower = (len(distance) - 1) // 2
+        reach = 3 * MAD_TO_SIGMA * np.partition(distance, lower)[lower]
+        first = np.searchsorted(ordered, level - reach, "left")
+        last = np.searchsorted(ordered, level + reach, "right")
+        if last - first in (0, len(ordered)):
+            break
+        ordered = ordered[first:last]
+    return ordered[(len(ordered) - 1) // 2] if len(ordered) else ordered.dtype.type(0)
 
 
 def middle(values: Tensor) -> Tensor:
