@@ -13,6 +13,10 @@ from urllib.parse import urlsplit
 from rimaging.errors import OptionError
 
 NAME = "rimaging"
+KEPT = 1 << 28
+"""Bytes that a worker may keep for its next tile."""
+FROM_KEPT = 1 << 25
+"""Largest tensor in bytes that is taken from them: the most that glibc allows."""
 START = 300.0
 """Seconds to wait for the first worker to load its libraries."""
 
@@ -53,6 +57,11 @@ def local_cluster(workers: int, *, threads: int = 1, gpus: Sequence[int] = ()) -
         # A worker that was killed may take long to come back on a busy machine; 15 seconds after
         # its death Dask would give up the process that restarts it.
         "distributed.deploy.lost-worker-timeout": "120s",
+        # Dask has workers give every page back at once, and they fault it in again for each tensor:
+        # twice the time of a small network. Threads of one arena share what is kept.
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": KEPT,
+        "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": FROM_KEPT,
+        "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
         # What Dask keeps of its own doings grows for an hour, by some 20 MB in each process.
         "distributed.worker.profile.enabled": False,
         "distributed.admin.system-monitor.log-length": 600,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rimaging.errors import OptionError
+from rimaging.mosaic.cluster import KEPT
 from rimaging.mosaic.folder import Recipe
 
 PROCESS = 330 << 20
@@ -53,7 +54,7 @@ class Plan:
         finalising = 2 * 3 * 4 * math.prod(self.recipe.grid.unit)
         working = threads * self.unit_bytes
         driver = DRIVER + RECORD * len(self.recipe.grid) + finalising
-        return int(driver + self.processes * PROCESS + working)
+        return int(driver + self.processes * (PROCESS + KEPT) + working)
 
     @property
     def disk(self) -> int:
