@@ -32,7 +32,6 @@ from rimaging.uncertainty import (
     as_bootstrap,
     as_data,
     error_map_of,
-    expected,
     plainly,
 )
 
@@ -226,10 +225,9 @@ def choose_device(device: str | torch.device | None) -> torch.device:
 
 def weighted_residual(likelihood: Likelihood, x: Tensor) -> tuple[Tensor, Tensor]:
     """``(y - A x) / sigma``, and where something was measured (broadcastable to it)."""
-    seen = likelihood.operator(x)
+    seen, measured = likelihood.expected(x), likelihood.measured
     if isinstance(likelihood, Poisson):
-        rate = torch.maximum(seen + likelihood.background, 0.1 * likelihood.background)
-        return likelihood.weight * (likelihood.y - rate) / rate.sqrt(), likelihood.weight > 0
+        return likelihood.weight * (likelihood.y - seen) / seen.sqrt(), measured
     if not isinstance(likelihood, Gaussian):
         raise OptionError(
             f"{type(likelihood).__name__} has no residual: use Gaussian or Poisson likelihoods"
@@ -238,13 +236,7 @@ def weighted_residual(likelihood: Likelihood, x: Tensor) -> tuple[Tensor, Tensor
     if likelihood.whitener is not None:
         white = residual.movedim(-3, -1) @ likelihood.whitener.mT
         residual = white.movedim(-1, -3)
-    return residual, likelihood.precision > 0
-
-
-def unexplained(likelihood: Gaussian | Poisson, x: Tensor) -> Tensor:
-    """``y - A x`` where something was measured, else 0, in the units of the data."""
-    measured = likelihood.weight if isinstance(likelihood, Poisson) else likelihood.precision
-    return torch.where(measured > 0, likelihood.y - expected(likelihood, x), 0)
+    return residual, measured
 
 
 def _likelihood(

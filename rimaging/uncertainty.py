@@ -101,7 +101,7 @@ def error_map_of(
     Raises OptionError for other likelihoods.
     """
     generators = how.generators(likelihood.items, first)
-    centre = finish(x, likelihood.observing(expected(likelihood, x).expand(likelihood.y.shape)))
+    centre = finish(x, likelihood.observing(likelihood.expected(x).expand(likelihood.y.shape)))
     power = torch.zeros(centre.shape, dtype=torch.float64, device=centre.device)
     for _ in range(how.replicates):
         observed = likelihood.observing(redrawn(likelihood, x, generators))
@@ -118,7 +118,7 @@ def redrawn(likelihood: Likelihood, x: Tensor, generators: Sequence[torch.Genera
     is neither Gaussian nor Poisson.
     """
     y, axes = likelihood.y, len(likelihood.operator.range.shape)
-    seen = expected(likelihood, x).expand(y.shape)
+    seen = likelihood.expected(x).expand(y.shape)
     if isinstance(likelihood, Poisson):
         counts = _by_item(seen, axes, generators, lambda item, g: torch.poisson(item, generator=g))
         return torch.where(likelihood.weight > 0, counts, y)
@@ -133,14 +133,6 @@ def redrawn(likelihood: Likelihood, x: Tensor, generators: Sequence[torch.Genera
     measured = likelihood.precision > 0
     sigma = torch.where(measured, likelihood.precision, torch.inf).rsqrt()
     return torch.where(measured, seen + sigma * noise, y)
-
-
-def expected(likelihood: Likelihood, x: Tensor) -> Tensor:
-    """The measurement of ``x`` without noise: ``A x``, of counts with their background."""
-    seen: Tensor = likelihood.operator(x)
-    if isinstance(likelihood, Poisson):
-        return torch.maximum(seen + likelihood.background, 0.1 * likelihood.background)
-    return seen
 
 
 def as_data(likelihood: Likelihood) -> Tensor:

@@ -24,10 +24,9 @@ from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
-from rimaging.operators.poisson import Poisson
 from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.operators.varying_convolution import VaryingConvolution
-from rimaging.reconstruct import Weights, choose_device, rim_method, run, unexplained
+from rimaging.reconstruct import Weights, choose_device, rim_method, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 from rimaging.uncertainty import Bootstrap
 
@@ -155,10 +154,7 @@ def deconvolve(
 
     def finish(x: Tensor, likelihood: Likelihood) -> Tensor:
         image = centre_crop(x, size)
-        if not add_residual:
-            return image
-        assert isinstance(likelihood, Gaussian | Poisson)
-        return image + unexplained(likelihood, x)
+        return image + likelihood.unexplained(x) if add_residual else image
 
     said = {"target_fwhm_pixels": fwhm, "psf": psf_source(psf), "boundary": boundary}
     if add_residual:

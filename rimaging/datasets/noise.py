@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from rimaging.datasets.background import middle
+from rimaging.datasets.background import MAD_TO_SIGMA, middle
 from rimaging.errors import DataError
 
 __all__ = ["estimate_band_noise", "estimate_image_noise"]
 
-MAD_TO_SIGMA = 1.4826  # of a normal distribution
 LARGEST = 1 << 22  # samples looked at; more cannot change the third digit
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rimaging.datasets.noise import MAD_TO_SIGMA
+from rimaging.datasets.background import MAD_TO_SIGMA
 from rimaging.errors import DataError, ShapeError
 
 __all__ = ["PhotonNoise", "estimate_photon_noise"]

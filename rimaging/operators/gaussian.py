@@ -115,6 +115,11 @@ class Gaussian(Likelihood):
         white: Tensor = (root * r).movedim(self._axes[0], -1) @ inverse.mT
         return root * white.movedim(-1, self._axes[0])
 
+    @property
+    def measured(self) -> Tensor:
+        """Where the precision is above zero."""
+        return self.precision > 0
+
     def log_prob(self, x: Tensor) -> Tensor:
         """``-1/2 sum W |y - A x|^2``, ``(*batch,)``."""
         r = self.y - self.operator(x)

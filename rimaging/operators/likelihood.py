@@ -63,6 +63,20 @@ class Likelihood(nn.Module, ABC):
         twin.y = y
         return twin
 
+    def expected(self, x: Tensor) -> Tensor:
+        """The measurement of ``x`` without noise, in the units of ``y``: ``A x``."""
+        seen: Tensor = self.operator(x)
+        return seen
+
+    def unexplained(self, x: Tensor) -> Tensor:
+        """``y`` less what is expected of ``x``, 0 where nothing was measured."""
+        return torch.where(self.measured, self.y - self.expected(x), 0)
+
+    @property
+    @abstractmethod
+    def measured(self) -> Tensor:
+        """Where something was measured, boolean, broadcastable to ``y``."""
+
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
         """``log p(y | x)`` up to a constant in ``x``, ``(*batch,)``."""

@@ -45,13 +45,19 @@ class Poisson(Likelihood):
         check_broadcast(weight, counts, "weight")
         self.register_buffer("weight", weight.to(counts.device))
 
-    def _rate(self, x: Tensor) -> Tensor:
+    @property
+    def measured(self) -> Tensor:
+        """Where the weight is above zero."""
+        return self.weight > 0
+
+    def expected(self, x: Tensor) -> Tensor:
+        """The mean counts, background included: ``A x + background``, clamped as above."""
         rate = self.operator(x) + self.background
         return torch.maximum(rate, 0.1 * self.background)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """``sum w (y log rate - rate)``, ``(*batch,)``."""
-        rate = self._rate(x)
+        rate = self.expected(x)
         return (self.weight * (self.y * rate.log() - rate)).sum(dim=self._axes)
 
     def score(self, x: Tensor) -> Tensor:
@@ -67,7 +73,7 @@ class Poisson(Likelihood):
 
     def curvature(self, x: Tensor, v: Tensor) -> Tensor:
         """``A* w (1 / rate(x)) A v``: the Fisher information at ``x``."""
-        return self.operator.vjp(x, self.weight / self._rate(x) * self.operator.jvp(x, v))
+        return self.operator.vjp(x, self.weight / self.expected(x) * self.operator.jvp(x, v))
 
     def information(self) -> Tensor:
         """``diag(A* W A)`` with ``W = 1 / max(y, background)``."""
@@ -75,7 +81,7 @@ class Poisson(Likelihood):
 
     def chi2(self, x: Tensor) -> Tensor:
         """Mean of ``(y - rate)^2 / rate`` over measured pixels (Pearson), ``(*batch,)``."""
-        rate = self._rate(x)
+        rate = self.expected(x)
         count = (torch.ones_like(self.y) * self.weight).sum(dim=self._axes).clamp_min(1)
         return (self.weight * (self.y - rate) ** 2 / rate).sum(dim=self._axes) / count
 

@@ -20,9 +20,7 @@ from rimaging.errors import DataError
 from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import Process, unpack
 from rimaging.mosaic.tiles import Unit
-from rimaging.operators.gaussian import Gaussian
-from rimaging.operators.poisson import Poisson
-from rimaging.reconstruct import choose_device, unexplained, weighted_residual
+from rimaging.reconstruct import choose_device, weighted_residual
 from rimaging.rim.lengths import StepLengths
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
@@ -122,10 +120,7 @@ class SkyTiles:
             own = None if self.lengths is None else StepLengths(self.lengths[:, :, place[0]])
             local = LocalLikelihood(likelihood, channels.scale)
             x = self.rim(local, steps=self.steps, lengths=own)[-1]
-            light = x
-            if self.add_residual:
-                assert isinstance(likelihood, Gaussian | Poisson)
-                light = x + unexplained(likelihood, x)
+            light = x + likelihood.unexplained(x) if self.add_residual else x
             planes = {"image": self._known(self._sky(light, seen, channels), seen.weight)[inside]}
             if self.residual:
                 planes["residual"] = weighted_residual(likelihood, x)[0][inside]
