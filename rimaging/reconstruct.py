@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache, partial
+from dataclasses import asdict, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,12 @@ from rimaging import __version__
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.pieces import moved, pieces
 from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.method import Method, Weights, choose_device, rim_method
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.likelihood import Likelihood
-from rimaging.operators.noncartesian import equalised
 from rimaging.operators.poisson import Poisson
 from rimaging.reconstruction import Reconstruction, planar
 from rimaging.reports.diagnostics import diagnose
-from rimaging.rim.rim import RIM
-from rimaging.rim.weights import load_weights
 from rimaging.uncertainty import (
     Bootstrap,
     Finish,
@@ -35,25 +33,8 @@ from rimaging.uncertainty import (
     plainly,
 )
 
-Weights = str | Path | RIM
-
 CPU_PIECE = 2**28
 """Bytes that one piece of a large batch may take on a CPU, where larger ones are no faster."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """How a piece of a measurement becomes images.
-
-    solve: from the piece (None where only a likelihood was given) and its likelihood to the
-    estimates, first to last. bytes_per_pixel: of the image, beside the physics. provenance: what to
-    write down of it.
-    """
-
-    name: str
-    solve: Callable[[Measurement | None, Any], list[Tensor]]
-    bytes_per_pixel: float = 64.0
-    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def reconstruct(
@@ -163,64 +144,6 @@ def run(
         steps=list(steps) if keep_steps else [],
         step_chi2=tuple(_relative(torch.stack(misfits).sum(0), root=False)) if misfits else (),
     )
-
-
-def rim_method(weights: Weights, steps: int | None, device: torch.device) -> Method:
-    """The RIM as a `Method`; weights are loaded once in a process."""
-    rim, provenance = load_rim(weights, device)
-    count = rim.config.steps if steps is None else steps
-    if count < 1:
-        raise OptionError(f"steps must be at least 1, got {count}: leave it out for the default")
-
-    def solve(part: Measurement | None, likelihood: Likelihood) -> list[Tensor]:
-        if likelihood.y.dtype not in (torch.float32, torch.complex64):
-            raise DataError(
-                f"the likelihood is of {likelihood.y.dtype}, a RIM of single precision: build it "
-                "from float32 or complex64"
-            )
-        balanced = equalised(likelihood, None if part is None else part.density)
-        estimates: list[Tensor] = rim(balanced, steps=count)
-        return estimates
-
-    return Method(
-        name="rim",
-        solve=solve,
-        bytes_per_pixel=4 * rim.cell.numbers,
-        provenance={"weights": provenance, "steps": count},
-    )
-
-
-def load_rim(weights: Weights, device: torch.device) -> tuple[RIM, dict[str, Any]]:
-    """A RIM on a device, and what identifies its weights."""
-    if isinstance(weights, RIM):
-        return weights.to(device).eval(), {"name": "in memory", "sha256": "unknown"}
-    source = str(weights)
-    path = Path(source).expanduser()
-    stamp = path.stat().st_mtime_ns if path.is_file() else 0
-    rim, card = _loaded(source, stamp, str(device))
-    name = card.get("name") or path.name.removesuffix(".safetensors")
-    return rim, {"name": name, "sha256": card["sha256"], "version": card.get("version")}
-
-
-@lru_cache(maxsize=8)
-def _loaded(source: str, stamp: int, device: str) -> tuple[RIM, dict[str, Any]]:
-    """Load weights once; ``stamp`` tells a file that was written anew."""
-    rim, card = load_weights(source)
-    return rim.to(device), card
-
-
-def choose_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or the GPU if there is one; raise OptionError if it is not there."""
-    available = torch.cuda.is_available()
-    if device is None:
-        return torch.device("cuda" if available else "cpu")
-    try:
-        place = torch.device(device)
-    except RuntimeError:
-        raise OptionError(f"device {device!r} does not exist: use 'cpu' or 'cuda'") from None
-    if place.type == "cuda" and not available:
-        raise OptionError("device='cuda' asked, but torch sees no GPU: use device='cpu'")
-    return place
 
 
 def weighted_residual(likelihood: Likelihood, x: Tensor) -> tuple[Tensor, Tensor]:

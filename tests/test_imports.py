@@ -17,7 +17,7 @@ PACKAGE = CHECKOUT / "rimaging"
 
 BASE = {"errors", "typing"}
 ROOMS = BASE | {"catalogue", "operators", "rim", "datasets", "solvers", "mosaic", "reports"}
-WAY = {"reconstruct", "reconstruction", "uncertainty"}
+WAY = {"method", "reconstruct", "reconstruction", "uncertainty"}
 DOORS = {"mri", "astro", "image"}
 # Experiments and the demonstration are users of the house: everything but the command line.
 USERS = {"experiment", "benchmark", "demo", "doctor", "validate"}
@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "progress": BASE | {"rim"},
     "reconstruction": ROOMS,
     "uncertainty": BASE | {"operators"},
-    "reconstruct": ROOMS | {"reconstruction", "uncertainty"},
+    "method": BASE | {"datasets", "operators", "rim"},
+    "reconstruct": ROOMS | {"method", "reconstruction", "uncertainty"},
     "tiles": ROOMS | WAY,
     "mosaics": ROOMS | WAY | {"astro", "tiles"},
     **{door: ROOMS | WAY | ({"tiles"} if door == "astro" else set()) for door in DOORS},

@@ -16,6 +16,7 @@ from rimaging import astro, image, mri
 from rimaging import reconstruct as house
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import OptionError
+from rimaging.method import Method
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
@@ -23,7 +24,7 @@ from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.poisson import Poisson
 from rimaging.operators.target import gaussian_psf
-from rimaging.reconstruct import Method, reconstruct, run
+from rimaging.reconstruct import reconstruct, run
 from rimaging.solvers.cg_sense import cg_sense
 from rimaging.solvers.wiener import wiener
 from rimaging.uncertainty import Bootstrap, error_map_of, redrawn, smoothed

@@ -19,6 +19,7 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import DataError, OptionError
+from rimaging.method import Weights, choose_device, rim_method
 from rimaging.mosaic.lazy import is_dask
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
@@ -26,7 +27,7 @@ from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.operators.varying_convolution import VaryingConvolution
-from rimaging.reconstruct import Weights, choose_device, rim_method, run
+from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 from rimaging.uncertainty import Bootstrap
 

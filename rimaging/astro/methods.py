@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
+from rimaging.method import Method
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.target import gaussian_psf
-from rimaging.reconstruct import Method
 from rimaging.reconstruction import centre_crop
 
 MethodName = Literal["rim", "richardson-lucy", "wiener"]

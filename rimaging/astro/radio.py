@@ -25,6 +25,7 @@ from rimaging.datasets.sources import Array
 from rimaging.datasets.visibilities import VisibilityData, read_visibilities
 from rimaging.datasets.visibility_header import angle_radians, visibility_header
 from rimaging.errors import DataError, OptionError
+from rimaging.method import Weights, choose_device
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.visibilities import (
     Visibilities,
@@ -35,7 +36,7 @@ from rimaging.operators.visibilities import (
     restored,
     weights_of,
 )
-from rimaging.reconstruct import Weights, choose_device, run
+from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction
 from rimaging.reports.arrays import to_numpy
 

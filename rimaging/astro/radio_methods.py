@@ -13,12 +13,12 @@ from rimaging.datasets.beam_psf import gaussian_beam
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.visibilities import VisibilityData
 from rimaging.errors import OptionError
+from rimaging.method import Method, Weights, rim_method
 from rimaging.operators.closure import closures_of
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.visibilities import Visibilities
-from rimaging.reconstruct import Method, Weights, rim_method
 from rimaging.solvers.clean import clean
 from rimaging.solvers.maximum_entropy import maximum_entropy
 from rimaging.solvers.plug_and_play import plug_and_play

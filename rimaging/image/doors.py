@@ -12,13 +12,13 @@ from rimaging.datasets.sources import Array, Source, single
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.image.methods import COLOUR, DENOISER, How, MethodName, Task, invert
 from rimaging.image.picture import Picture, noted
+from rimaging.method import Weights
 from rimaging.operators.convolution import Boundary, Convolution
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.operators.operator import Operator
 from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling
-from rimaging.reconstruct import Weights
 from rimaging.reconstruction import Reconstruction, like
 from rimaging.uncertainty import Bootstrap
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError
+from rimaging.method import Method, Weights, choose_device, load_rim, rim_method
 from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Boundary, Convolution
 from rimaging.operators.gaussian import Gaussian
@@ -22,7 +23,7 @@ from rimaging.operators.projection import RandomProjection
 from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling
 from rimaging.operators.squeezenet import SqueezeNet
-from rimaging.reconstruct import Method, Weights, choose_device, load_rim, rim_method, run
+from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction
 from rimaging.rim.ensemble import ELEMENTS, ensemble
 from rimaging.rim.rim import RIM

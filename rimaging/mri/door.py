@@ -17,9 +17,10 @@ from rimaging.datasets.retrospective import sampling
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.volume import from_slices, maps_as_slices, to_slices
 from rimaging.errors import OptionError
+from rimaging.method import Weights, choose_device, rim_method
 from rimaging.mri.methods import MethodName, check_options, classical
 from rimaging.operators.likelihood import Likelihood
-from rimaging.reconstruct import Weights, choose_device, rim_method, run
+from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 from rimaging.uncertainty import Bootstrap, Finish
 

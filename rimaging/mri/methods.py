@@ -10,10 +10,10 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import OptionError
+from rimaging.method import Method
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI
-from rimaging.reconstruct import Method
 
 MethodName = Literal["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv", "grappa", "pocs"]
 

@@ -17,6 +17,7 @@ from rimaging.datasets.hdf5 import read_kspace
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.npz import load_arrays
 from rimaging.errors import WeightsError
+from rimaging.method import choose_device, rim_method
 from rimaging.mosaic.folder import write_whole
 from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import Process, unpack
@@ -24,7 +25,7 @@ from rimaging.mosaic.tiles import Unit
 from rimaging.mri.door import finisher
 from rimaging.mri.front import COMMON, item_name
 from rimaging.mri.methods import classical
-from rimaging.reconstruct import choose_device, rim_method, run
+from rimaging.reconstruct import run
 
 PLANES = ("real", "imaginary")
 

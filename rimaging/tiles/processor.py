@@ -17,10 +17,11 @@ from torch import Tensor
 
 from rimaging.datasets.detector import Detector
 from rimaging.errors import DataError
+from rimaging.method import choose_device
 from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import Process, unpack
 from rimaging.mosaic.tiles import Unit
-from rimaging.reconstruct import choose_device, weighted_residual
+from rimaging.reconstruct import weighted_residual
 from rimaging.rim.lengths import StepLengths
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights

@@ -13,8 +13,8 @@ from rimaging.datasets.background import sky_level
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.errors import DataError, OptionError
+from rimaging.method import Weights
 from rimaging.operators.target import largest_target
-from rimaging.reconstruct import Weights
 from rimaging.uncertainty import Bootstrap
 from rimaging.validate.cutout import middle, plane_of
 from rimaging.validate.experiments import (

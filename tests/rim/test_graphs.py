@@ -15,7 +15,8 @@ from rimaging.operators.identity import Identity
 from rimaging.rim import graphs
 from rimaging.rim.graphs import EAGER, Graphs, settled, signature
 from rimaging.rim.rim import RIMConfig
-from rimaging.rim.training import Trainer, TrainingConfig
+from rimaging.rim.training import Trainer
+from rimaging.rim.training_config import TrainingConfig
 
 CPU = torch.device("cpu")
 MODEL = RIMConfig(

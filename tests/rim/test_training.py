@@ -14,7 +14,8 @@ from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.rim.loss import BLOCK_FLOOR, loss
 from rimaging.rim.rim import RIM, RIMConfig
-from rimaging.rim.training import Progress, Sampler, Trainer, TrainingConfig
+from rimaging.rim.training import Progress, Sampler, Trainer
+from rimaging.rim.training_config import TrainingConfig
 
 MODEL = RIMConfig(steps=2, fine=4, coarse=4)
 TRAINING = TrainingConfig(iterations=6, batch=2, size=8, warmup=2, validate_every=2)
