@@ -122,7 +122,7 @@ def validate(
     whole, varying = with_psf(whole, psf)
     plane = middle(plane_of(whole, band), size or (QUICK_SIDE if quick else SIDE)).completed()
     if plane.psf is None:
-        raise DataError("validation needs a PSF: give psf=, as for deconvolve")
+        raise DataError("validation needs a PSF: give psf= (--psf), as for deconvolve")
     if target is not None and not target > 0:
         raise OptionError(f"validation needs a target above 0 pixels, got {target}: leave it out")
     fwhm = largest_target(plane.psf, TARGET) if target is None else float(target)
