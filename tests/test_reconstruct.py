@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rimaging import method
 from rimaging import reconstruct as house
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, FormatError, OptionError, ShapeError, WeightsError
@@ -106,10 +107,10 @@ def test_weights_are_loaded_once_and_again_when_the_file_changes(
     path = tmp_path / "weights.safetensors"
     shutil.copy(real_weights, path)
     place = torch.device("cpu")
-    first, _ = house.load_rim(path, place)
-    assert house.load_rim(path, place)[0] is first
+    first, _ = method.load_rim(path, place)
+    assert method.load_rim(path, place)[0] is first
     shutil.copy(complex_weights, path)
-    assert house.load_rim(path, place)[0].config.complex
+    assert method.load_rim(path, place)[0].config.complex
 
 
 def test_more_than_the_memory_is_refused_before_it_is_tried(
