@@ -74,7 +74,7 @@ def small_network(folder: Path) -> Path:
 
     torch.manual_seed(0)
     path = folder / "small.safetensors"
-    save_weights(RIM(RIMConfig(steps=1, fine=4, coarse=4)), path, {"name": "small"})
+    save_weights(RIM(RIMConfig(steps=1, fine=4, coarse=4, chebyshev=True)), path, {"name": "small"})
     return path
 
 

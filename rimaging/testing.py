@@ -176,6 +176,25 @@ def assert_normal_diagonal(
         assert error <= bound, f"diagonal of {operator}: error {error}, bound {bound}"
 
 
+def assert_normal_bound(operator: LinearOperator, batch: Sequence[int] = (), seed: int = 0) -> None:
+    """``diag(normal_bound(w)) - A* W A`` has no negative eigenvalue, with and without weight."""
+    size = operator.domain.size
+    generator = torch.Generator().manual_seed(seed)
+    real = operator.domain.real_dtype
+    weight = torch.rand((*batch, *operator.range.shape), generator=generator, dtype=real)
+    units = torch.eye(size, dtype=operator.domain.dtype)
+    units = units.reshape(size, *(1 for _ in batch), *operator.domain.shape)
+    seen = operator(units.expand(size, *batch, *operator.domain.shape))
+    for w in (weight, None):
+        back = operator.adjoint(seen if w is None else w * seen)
+        bound = torch.broadcast_to(operator.normal_bound(w), back.shape[1:])
+        rows = back.reshape(size, -1, size).movedim(1, 0)
+        gap = torch.diag_embed(bound.reshape(-1, size).to(rows.dtype)) - rows
+        lowest = float(torch.linalg.eigvalsh(gap).min())
+        allowed = _tolerance(operator.domain) * float(bound.max())
+        assert lowest >= -allowed, f"normal_bound of {operator} is too low by {-lowest}"
+
+
 def random_element(space: Space, batch: Sequence[int] = (), seed: int = 0) -> Tensor:
     """Draw ``(*batch, *shape)`` normal numbers of the space's kind, a function of the seed."""
     generator = torch.Generator().manual_seed(seed)

@@ -29,3 +29,6 @@ class LikelihoodLike(Protocol):
 
     def information(self) -> Tensor:
         """``diag(A* W A)``, broadcastable to ``x``."""
+
+    def bound(self, x: Tensor) -> Tensor:
+        """At least the sum of absolute values of each row of ``A* W A`` at ``x``, for ``x``."""

@@ -37,7 +37,7 @@ def data_root() -> Path:
 @pytest.fixture(scope="session")
 def real_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of tiny untrained weights for real images."""
-    return _tiny(RIMConfig(steps=2, fine=4, coarse=4), tmp_path_factory)
+    return _tiny(RIMConfig(steps=2, fine=4, coarse=4, chebyshev=True), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

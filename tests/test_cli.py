@@ -45,7 +45,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     for name, config in {
         "mri": RIMConfig(complex=True, steps=2, fine=4, coarse=4),
-        "astro": RIMConfig(steps=2, fine=4, coarse=4),
+        "astro": RIMConfig(steps=2, fine=4, coarse=4, chebyshev=True),
         "image": RIMConfig(steps=2, fine=4, coarse=4),
         "image-any": RIMConfig(steps=2, fine=4, coarse=4),
     }.items():

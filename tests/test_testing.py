@@ -118,6 +118,11 @@ class WrongDiagonal(Shift):
         return torch.ones(self.domain.shape, dtype=SPACE.dtype)
 
 
+class LowBound(Shift):
+    def normal_bound(self, weight: Tensor | None = None) -> Tensor:
+        return torch.full(self.domain.shape, 0.9, dtype=SPACE.dtype)
+
+
 def test_a_right_operator_keeps_all_laws() -> None:
     testing.assert_laws(Shift())
     testing.assert_laws(Blur(), diagonal=False)
@@ -139,6 +144,7 @@ def test_a_right_operator_keeps_all_laws() -> None:
         (testing.assert_locality, WrongAxis, "axis -1, not declared"),
         (testing.assert_locality, IdleAxis, "axis -2 but neither"),
         (testing.assert_normal_diagonal, WrongDiagonal, "diagonal"),
+        (testing.assert_normal_bound, LowBound, "too low by"),
     ],
 )
 def test_catches(

@@ -145,8 +145,17 @@ class Gaussian(Likelihood):
         if self.whitener is None:
             return self.operator.normal_diagonal(self.precision)
         own = self.whitener.abs().square().sum(dim=0)
-        own = own.reshape(-1, *(1 for _ in self._axes[1:]))
-        return self.operator.normal_diagonal(self.precision * own)
+        return self.operator.normal_diagonal(self.precision * self._of_coils(own))
+
+    def bound(self, x: Tensor) -> Tensor:
+        """As of any likelihood, the same for every ``x``."""
+        if self.whitener is None:
+            return self.operator.normal_bound(self.precision)
+        own = (self.whitener.mH @ self.whitener).abs().sum(dim=0)
+        return self.operator.normal_bound(self.precision * self._of_coils(own))
+
+    def _of_coils(self, values: Tensor) -> Tensor:
+        return values.reshape(-1, *(1 for _ in self._axes[1:]))
 
     def chi2(self, x: Tensor) -> Tensor:
         """Mean of ``w |y - A x|^2`` over the measured real components, ``(*batch,)``."""

@@ -37,3 +37,7 @@ class Identity(LinearOperator):
         if weight is None:
             return torch.ones(self.domain.shape, dtype=self.domain.real_dtype)
         return weight
+
+    def normal_bound(self, weight: Tensor | None = None) -> Tensor:
+        """The weight itself."""
+        return self.normal_diagonal(weight)

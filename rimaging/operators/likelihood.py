@@ -94,6 +94,10 @@ class Likelihood(nn.Module, ABC):
         """``diag(A* W A)``: one over the variance that each pixel would have alone."""
 
     @abstractmethod
+    def bound(self, x: Tensor) -> Tensor:
+        """At least the sum of absolute values of each row of ``A* W A`` at ``x``, for ``x``."""
+
+    @abstractmethod
     def chi2(self, x: Tensor) -> Tensor:
         """Mean of ``w |y - A x|^2`` over the real components that were measured, ``(*batch,)``."""
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from rimaging.errors import OptionError
 from rimaging.operators.space import Space
 
 
@@ -40,6 +41,16 @@ class Operator(nn.Module, ABC):
     @abstractmethod
     def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
         """``diag(J* W J)``; of a non-linear operator where it starts from, see there."""
+
+    def normal_bound(self, weight: Tensor | None = None) -> Tensor:
+        """At least the sum of absolute values of each row of ``J* W J``, for the image.
+
+        Raises OptionError where no such bound is known.
+        """
+        raise OptionError(
+            f"{type(self).__name__} has no bound on its rows, which weights with a fixed "
+            "polynomial need: choose weights that solve by conjugate gradients"
+        )
 
     @property
     def measured(self) -> Tensor | None:

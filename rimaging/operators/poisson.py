@@ -79,6 +79,10 @@ class Poisson(Likelihood):
         """``diag(A* W A)`` with ``W = 1 / max(y, background)``."""
         return self.operator.normal_diagonal(self._precision())
 
+    def bound(self, x: Tensor) -> Tensor:
+        """As of any likelihood."""
+        return self.operator.normal_bound(self.weight / self.expected(x))
+
     def chi2(self, x: Tensor) -> Tensor:
         """Mean of ``(y - rate)^2 / rate`` over measured pixels (Pearson), ``(*batch,)``."""
         rate = self.expected(x)

@@ -58,6 +58,10 @@ class Sampling(LinearOperator):
         """``m^2 w``."""
         return self.mask**2 if weight is None else self.mask**2 * weight
 
+    def normal_bound(self, weight: Tensor | None = None) -> Tensor:
+        """``m^2 w``, which is all that the rows hold."""
+        return self.normal_diagonal(weight)
+
 
 def checked_mask(mask: Tensor, dtype: torch.dtype, name: str) -> Tensor:
     """Give the mask as real numbers, or raise `DataError` when nothing can be measured with it."""

@@ -92,3 +92,13 @@ class VaryingConvolution(LinearOperator):
                 pair = self.weights[..., k, :, :] * self.weights[..., m, :, :] * spread
                 total = total + (pair if k == m else 2 * pair)
         return total.clamp_min(0)
+
+    def normal_bound(self, weight: Tensor | None = None) -> Tensor:
+        """``|A|* W |A| 1`` with ``|A| = sum_k |p_k| * |a_k|``: sums along rows, or more.
+
+        Exact where neither PSFs nor weights are negative.
+        """
+        maps = self.weights.abs()
+        seen = self.terms.absolute_forward(maps).sum(dim=-3, keepdim=True)
+        weight = weight if weight is None else self.range.expand(weight).unsqueeze(-3)
+        return (maps * self.terms.absolute_adjoint(seen, weight)).sum(dim=-3)

@@ -56,10 +56,15 @@ class Turned:
 
     def information(self) -> Tensor:
         """``T information``, of the full shape."""
-        information, _ = torch.broadcast_tensors(
-            self.likelihood.information(), self.likelihood.zeros().real
-        )
-        return turn(information, self.element)
+        return self._turned(self.likelihood.information())
+
+    def bound(self, x: Tensor) -> Tensor:
+        """``T bound``, of the full shape."""
+        return self._turned(self.likelihood.bound(turn_back(x, self.element)))
+
+    def _turned(self, values: Tensor) -> Tensor:
+        values, _ = torch.broadcast_tensors(values, self.likelihood.zeros().real)
+        return turn(values, self.element)
 
 
 def ensemble(rim: RIM, likelihood: LikelihoodLike, steps: int | None = None) -> list[Tensor]:

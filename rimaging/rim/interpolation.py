@@ -47,6 +47,10 @@ class Interpolating:
         """That of the likelihood."""
         return self.likelihood.information()
 
+    def bound(self, x: Tensor) -> Tensor:
+        """That of the likelihood and of the penalty, whose rows sum up to 8."""
+        return self.likelihood.bound(x) + 8 * self.roughness / self.noise_scale**2
+
 
 def minus_laplacian(x: Tensor) -> Tensor:
     """``D* D x``, ``D`` the forward differences along y and x, none across the edges."""

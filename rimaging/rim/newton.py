@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rimaging.rim.lengths import StepLengths
+from rimaging.rim.chebyshev import chebyshev_direction
+from rimaging.rim.curvature import curvature
 from rimaging.typing import LikelihoodLike
 
 
@@ -17,8 +18,8 @@ def newton_direction(
     score: Tensor,
     iterations: int,
     damping: float | Tensor,
-    lengths: StepLengths | None = None,
     diagonal: Tensor | None = None,
+    chebyshev: bool = False,
 ) -> Tensor:
     """Solve ``(s^2 A* W A + damping) d = s^2 score`` by ``iterations`` of conjugate gradients.
 
@@ -32,16 +33,15 @@ def newton_direction(
         iterations: conjugate-gradient steps, at least 1.
         damping: at least 0, one for all or one per pixel; with 0 the number of iterations
             regularises.
-        lengths: step lengths that the parts of one image share, recorded here or replayed.
         diagonal: about that of the system, by which the residual is divided (Jacobi's
             preconditioner); worth it where the damping differs much from pixel to pixel.
+        chebyshev: take a fixed polynomial in place of conjugate gradients, which brings its own
+            ``diagonal`` (`rimaging.rim.chebyshev`).
     """
+    if chebyshev:
+        return chebyshev_direction(likelihood, x, score, iterations, damping)
     variance = likelihood.noise_scale**2
-    if lengths is not None and lengths.replaying:
-        return _replayed(likelihood, x, variance * score, iterations, damping, lengths, diagonal)
     dims = tuple(range(-likelihood.item_axes, 0))
-    if lengths is not None:
-        dims = (0, *dims)  # the parts of an image, joined
     residual = variance * score
     direction = torch.zeros_like(residual)
     conjugate = scaled = _scaled(residual, diagonal)
@@ -50,7 +50,7 @@ def newton_direction(
     # Where rounding is all that is left, an operator that sees nothing of it would divide by zero.
     least = (16 * torch.finfo(power.dtype).eps) ** 2 * power.detach()
     for _ in range(iterations):
-        image = variance * _curvature(likelihood, x, conjugate) + damping * conjugate
+        image = variance * curvature(likelihood, x, conjugate) + damping * conjugate
         steepness = _product(conjugate, image, dims)
         # An item that has converged has nothing left to divide by: it stays where it is.
         going = (steepness > tiny) & (power > least)
@@ -62,30 +62,6 @@ def newton_direction(
         ratio = _ratio(fresh, power, power > tiny)
         conjugate = scaled + ratio * conjugate
         power = fresh
-        if lengths is not None:
-            lengths.record(step, ratio)
-    return direction
-
-
-def _replayed(
-    likelihood: LikelihoodLike,
-    x: Tensor,
-    residual: Tensor,
-    iterations: int,
-    damping: float | Tensor,
-    lengths: StepLengths,
-    diagonal: Tensor | None,
-) -> Tensor:
-    """The same recurrence with lengths that are given: a fixed, local filter of ``residual``."""
-    variance = likelihood.noise_scale**2
-    direction = torch.zeros_like(residual)
-    conjugate = _scaled(residual, diagonal)
-    for _ in range(iterations):
-        step, ratio = lengths.replay()
-        image = variance * _curvature(likelihood, x, conjugate) + damping * conjugate
-        direction = direction + step * conjugate
-        residual = residual - step * image
-        conjugate = _scaled(residual, diagonal) + ratio * conjugate
     return direction
 
 
@@ -94,8 +70,8 @@ def consistent(
     x: Tensor,
     iterations: int,
     damping: float | Tensor,
-    lengths: StepLengths | None = None,
     diagonal: Tensor | None = None,
+    chebyshev: bool = False,
 ) -> Tensor:
     """Bring an estimate back to the data: ``x + (s^2 A* W A + damping)^-1 s^2 score(x)``.
 
@@ -103,30 +79,11 @@ def consistent(
     one for all or one per pixel: what was measured well follows the data, the rest stays. It is
     differentiable in ``x``, ``damping`` and ``diagonal``, through the iterations that were made.
     (The gradient of the solution, by one more solve of the same system, is another one where few
-    iterations do not reach it: a network drifts along the difference.) For ``lengths`` (inference
-    only) and ``diagonal`` see `newton_direction`.
+    iterations do not reach it: a network drifts along the difference.) For ``diagonal`` and
+    ``chebyshev`` see `newton_direction`.
     """
     score = _Score.apply(x, likelihood)  # type: ignore[no-untyped-call]
-    return x + newton_direction(likelihood, x, score, iterations, damping, lengths, diagonal)
-
-
-def _curvature(likelihood: LikelihoodLike, x: Tensor, v: Tensor) -> Tensor:
-    """``A* W A v``, differentiable in ``v`` whatever the operator is: this one is self-adjoint."""
-    image: Tensor = _Curvature.apply(v, x.detach(), likelihood)  # type: ignore[no-untyped-call]
-    return image
-
-
-class _Curvature(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, x: Tensor, likelihood: LikelihoodLike) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.likelihood = likelihood
-        return likelihood.curvature(x, v)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        return ctx.likelihood.curvature(x, gradients[0]), None, None
+    return x + newton_direction(likelihood, x, score, iterations, damping, diagonal, chebyshev)
 
 
 class _Score(torch.autograd.Function):

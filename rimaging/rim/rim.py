@@ -14,7 +14,6 @@ from rimaging.errors import OptionError, ShapeError
 from rimaging.rim.cell import AtrousCell, CellConfig, MultiscaleCell, State, recurrent_cell
 from rimaging.rim.frame import Frame, local_mean
 from rimaging.rim.interpolation import Interpolating
-from rimaging.rim.lengths import StepLengths
 from rimaging.rim.newton import consistent, newton_direction
 from rimaging.typing import LikelihoodLike
 
@@ -47,6 +46,8 @@ class RIMConfig:
         fine: features at half resolution.
         coarse: features at quarter resolution.
         depth: residual blocks before each memory.
+        chebyshev: whether the solves are fixed polynomials (`rimaging.rim.chebyshev`) in place of
+            conjugate gradients: then every pixel is inferred from its neighbourhood alone.
         atrous: a cell at full resolution, which commutes with shifts by any pixel; ``fine`` are
             then all its features, ``depth`` all its residual blocks.
     """
@@ -69,6 +70,7 @@ class RIMConfig:
     coarse: int = 64
     depth: int = 0
     atrous: bool = False
+    chebyshev: bool = False
 
     @property
     def planes(self) -> int:
@@ -130,7 +132,6 @@ class RIM(nn.Module):
         *,
         network_dtype: torch.dtype | None = None,
         checkpoint_steps: bool = False,
-        lengths: StepLengths | None = None,
     ) -> list[Tensor]:
         """Infer: the estimate after each step, first to last.
 
@@ -141,8 +142,6 @@ class RIM(nn.Module):
             steps: how many; by default as in training.
             network_dtype: bfloat16 for the network alone, under autocast.
             checkpoint_steps: trade time for memory in training.
-            lengths: step lengths that the tiles of one image share; by default each item has its
-                own, from inner products over all of it.
 
         Raises:
             OptionError: fewer than one step.
@@ -153,7 +152,7 @@ class RIM(nn.Module):
             raise OptionError(
                 f"steps must be at least 1, got {steps}: leave it out for the default"
             )
-        x = self.initial(likelihood, lengths) if x0 is None else x0
+        x = self.initial(likelihood) if x0 is None else x0
         self._check(x)
         frame = self.frame(likelihood, x)
         step = Step(x, self.initial_state(x, network_dtype))
@@ -164,17 +163,18 @@ class RIM(nn.Module):
                     self.step, likelihood, step, frame, network_dtype, use_reentrant=False
                 )
             else:
-                step = self.step(likelihood, step, frame, network_dtype, lengths)
+                step = self.step(likelihood, step, frame, network_dtype)
             estimates.append(step.estimate)
         return estimates
 
-    def initial(self, likelihood: LikelihoodLike, lengths: StepLengths | None = None) -> Tensor:
+    def initial(self, likelihood: LikelihoodLike) -> Tensor:
         """Conjugate gradients from zero, stopped early: the regularised least-squares start."""
         x = likelihood.zeros()
         score = likelihood.score(x)
         if self.config.initial_roughness:
             likelihood = Interpolating(likelihood, self.config.initial_roughness)
-        return newton_direction(likelihood, x, score, self.config.initial_iterations, 0.0, lengths)
+        iterations, chebyshev = self.config.initial_iterations, self.config.chebyshev
+        return newton_direction(likelihood, x, score, iterations, 0.0, chebyshev=chebyshev)
 
     def frame(self, likelihood: LikelihoodLike, x: Tensor) -> Frame:
         """The local frame of an initial estimate ``x``."""
@@ -195,7 +195,6 @@ class RIM(nn.Module):
         step: Step,
         frame: Frame,
         network_dtype: torch.dtype | None = None,
-        lengths: StepLengths | None = None,
     ) -> Step:
         """One step of inference from an explicit estimate and state."""
         scale = likelihood.noise_scale
@@ -206,13 +205,9 @@ class RIM(nn.Module):
             score = likelihood.score(x)
             images = [scale * score]
             if self.config.newton_iterations:
+                iterations, damping = self.config.newton_iterations, self.config.damping
                 direction = newton_direction(
-                    likelihood,
-                    x,
-                    score,
-                    self.config.newton_iterations,
-                    self.config.damping,
-                    lengths,
+                    likelihood, x, score, iterations, damping, chebyshev=self.config.chebyshev
                 )
                 images.append(direction / scale)
             seen = [self._planes(image) / frame.contrast for image in images]
@@ -233,7 +228,7 @@ class RIM(nn.Module):
         moved = scale * self._image(frame.contrast * update[:, : self.config.planes], x)
         estimate = step.estimate + moved
         if self.config.consistency_iterations:
-            estimate = self._consistent(likelihood, estimate, update, frame, lengths)
+            estimate = self._consistent(likelihood, estimate, update, frame)
         return Step(estimate, state)
 
     def _consistent(
@@ -242,17 +237,18 @@ class RIM(nn.Module):
         estimate: Tensor,
         update: Tensor,
         frame: Frame,
-        lengths: StepLengths | None,
     ) -> Tensor:
         """The estimate after a damped solve; what the cell wrote last is its confidence."""
         iterations, damping = self.config.consistency_iterations, self.config.consistency_damping
         if not self.config.confidence:
-            return consistent(likelihood, estimate, iterations, damping, lengths)
+            return consistent(
+                likelihood, estimate, iterations, damping, chebyshev=self.config.chebyshev
+            )
         confidence = update[:, self.config.planes :].reshape(estimate.shape)
         # Bounded by e^6 either way: a solve of few iterations knows no more extremes.
         held = damping * (6 * torch.tanh(confidence / 6)).exp()
         diagonal = held + frame.information.square().reshape(estimate.shape)
-        return consistent(likelihood, estimate, iterations, held, lengths, diagonal)
+        return consistent(likelihood, estimate, iterations, held, diagonal, self.config.chebyshev)
 
     def _check(self, x: Tensor) -> None:
         if x.is_complex() != self.config.complex:

@@ -7,7 +7,7 @@ blur        the operator of a block: one PSF, one for each channel, one that var
 inputs      maps of noise, of good pixels, of the background
 planes      what was measured in a block; level and noise of its planes
 local       a likelihood of a tile that knows the noise of the whole image
-sample      level, noise and step lengths of a sky, from a sample of it
+sample      level and noise of a sky, from a sample of it
 width       how wide the halo must be
 lazy        the same on a dask array
 """

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rimaging.datasets.varying_psf import Grid as Nodes
 from rimaging.datasets.varying_psf import Polynomial, VaryingPsf
@@ -15,7 +15,7 @@ from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import pack, unpack
 from rimaging.mosaic.tiles import Grid
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.linear_operator import LinearOperator, Locality
+from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.target import relative_kernel
 from rimaging.operators.varying_convolution import VaryingConvolution
 from rimaging.reports.arrays import to_numpy
@@ -36,9 +36,6 @@ class Blur(Protocol):
 
     def operator(self, place: Slices) -> LinearOperator:
         """The operator of a block; what lies beyond the block is mirrored."""
-
-    def beside(self, places: Sequence[Slices]) -> LinearOperator:
-        """The operator of equal blocks ``(block, channel, y, x)`` of the same channels."""
 
     def terms(self, grid: Grid) -> int:
         """The most convolutions that the block of a unit takes in place of one."""
@@ -116,10 +113,6 @@ class FixedBlur:
             self._kept[key] = Convolution(self.images[own], shape, "reflect")
         return self._kept[key]
 
-    def beside(self, places: Sequence[Slices]) -> LinearOperator:
-        """That of any of them."""
-        return self.operator(places[0])
-
     def terms(self, grid: Grid) -> int:
         """One."""
         return 1
@@ -169,10 +162,6 @@ class VaryingBlur:
             images.to(self.device), weights[seen].to(self.device), shape, "reflect"
         )
 
-    def beside(self, places: Sequence[Slices]) -> LinearOperator:
-        """Each block by its own operator."""
-        return Beside([self._built(rows, columns) for _, rows, columns in places])
-
     def terms(self, grid: Grid) -> int:
         """All terms of a polynomial; of nodes those around a block."""
         where = self.kernel.positions
@@ -220,40 +209,6 @@ def _along(grid: Grid, axis: int) -> range:
     """One unit of each row (1) or column (2) of a grid."""
     _, rows, columns = grid.counts
     return range(0, rows * columns, columns) if axis == 1 else range(columns)
-
-
-class Beside(LinearOperator):
-    """Blocks side by side, ``(block, ..., y, x)``, each with an operator of its own."""
-
-    def __init__(self, operators: Sequence[LinearOperator]) -> None:
-        super().__init__(operators[0].domain, operators[0].range)
-        self.operators = nn.ModuleList(operators)
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return torch.stack([each(part) for each, part in zip(self.operators, x, strict=True)])
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        pairs = zip(self.operators, y, strict=True)
-        return torch.stack([_linear(each).adjoint(part) for each, part in pairs])
-
-    @property
-    def locality(self) -> Locality:
-        """That of each."""
-        return _linear(self.operators[0]).locality
-
-    def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
-        """That of each, with its own part of the weight if there is one for each."""
-        count = len(self.operators)
-        parts: list[Tensor | None] = [weight] * count
-        if weight is not None and weight.ndim > 3:
-            parts = list(weight.expand(count, *weight.shape[1:]))
-        pairs = zip(self.operators, parts, strict=True)
-        return torch.stack([_linear(each).normal_diagonal(part) for each, part in pairs])
-
-
-def _linear(module: nn.Module) -> LinearOperator:
-    assert isinstance(module, LinearOperator)
-    return module
 
 
 def own_of(own: slice, count: int) -> slice:

@@ -19,7 +19,7 @@ from rimaging.tiles.width import find_halo
 def deconvolve_lazily(array: Any, sky: Sky, psf: Tensor | VaryingPsf, target: float) -> Any:
     """A dask array ``(..., y, x)`` of the reconstructed sky, on the grid of ``array``.
 
-    A sample of it is computed now: level, noise, step lengths and halo are the same for every
+    A sample of it is computed now: level, noise and halo are the same for every
     tile. ``sky.image`` is not looked at.
     """
     cube = array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:])

@@ -39,3 +39,7 @@ class LocalLikelihood:
     def information(self) -> Tensor:
         """As of the likelihood inside."""
         return self.inner.information()
+
+    def bound(self, x: Tensor) -> Tensor:
+        """As of the likelihood inside."""
+        return self.inner.bound(x)

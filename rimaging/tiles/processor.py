@@ -1,9 +1,8 @@
 """Deconvolution of a block of a sky that is too large to be seen at once.
 
 What the door `rimaging.astro` estimates from an image (level, noise, target) comes from a sample of
-the mosaic, once, and is the same for every tile: no statistic is ever taken over a tile. So are the
-step lengths of conjugate gradients (`rimaging.rim.lengths`). Channels that are no larger than a
-tile are seen whole, and are treated as that door treats them.
+the mosaic, once, and is the same for every tile: no statistic is ever taken over a tile. Channels
+that are no larger than a tile are seen whole, and are treated as that door treats them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import Process, unpack
 from rimaging.mosaic.tiles import Unit
 from rimaging.reconstruct import weighted_residual
-from rimaging.rim.lengths import StepLengths
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
 from rimaging.tiles.blur import Blur, unpack_blur
@@ -50,8 +48,7 @@ class SkyTiles:
     ``read_noise``: of a detector that counts; ``residual``: whether to give it; ``add_residual``:
     whether it goes back into the image. Packed, for each channel, or None where it is to be taken
     from each plane: ``level`` of the sky, ``factor`` and ``scale`` of the noise
-    (`rimaging.tiles.planes.Channels`), all ``(channel,)``; and ``lengths``
-    ``(iteration, 2, channel)``.
+    (`rimaging.tiles.planes.Channels`), all ``(channel,)``.
 
     Pixels that are NaN or masked weigh nothing; those without any measured pixel within reach of
     the kernel come back NaN.
@@ -66,7 +63,6 @@ class SkyTiles:
         self.level = self._unpacked(settings["level"])
         self.factor = self._unpacked(settings["factor"])
         self.scale = self._unpacked(settings["scale"])
-        self.lengths = self._unpacked(settings["lengths"])
         self.noise: dict[str, Any] | None = settings["noise"]
         self.masks: list[dict[str, Any]] = settings["masks"]
         self.background: dict[str, Any] | None = settings["background"]
@@ -118,9 +114,8 @@ class SkyTiles:
         with torch.inference_mode():
             channels = self.channels(seen, place[0])
             likelihood = likelihood_of(self.blur.operator(place), seen, channels, self.detector)
-            own = None if self.lengths is None else StepLengths(self.lengths[:, :, place[0]])
             local = LocalLikelihood(likelihood, channels.scale)
-            x = self.rim(local, steps=self.steps, lengths=own)[-1]
+            x = self.rim(local, steps=self.steps)[-1]
             light = x + likelihood.unexplained(x) if self.add_residual else x
             planes = {"image": self._known(self._sky(light, seen, channels), seen.weight)[inside]}
             if self.residual:

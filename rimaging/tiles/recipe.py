@@ -130,6 +130,11 @@ def settings_of(
     rim, card = load_weights(path)
     if rim.config.complex or rim.config.channels != 1:
         raise OptionError("mosaics take weights for one real channel, such as 'astro'")
+    if not (rim.config.chebyshev or is_whole(grid)):
+        raise OptionError(
+            f"weights {str(sky.weights)!r} solve by conjugate gradients, whose step lengths are of "
+            "a whole image and not of a tile: take weights with chebyshev = true, such as 'astro'"
+        )
     if sky.gain is not None and sky.noise is not None:
         raise OptionError("noise and gain say the same thing twice: give one of them")
     if sky.gain is None and sky.read_noise is not None:
@@ -153,7 +158,6 @@ def settings_of(
         "level": packed(level),
         "factor": packed(sigma),
         "scale": None,
-        "lengths": None,
     }
     if is_whole(grid):
         return settings  # every channel is seen whole, and has its own
@@ -162,7 +166,6 @@ def settings_of(
         "level": pack(facts.level),
         "factor": pack(facts.factor),
         "scale": pack(facts.scale),
-        "lengths": pack(facts.lengths),
     }
 
 

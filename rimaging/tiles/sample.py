@@ -17,9 +17,7 @@ from rimaging.mosaic.seams import Corner
 from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.tiles import ALIGN
 from rimaging.reports.arrays import to_numpy
-from rimaging.rim.lengths import StepLengths
-from rimaging.tiles.local import LocalLikelihood
-from rimaging.tiles.planes import Channels, joined, likelihood_of
+from rimaging.tiles.planes import Channels, joined
 from rimaging.tiles.processor import BATCH, SkyTiles
 
 Read = Callable[[Slices], NDArray[Any]]
@@ -42,7 +40,6 @@ class Facts:
     level: NDArray[np.float32]
     factor: NDArray[np.float32]
     scale: NDArray[np.float32]
-    lengths: NDArray[np.float32]
 
 
 def places(shape: tuple[int, int, int], count: int = 4) -> list[tuple[slice, slice]]:
@@ -88,34 +85,25 @@ def channel_groups(shape: tuple[int, int, int]) -> list[slice]:
 
 
 def facts_of(tiles: SkyTiles, read: Read, shape: tuple[int, int, int]) -> Facts:
-    """Level, noise and step lengths of every channel from a sample of the sky.
+    """Level and noise of every channel from a sample of the sky.
 
     Group by group of channels: the memory that it takes does not grow with their number.
     """
-    found: list[tuple[Channels, Tensor | None]] = []
+    found = []
     for own in channel_groups(shape):
         parts = sample(read, shape, own)
-        if not parts:
-            found.append((_unknown(own.stop - own.start, tiles.device), None))
-            continue
-        channels = sampled_channels(tiles, parts)
-        found.append((channels, recorded_lengths(tiles, parts, channels)))
-    recorded = [lengths for _, lengths in found if lengths is not None]
-    if not recorded:
+        count = own.stop - own.start
+        found.append(sampled_channels(tiles, parts) if parts else _unknown(count, tiles.device))
+    if all(bool(channels.scale.isnan().all()) for channels in found):
         raise DataError("a sample of the image holds no values, only NaN: is it the right plane?")
-    lengths = [
-        recorded[0].new_zeros(*recorded[0].shape[:2], len(channels.scale)) if own is None else own
-        for channels, own in found
-    ]
 
-    def together(values: list[Tensor], axis: int = 0) -> NDArray[np.float32]:
-        return np.asarray(to_numpy(torch.cat(values, dim=axis)), np.float32)
+    def together(values: list[Tensor]) -> NDArray[np.float32]:
+        return np.asarray(to_numpy(torch.cat([value.flatten() for value in values])), np.float32)
 
     return Facts(
-        level=together([channels.level.flatten() for channels, _ in found]),
-        factor=together([channels.factor.flatten() for channels, _ in found]),
-        scale=together([channels.scale.flatten() for channels, _ in found]),
-        lengths=together(lengths, 2),
+        level=together([channels.level for channels in found]),
+        factor=together([channels.factor for channels in found]),
+        scale=together([channels.scale for channels in found]),
     )
 
 
@@ -134,19 +122,6 @@ def sampled_channels(tiles: SkyTiles, parts: Parts) -> Channels:
     channels = tiles.channels(below, parts[0][1][0])
     empty = ~below.good.flatten(1).any(dim=1)[:, None, None]
     return replace(channels, scale=torch.where(empty, torch.nan, channels.scale))
-
-
-def recorded_lengths(tiles: SkyTiles, parts: Parts, channels: Channels) -> Tensor:
-    """The step lengths of an image from equal parts of it, ``(iteration, 2, channel)``."""
-    beside = joined([tiles.seen(block, place) for block, place in parts], torch.stack)
-    operator = tiles.blur.beside([place for _, place in parts])
-    recording = StepLengths()
-    with torch.inference_mode():
-        known = replace(channels, scale=torch.nan_to_num(channels.scale, nan=1.0))
-        likelihood = likelihood_of(operator, beside, known, tiles.detector)
-        local = LocalLikelihood(likelihood, known.scale)
-        tiles.rim(local, steps=tiles.steps, lengths=recording)
-    return recording.values
 
 
 def brightest(read: Read, shape: tuple[int, int, int]) -> Corner:

@@ -65,17 +65,17 @@ def is_whole(grid: Grid) -> bool:
 
 
 def exact_reach(rim: RIM, radius: int, steps: int) -> int:
-    """Pixels beyond which nothing can act on a pixel, with shared step lengths.
+    """Pixels beyond which nothing can act on a pixel; the solves are fixed polynomials.
 
-    Each application of the normal operator reaches ``2 radius``, the frame of the network 16
-    (`rimaging.rim.rim.FRAME_RADIUS`), each of its steps no more than the cell's ``reach``.
+    The score, a curvature and the bound on its rows reach ``2 radius`` each, the frame of the
+    network 16 (`rimaging.rim.frame.FRAME_RADIUS`), each of its steps no more than the cell's
+    ``reach``. A solve of n iterations takes one score and n - 1 curvatures.
     """
     config = rim.config
     normal = 2 * radius
-    step = normal * (1 + config.newton_iterations) + rim.cell.reach
-    if config.consistency_iterations:
-        step += normal * (1 + config.consistency_iterations)
-    return FRAME_RADIUS + normal * (1 + config.initial_iterations) + steps * step
+    step = normal * max(1, config.newton_iterations) + rim.cell.reach
+    step += normal * config.consistency_iterations
+    return FRAME_RADIUS + normal * config.initial_iterations + steps * step
 
 
 def _fwhm(psf: Tensor) -> float:

@@ -13,6 +13,7 @@ from rimaging.testing import (
     assert_linear,
     assert_locality,
     assert_normal,
+    assert_normal_bound,
     batches,
     dtypes,
     random_element,
@@ -66,6 +67,17 @@ def test_diagonal_with_mirrors_is_exact_away_from_them() -> None:
     expected = columns.square().sum(dim=(-2, -1)).reshape(9, 11)
     inner = (slice(1, -1), slice(2, -2))
     torch.testing.assert_close(operator.normal_diagonal()[inner], expected[inner])
+
+
+@pytest.mark.parametrize("boundary", ["zero", "reflect", "valid", "circular"])
+@pytest.mark.parametrize("negative", [False, True])
+def test_the_bound_holds_and_is_met_by_a_flat_sky(boundary: Boundary, negative: bool) -> None:
+    psf = random_psf(2, 3, 5)
+    operator = Convolution(psf if negative else psf.abs(), (7, 8), boundary)
+    assert_normal_bound(operator, (2,))
+    flat = torch.ones(2, *operator.domain.shape, dtype=torch.float64)
+    bound, seen = operator.normal_bound(), operator.normal(flat)
+    assert torch.allclose(bound, seen) != negative and bool((bound > seen - 1e-9).all())
 
 
 @given(shape=shapes(), ky=odd, kx=odd, boundary=st.sampled_from(sorted(SCIPY)))

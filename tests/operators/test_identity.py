@@ -4,12 +4,20 @@ import torch
 from hypothesis import given
 
 from rimaging.operators.identity import Identity
-from rimaging.testing import assert_laws, batches, dtypes, random_element, shapes
+from rimaging.testing import (
+    assert_laws,
+    assert_normal_bound,
+    batches,
+    dtypes,
+    random_element,
+    shapes,
+)
 
 
 @given(shape=shapes(), batch=batches(), dtype=dtypes(is_complex=False) | dtypes(is_complex=True))
 def test_laws(shape: tuple[int, ...], batch: tuple[int, ...], dtype: torch.dtype) -> None:
     assert_laws(Identity(shape, dtype), batch)
+    assert_normal_bound(Identity(shape, dtype), batch)
 
 
 def test_changes_nothing() -> None:

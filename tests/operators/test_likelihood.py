@@ -215,7 +215,7 @@ def test_the_poisson_score_vanishes_where_rates_are_counts() -> None:
     torch.testing.assert_close(likelihood.score(x), torch.zeros(5, 6, dtype=torch.float64))
     assert float(likelihood.chi2(x)) < 1e-20
     v = random_element(operator.domain)
-    expected = operator.adjoint(operator(v) / (operator(x) + 0.5))
+    expected = operator.adjoint(operator(v) / (operator(x) + 0.5))  # where counts are rates
     torch.testing.assert_close(likelihood.curvature(x, v), expected)
 
 

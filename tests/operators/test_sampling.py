@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.sampling import Sampling
-from rimaging.testing import assert_laws, batches, dtypes, random_element, shapes
+from rimaging.testing import (
+    assert_laws,
+    assert_normal_bound,
+    batches,
+    dtypes,
+    random_element,
+    shapes,
+)
 
 
 def random_mask(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
@@ -34,6 +41,7 @@ def test_a_mask_of_zeros_and_ones_projects(shape: tuple[int, ...]) -> None:
 def test_a_real_mask_weighs() -> None:
     weights = torch.rand(4, 5, dtype=torch.float64)
     assert_laws(Sampling(weights, dtype=torch.float64))
+    assert_normal_bound(Sampling(weights, dtype=torch.float64))
 
 
 def test_colour_channels_are_batch() -> None:

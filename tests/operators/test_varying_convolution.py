@@ -16,6 +16,7 @@ from rimaging.testing import (
     assert_linear,
     assert_locality,
     assert_normal,
+    assert_normal_bound,
     assert_normal_diagonal,
 )
 
@@ -43,6 +44,7 @@ def test_the_laws(terms: int, boundary: Boundary) -> None:
     assert_adjoint(a)
     assert_normal(a)
     assert_locality(a)
+    assert_normal_bound(a)
     if boundary != "reflect":
         assert_normal_diagonal(a)
 
@@ -51,6 +53,7 @@ def test_bands_have_their_own_psfs_and_weights() -> None:
     a = operator(2, (6, 8), "valid", batch=(3,))
     assert_adjoint(a, (3,))
     assert_normal_diagonal(a, (3,))
+    assert_normal_bound(a, (3,))
 
 
 @pytest.mark.parametrize("boundary", ["zero", "reflect", "valid", "circular"])
@@ -62,6 +65,7 @@ def test_a_constant_weight_is_the_convolution(boundary: Boundary) -> None:
     assert torch.allclose(varying(x), plain(x), atol=1e-12)
     assert torch.allclose(varying.adjoint(y), plain.adjoint(y), atol=1e-12)
     assert torch.allclose(varying.normal_diagonal(w), plain.normal_diagonal(w), atol=1e-12)
+    assert torch.allclose(varying.normal_bound(w), plain.normal_bound(w), atol=1e-12)
 
 
 def test_a_star_has_the_psf_of_its_own_pixel() -> None:

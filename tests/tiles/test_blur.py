@@ -15,7 +15,6 @@ from rimaging.mosaic.tiles import Grid
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.target import gaussian_psf, relative_kernel
 from rimaging.operators.varying_convolution import VaryingConvolution
-from rimaging.testing import assert_adjoint, assert_linear
 from rimaging.tiles.blur import VaryingBlur, pack_blur, unpack_blur
 
 CPU = torch.device("cpu")
@@ -49,24 +48,6 @@ def test_it_is_that_of_the_door(kind: str, field: Field) -> None:
     blur = unpack_blur(pack_blur(field(kind), 1.0), CPU)
     expected = astro.varying_operator(field(kind).relative(1.0), sky)(sky)
     assert torch.allclose(blur.operator(EVERYTHING)(sky[None])[0], expected, atol=1e-6)
-
-
-@KINDS
-def test_blocks_side_by_side_have_each_their_own(kind: str, field: Field) -> None:
-    blur = VaryingBlur(field(kind), CPU)
-    places = [(slice(0, 1), slice(0, 24), slice(x, x + 20)) for x in (0, 180, 380)]
-    operator = blur.beside(places).double()
-    sky = torch.rand(3, 2, 24, 20, dtype=torch.float64)
-    for i, place in enumerate(places):
-        alone = blur.operator(place)(sky[i].float())
-        assert torch.allclose(operator(sky)[i].float(), alone, atol=1e-5)
-    assert_linear(operator, (3, 2))
-    assert_adjoint(operator, (3, 2))
-    weight = torch.rand_like(sky)
-    each = [
-        blur.operator(p).double().normal_diagonal(w) for p, w in zip(places, weight, strict=True)
-    ]
-    assert torch.allclose(operator.normal_diagonal(weight), torch.stack(each))
 
 
 def test_where_nothing_changes_one_kernel_does(field: Field) -> None:

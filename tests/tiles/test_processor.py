@@ -90,7 +90,7 @@ def test_a_channel_that_fits_a_tile_is_that_of_the_door(
 ) -> None:
     sky = replace(sky, psf=field(psf) if isinstance(psf, str) else psf, tile=None, steps=None)
     recipe = mosaics.recipe(sky)
-    assert len(recipe.grid) == 1 and recipe.task.settings["lengths"] is None
+    assert len(recipe.grid) == 1 and recipe.task.settings["scale"] is None
     door = astro.deconvolve(np.load(str(sky.image)), sky.psf, target=1.2, weights=sky.weights)
     assert np.allclose(done(recipe), door.image, rtol=1e-5, atol=2e-4)
 
