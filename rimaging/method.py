@@ -15,6 +15,7 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.noncartesian import equalised
+from rimaging.rim.ensemble import ELEMENTS, ensemble
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
 
@@ -36,8 +37,10 @@ class Method:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def rim_method(weights: Weights, steps: int | None, device: torch.device) -> Method:
-    """The RIM as a `Method`; weights are loaded once in a process."""
+def rim_method(
+    weights: Weights, steps: int | None, device: torch.device, eight: bool = False
+) -> Method:
+    """The RIM as a `Method`, or the mean of its ``eight`` turns; weights are loaded once."""
     rim, provenance = load_rim(weights, device)
     count = rim.config.steps if steps is None else steps
     if count < 1:
@@ -50,14 +53,16 @@ def rim_method(weights: Weights, steps: int | None, device: torch.device) -> Met
                 "from float32 or complex64"
             )
         balanced = equalised(likelihood, None if part is None else part.density)
-        estimates: list[Tensor] = rim(balanced, steps=count)
+        estimates: list[Tensor]
+        estimates = ensemble(rim, balanced, count) if eight else rim(balanced, steps=count)
         return estimates
 
+    turned = {"ensemble": ELEMENTS} if eight else {}
     return Method(
         name="rim",
         solve=solve,
         bytes_per_pixel=4 * rim.cell.numbers,
-        provenance={"weights": provenance, "steps": count},
+        provenance={"weights": provenance, "steps": count, **turned},
     )
 
 

@@ -122,6 +122,42 @@ def test_sets_combine_as_root_sum_of_squares() -> None:
     assert torch.allclose(image.angle(), x[:, 0].angle(), atol=1e-5)
 
 
+@pytest.mark.parametrize("sets", [1, 2])
+def test_what_was_measured_is_kept(sets: int) -> None:
+    """Coil images with the measured samples are the data there, whatever the estimate was."""
+    full = mri.reconstruct(
+        coil_images := centred_fft(coil_maps() * scene(), (-2, -1)),
+        maps=coil_maps(),
+        noise=SIGMA,
+        method="zero-filled",
+        add_residual=True,
+    )
+    assert torch.allclose(full.image, scene(), atol=1e-5)
+    assert full.provenance["add_residual"] is True
+    kept = mri.reconstruct(
+        scan(), noise=SIGMA, sets=sets, method="tv", lamda=1.0, add_residual=True
+    )
+    blurred = mri.reconstruct(scan(), noise=SIGMA, sets=sets, method="tv", lamda=1.0)
+    assert error(kept.image) < 0.5 * error(blurred.image)
+    spectrum = centred_fft(kept.image.abs().to(torch.complex64), (-2, -1))
+    true = centred_fft(scene(), (-2, -1))
+    assert float((spectrum - true)[12:20, 12:20].abs().max()) < 0.1 * float(true.abs().max())
+    # maps of another size change the image as they change every image
+    large = mri.reconstruct(
+        coil_images, maps=3 * coil_maps(), noise=SIGMA, method="cg-sense", add_residual=True
+    )
+    assert torch.allclose(3 * large.image, full.image, atol=0.02)
+
+
+def test_an_ensemble_is_the_mean_of_its_turns(complex_weights: Path) -> None:
+    given = {"maps": coil_maps(), "noise": SIGMA, "weights": complex_weights}
+    one = mri.reconstruct(scan(), **given)
+    eight = mri.reconstruct(scan(), ensemble=True, **given)
+    assert eight.provenance["ensemble"] == 8
+    assert not torch.equal(eight.image, one.image)
+    assert error(eight.image) < 1.2 * error(one.image)
+
+
 def test_zeros_at_the_edge_were_not_measured() -> None:
     kspace = scan()
     kspace[..., -4:] = 0
@@ -191,6 +227,7 @@ REFUSED = {
     "frames of one": (ShapeError, "frames", {"frames": True, "method": "cg-sense"}),
     "volume of slices": (ShapeError, "volume", {"volume": True}),
     "volume with frames": (OptionError, "volume=True", {"volume": True, "frames": True}),
+    "turns of total variation": (OptionError, "has none", {"method": "tv", "ensemble": True}),
     "no steps": (OptionError, "at least 1", {"steps": 0}),
     "unknown device": (OptionError, "does not exist", {"device": "abacus"}),
 }
@@ -352,6 +389,13 @@ def test_a_volume_along_a_trajectory_needs_its_maps(complex_weights: Path) -> No
     assert float((solved.image - x).norm() / x.norm()) < 0.2
     with pytest.raises(DataError, match="give maps="):
         mri.reconstruct(kspace.expand(3, *kspace.shape[1:]), method="cg-sense", **given)
+
+
+def test_a_trajectory_keeps_no_samples() -> None:
+    with pytest.raises(OptionError, match="trajectory"):
+        mri.reconstruct(
+            along_spokes(), trajectory=SPOKES, noise=SIGMA, method="cg-sense", add_residual=True
+        )
 
 
 def test_a_trajectory_that_does_not_fit_is_refused() -> None:

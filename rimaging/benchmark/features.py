@@ -15,7 +15,8 @@ from torch import Tensor
 from rimaging.benchmark.photographs import colour_set
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.simulate.features import centred, squeezenet_weights
-from rimaging.image.methods import denoiser, network, trained_for
+from rimaging.image.methods import denoiser, trained_for
+from rimaging.method import rim_method
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.squeezenet import MEAN, SqueezeNet
 from rimaging.reports.figures import strip
@@ -91,9 +92,9 @@ def ours(weights: str) -> tuple[str, Solver]:
     """The RIM where its weights know the network, else Newton steps and a denoiser in turns."""
     probe = _any_network()
     if trained_for(weights, probe):
-        method = network(weights, STEPS, torch.device("cpu"), eight=False)
+        method = rim_method(weights, STEPS, torch.device("cpu"))
         return f"RIM (ours), {STEPS} steps", lambda case: method.solve(None, case)[-1]
-    clean = denoiser(network(weights, None, torch.device("cpu"), eight=False))
+    clean = denoiser(rim_method(weights, None, torch.device("cpu")))
     title = f"Newton steps and RIM {Path(weights).stem!r} in turns, {STEPS}"
     return title, lambda case: in_turns(case, clean)
 

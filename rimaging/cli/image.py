@@ -10,6 +10,7 @@ import typer
 
 from rimaging.cli.app import command
 from rimaging.cli.options import (
+    Ensemble,
     ErrorMap,
     Input,
     Output,
@@ -43,9 +44,7 @@ class Shared:
     ] = None
     steps: Annotated[int | None, typer.Option(help="Steps of the method.")] = None
     lamda: Annotated[float | None, typer.Option(help="Weight of the prior of map and tv.")] = None
-    ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="Mean over eight turns; 8x slower.")
-    ] = False
+    ensemble: Ensemble = False
     report: Page = None
     show_steps: ShowSteps = None
     error_map: ErrorMap = None

@@ -17,6 +17,7 @@ from rimaging.cli.mosaic import (
     workers_of,
 )
 from rimaging.cli.options import (
+    Ensemble,
     ErrorMap,
     Input,
     Method,
@@ -59,6 +60,13 @@ def recon(
         bool, typer.Option("--frames", help="Frames of a film, which share their coil maps.")
     ] = False,
     steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
+    ensemble: Ensemble = False,
+    add_residual: Annotated[
+        bool,
+        typer.Option(
+            "--add-residual", help="Keep every measured sample in the coil images, noise included."
+        ),
+    ] = False,
     like: Annotated[
         str | None,
         typer.Option(help="Folder of a DICOM series of this scan, to write one like it."),
@@ -114,6 +122,8 @@ def recon(
                 sets=sets,
                 frames=frames,
                 steps=steps,
+                ensemble=ensemble,
+                add_residual=add_residual,
             ),
             output,
             workers_of(workers, gpus, scheduler, insecure),
@@ -144,6 +154,8 @@ def recon(
         sets=sets,
         frames=frames,
         steps=steps,
+        ensemble=ensemble,
+        add_residual=add_residual,
     )
     finish(result, output, report, overwrite, like, show_steps)
     for lost in losses(output, result.image, result.measurement):

@@ -28,6 +28,7 @@ ErrorMap = Annotated[
     int | None,
     typer.Option("--error-map", help="Also its error, by so many repetitions: 8 for example."),
 ]
+Ensemble = Annotated[bool, typer.Option("--ensemble", help="Mean over eight turns; 8x slower.")]
 AddResidual = Annotated[
     bool,
     typer.Option(

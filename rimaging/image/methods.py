@@ -25,7 +25,6 @@ from rimaging.operators.sampling import Sampling
 from rimaging.operators.squeezenet import SqueezeNet
 from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction
-from rimaging.rim.ensemble import ELEMENTS, ensemble
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
 from rimaging.uncertainty import Bootstrap
@@ -155,24 +154,10 @@ def chosen(name: str, how: How, task: Task, device: torch.device) -> Method:
     if how.lamda is not None and name in ("rim", "plug-and-play", "richardson-lucy"):
         raise OptionError(f"lamda weighs a hand-made prior: {name} has none")
     if name == "rim":
-        return network(how.direct, how.steps, device, how.ensemble)
+        return rim_method(how.direct, how.steps, device, how.ensemble)
     if name == "plug-and-play":
         return by_denoiser(how, task, device)
     return classical(name, how, task)
-
-
-def network(weights: Weights, steps: int | None, device: torch.device, eight: bool) -> Method:
-    """The RIM itself, or the mean of its eight turns."""
-    method = rim_method(weights, steps, device)
-    if not eight:
-        return method
-    rim = load_rim(weights, device)[0]
-    count = method.provenance["steps"]
-
-    def solve(_: Measurement | None, likelihood: Likelihood) -> list[Tensor]:
-        return ensemble(rim, likelihood, count)
-
-    return replace(method, solve=solve, provenance={**method.provenance, "ensemble": ELEMENTS})
 
 
 def by_denoiser(how: How, task: Task, device: torch.device) -> Method:
@@ -180,7 +165,7 @@ def by_denoiser(how: How, task: Task, device: torch.device) -> Method:
     from rimaging.solvers.cg import cg
     from rimaging.solvers.plug_and_play import plug_and_play
 
-    prior = network(how.denoiser, None, device, how.ensemble)
+    prior = rim_method(how.denoiser, None, device, how.ensemble)
     count = task.turns if how.steps is None else how.steps
     clean = denoiser(prior)
 

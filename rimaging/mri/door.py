@@ -17,7 +17,8 @@ from rimaging.datasets.retrospective import sampling
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.volume import from_slices, maps_as_slices, to_slices
 from rimaging.errors import OptionError
-from rimaging.method import Weights, choose_device, rim_method
+from rimaging.method import Method, Weights, choose_device, rim_method
+from rimaging.mri.measured import with_measured
 from rimaging.mri.methods import MethodName, check_options, classical
 from rimaging.operators.likelihood import Likelihood
 from rimaging.reconstruct import run
@@ -44,6 +45,8 @@ def reconstruct(
     steps: int | None = None,
     lamda: float | None = None,
     iterations: int | None = None,
+    ensemble: bool = False,
+    add_residual: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
     error_map: int | Bootstrap | None = None,
@@ -81,6 +84,10 @@ def reconstruct(
         crop: cut to the size that the file's header states (readout oversampling).
         steps: of the RIM; as in training by default.
         lamda, iterations: of the classical methods.
+        ensemble: of the RIM, the mean over the eight flips and turns of the image, eight times
+            slower.
+        add_residual: keep every sample that was measured: what the estimate leaves unexplained goes
+            back into the coil images, with its noise (`rimaging.mri.measured`). Cartesian only.
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
         error_map: ``uncertainty`` by so many repetitions on redrawn k-space, 8 for example, each as
@@ -95,7 +102,7 @@ def reconstruct(
             region where there are no maps. OptionError: an unknown method, or options that do not
             go together. WeightsError: see `rimaging.rim.weights.load_weights`.
     """
-    check_options(method, sets, steps, lamda, iterations)
+    check_options(method, sets, steps, lamda, iterations, ensemble)
     place = choose_device(device)
     axis = None
     source = kspace
@@ -116,13 +123,16 @@ def reconstruct(
     measurement, count = estimate(measurement, sets=sets, calibration=calibration)
     size = measurement.provenance.get("recon_size") if crop else None
 
+    chosen = (
+        rim_method(weights, steps, place, ensemble)
+        if method == "rim"
+        else classical(method, lamda, iterations, count > 1)
+    )
     result = run(
         measurement,
-        rim_method(weights, steps, place)
-        if method == "rim"
-        else classical(method, lamda, iterations, count > 1),
+        keeping(chosen) if add_residual else chosen,
         sets=count > 1,
-        finish=finisher(count, size),
+        finish=finisher(count, size, add_residual),
         device=place,
         keep_steps=keep_steps,
         error_map=error_map,
@@ -162,11 +172,17 @@ def _as_slices(
     return slices, plane, given, axis
 
 
-def finisher(sets: int, size: Sequence[int] | None) -> Finish:
+def keeping(method: Method) -> Method:
+    """The method, with a note that its images keep the measured samples."""
+    return replace(method, provenance={**method.provenance, "add_residual": True})
+
+
+def finisher(sets: int, size: Sequence[int] | None, add_residual: bool) -> Finish:
     """What makes an image of an estimate: its sets combined, and cropped to ``size``."""
 
-    def finish(x: Tensor, _: Likelihood) -> Tensor:
-        image = combine(x) if sets > 1 else x
+    def finish(x: Tensor, likelihood: Likelihood) -> Tensor:
+        plain = combine(x) if sets > 1 else x
+        image = with_measured(x, likelihood) if add_residual else plain
         return image if size is None else centre_crop(image, size)
 
     return finish

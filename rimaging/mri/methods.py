@@ -24,7 +24,12 @@ ITERATIONS = {"cg-sense": 30, "l1-wavelet": 100, "tv": 100, "pocs": 3}
 
 
 def check_options(
-    method: str, sets: int | None, steps: int | None, lamda: float | None, iterations: int | None
+    method: str,
+    sets: int | None,
+    steps: int | None,
+    lamda: float | None,
+    iterations: int | None,
+    ensemble: bool,
 ) -> None:
     """Refuse options that do not go together, by `OptionError`."""
     if method not in get_args(MethodName):
@@ -37,6 +42,8 @@ def check_options(
         raise OptionError("lamda and iterations are for the classical methods: a RIM has steps")
     if method != "rim" and steps is not None:
         raise OptionError(f"steps are those of a RIM: {method} takes iterations")
+    if method != "rim" and ensemble:
+        raise OptionError(f"an ensemble turns the images of a network: {method} has none")
     if method == "grappa" and iterations is not None:
         raise OptionError("grappa does not iterate: it takes lamda alone")
     if method == "pocs" and lamda is not None:

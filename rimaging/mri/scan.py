@@ -39,9 +39,13 @@ class Scan:
     steps: int | None = None
     lamda: float | None = None
     iterations: int | None = None
+    ensemble: bool = False
+    add_residual: bool = False
 
     def __post_init__(self) -> None:
-        check_options(self.method, self.sets, self.steps, self.lamda, self.iterations)
+        check_options(
+            self.method, self.sets, self.steps, self.lamda, self.iterations, self.ensemble
+        )
         if isinstance(self.weights, RIM):
             raise OptionError("workers load weights themselves: give a name or a path, not a RIM")
 

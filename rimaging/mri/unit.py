@@ -17,12 +17,12 @@ from rimaging.datasets.hdf5 import read_kspace
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.npz import load_arrays
 from rimaging.errors import WeightsError
-from rimaging.method import choose_device, rim_method
+from rimaging.method import Method, choose_device, rim_method
 from rimaging.mosaic.folder import write_whole
 from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import Process, unpack
 from rimaging.mosaic.tiles import Unit
-from rimaging.mri.door import finisher
+from rimaging.mri.door import finisher, keeping
 from rimaging.mri.front import COMMON, item_name
 from rimaging.mri.methods import classical
 from rimaging.reconstruct import run
@@ -80,11 +80,12 @@ class SliceProcess:
             calibration=self.settings["calibration"],
             folded=shared["folded"],
         )
+        method, kept = self.method(count > 1), self.settings["add_residual"]
         result = run(
             measurement,
-            self.method(count > 1),
+            keeping(method) if kept else method,
             sets=count > 1,
-            finish=finisher(count, self.settings["size"]),
+            finish=finisher(count, self.settings["size"], kept),
             device=self.device,
         )
         facts = {
@@ -123,12 +124,14 @@ class SliceProcess:
             kind="kspace", data=kspace, matrix=None if matrix is None else tuple(matrix), **parts
         ).completed()
 
-    def method(self, sets: bool) -> Any:
+    def method(self, sets: bool) -> Method:
         """The method, with the very weights that the run began with."""
         settings = self.settings
         if settings["method"] != "rim":
             return classical(settings["method"], settings["lamda"], settings["iterations"], sets)
-        method = rim_method(settings["weights"], settings["steps"], self.device)
+        method = rim_method(
+            settings["weights"], settings["steps"], self.device, settings["ensemble"]
+        )
         if method.provenance["weights"]["sha256"] != settings["sha256"]:
             raise WeightsError("the weights are not those that the run began with: restore them")
         return method

@@ -152,8 +152,8 @@ class RIM(nn.Module):
             raise OptionError(
                 f"steps must be at least 1, got {steps}: leave it out for the default"
             )
+        self._check(likelihood.zeros() if x0 is None else x0)
         x = self.initial(likelihood) if x0 is None else x0
-        self._check(x)
         frame = self.frame(likelihood, x)
         step = Step(x, self.initial_state(x, network_dtype))
         estimates: list[Tensor] = []

@@ -129,6 +129,17 @@ def test_workers_one_of_them_killed_give_what_one_process_gives(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npz", "scan.h5"]
 
 
+def test_slices_keep_what_was_measured_as_in_one_process(
+    scan: Path, tmp_path: Path, complex_weights: Path
+) -> None:
+    asked = {"weights": complex_weights, "ensemble": True, "add_residual": True}
+    mri.reconstruct_to(mri.Scan(kspace=scan, **asked), tmp_path / "out.npz")
+    alone = mri.reconstruct(scan, **asked)
+    assert np.array_equal(written(tmp_path / "out.npz"), alone.image)
+    said = json.loads(str(np.load(tmp_path / "out.npz")["provenance"]))
+    assert said["add_residual"] is True and said["ensemble"] == 8
+
+
 def test_a_killed_client_is_resumed_and_nothing_is_done_twice(
     scan: Path, tmp_path: Path, complex_weights: Path
 ) -> None:
