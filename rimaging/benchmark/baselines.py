@@ -63,7 +63,7 @@ def mri_baselines(
         iterations: of the wavelet and TV methods; CG takes 30.
         search: points on the grid of ``lambda`` and refinements after it, see `tune`.
         with_bart: run BART too; by default where it is installed.
-        keep: is given every method's name and magnitude image at its best, for figures.
+        keep: is given every method's name and image at its best, for figures and other scores.
 
     Returns:
         Rows in the order of `methods`, zero-filled first.
@@ -83,7 +83,7 @@ def mri_baselines(
         seconds = time.perf_counter() - start
         picture = magnitude(image, maps, sets)
         if keep is not None:
-            keep(name, picture)
+            keep(name, image)
         scores = psnr(reference, picture, peak), ssim(reference, picture, peak)
         return Row(name, lamda, *scores, seconds)
 

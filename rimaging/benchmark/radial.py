@@ -206,4 +206,9 @@ def radial_table(scan: RadialScan, found: Study) -> Table:
         f"seconds: one run without maps, on one CPU thread. BART: {program}.",
     ]
     header = ["method", "λ", "PSNR", "SSIM", "seconds"]
-    return Table(f"Radial brain, {spokes} spokes", protocol, header, [cells(r) for r in found.rows])
+    return Table(
+        f"Radial brain, {spokes} spokes",
+        protocol,
+        header,
+        [cells(r, found.kept) for r in found.rows],
+    )

@@ -53,6 +53,8 @@ class Scan:
     sets: bool
     seconds: float = 0.0
     """What the estimation of the maps took."""
+    full: bool = False
+    """Whether ``kspace`` holds what lies outside the mask as well."""
 
 
 def real(data: Path, pattern: str, sets: int) -> Scan:
@@ -64,7 +66,7 @@ def real(data: Path, pattern: str, sets: int) -> Scan:
     maps = espirit(kspace * mask, mask, calibration=CALIBRATION, crop=CROP, sets=sets)
     seconds = time.perf_counter() - start
     reference = zero_filled(kspace, torch.ones(size))
-    return Scan(kspace, mask, maps, reference, sets == 2, seconds)
+    return Scan(kspace, mask, maps, reference, sets == 2, seconds, full=True)
 
 
 def measured_columns(kspace: Tensor) -> Tensor:
