@@ -75,3 +75,15 @@ def test_a_blur_fails_the_output_psf_and_no_flux(
     gate = output_psf(wide, unit, HALF, 2.0)
     assert gate.outcome == "fail" and abs(gate.numbers["FWHM ratio"] - 1.25) < 0.02
     assert aperture_fluxes(wide, unit, (2 * place.fwhm,)).outcome == "pass"
+
+
+def test_a_star_that_a_neighbour_pulls_does_not_stand_for_all(place: Any, isolated: Any) -> None:
+    unit = place.flux_error
+    pulled = []
+    for response in isolated:
+        found = response.found.clone()
+        x, y = (int(part[0].round()) for part in (response.catalogue.x, response.catalogue.y))
+        found[y, x + 2] += 0.5 * response.found[y, x]
+        pulled.append(response._replace(found=found))
+    gate = centroids(pulled, unit, HALF, 2.0)
+    assert gate.outcome == "pass" and gate.numbers["far"] > 0
