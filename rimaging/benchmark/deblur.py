@@ -48,7 +48,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         Entry("Richardson-Lucy", by_richardson_lucy, 3, 300),
         *hand_made(),
         ours(weights, first.likelihood.operator),
-        ours("image", first.likelihood.operator),
+        ours(None, first.likelihood.operator),
     ]
     counts = ", ".join(f"{name}: {len(c)} images" for name, c in columns.items())
     protocol = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any, Literal, get_args
 
 import torch
@@ -25,6 +26,7 @@ from rimaging.operators.sampling import Sampling
 from rimaging.operators.squeezenet import SqueezeNet
 from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction
+from rimaging.rim.ensemble import ELEMENTS, turn, turn_back
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
 from rimaging.uncertainty import Bootstrap
@@ -44,6 +46,9 @@ KINDS: dict[str, type[Operator]] = {
 ANY, DENOISER, COLOUR = "image-any", "image", "denoise-colour"
 """Weights for several operators, the best denoiser, and that of three channels together: what is
 used where none are given."""
+
+BEGUN, BEGUN_AT = 4, 12 / 255
+"""Turns of plug-and-play that begins with a good estimate, and the level of their first."""
 
 LAMDA = {"map": 0.1, "tv": 0.1}
 """Weight of the hand-made priors in units of the noise, where nobody gives one."""
@@ -161,12 +166,19 @@ def chosen(name: str, how: How, task: Task, device: torch.device) -> Method:
 
 
 def by_denoiser(how: How, task: Task, device: torch.device) -> Method:
-    """Plug-and-play with the RIM as a denoiser."""
+    """Plug-and-play with the RIM as a denoiser.
+
+    Without weights of the user's own it begins where those for any operator end, and needs half the
+    turns. Each turn denoises the image turned otherwise, so that what a network does to one
+    direction alone does not add up (as DPIR does).
+    """
     from rimaging.solvers.cg import cg
     from rimaging.solvers.plug_and_play import plug_and_play
 
     prior = rim_method(how.denoiser, None, device, how.ensemble)
-    count = task.turns if how.steps is None else how.steps
+    begin = rim_method(ANY, None, device, how.ensemble) if how.weights is None else None
+    turns = task.turns if begin is None else BEGUN
+    count = turns if how.steps is None else how.steps
     clean = denoiser(prior)
 
     def solve(piece: Measurement | None, likelihood: Gaussian) -> list[Tensor]:
@@ -179,14 +191,28 @@ def by_denoiser(how: How, task: Task, device: torch.device) -> Method:
         if seen is None:
             seen = cg(operator, operator.adjoint(likelihood.y), iterations=10).x
         span = seen.amax(dim=(-2, -1), keepdim=True) - seen.amin(dim=(-2, -1), keepdim=True)
-        return plug_and_play(likelihood, clean, span=span, last=task.last * span, steps=count)
+        elements = cycle(range(ELEMENTS))
 
+        def turned(x: Tensor, sigma: Tensor) -> Tensor:
+            element = next(elements)
+            return turn_back(clean(turn(x, element), sigma), element)
+
+        last = task.last * span
+        if begin is None:
+            return plug_and_play(likelihood, turned, span=span, last=last, steps=count)
+        start = begin.solve(piece, likelihood)[-1]
+        return plug_and_play(
+            likelihood, turned, span=span, last=last, steps=count, start=start, first=BEGUN_AT
+        )
+
+    begun = {} if begin is None else {"start": begin.provenance["weights"]}
     return Method(
         name="plug-and-play",
         solve=solve,
-        bytes_per_pixel=prior.bytes_per_pixel + 32,
+        bytes_per_pixel=max(prior.bytes_per_pixel, begin.bytes_per_pixel if begin else 0) + 32,
         provenance={
             **prior.provenance,
+            **begun,
             "steps": count,
             "denoiser_steps": prior.provenance["steps"],
         },

@@ -27,6 +27,8 @@ def plug_and_play(
     span: float | Tensor,
     last: float | Tensor = 0.0,
     steps: int = 8,
+    start: Tensor | None = None,
+    first: float = FIRST,
     lamda: float = 0.23,
     iterations: int = 30,
 ) -> list[Tensor]:
@@ -34,9 +36,10 @@ def plug_and_play(
 
         x_k = argmin_x 1/2 |y - A x|^2_W + lambda / (2 s_k^2) |x - z_(k-1)|^2,   z_k = D(x_k, s_k)
 
-    The levels ``s_k`` fall geometrically from 49/255 of the span to the noise of the data. The
-    first ``z`` is the smoothest image that explains the data (`smooth_start`). The data step is
-    solved by conjugate gradients, so that any linear operator serves.
+    The levels ``s_k`` fall geometrically from ``first``, a part of the span, to the noise of the
+    data. The first ``z`` is ``start``, by default the smoothest image that explains the data
+    (`smooth_start`). The data step is solved by conjugate gradients, so that any linear operator
+    serves.
 
     Args:
         likelihood: of real images; ``W`` is its precision.
@@ -45,6 +48,9 @@ def plug_and_play(
         last: level of the last denoising where that is above the noise, as it should be for nearly
             noise-free data of an operator that loses much.
         steps: turns; 8 for blur, more where the operator loses more.
+        start: an estimate to begin from; the better it is, the lower ``first`` may be, and the
+            fewer turns are needed.
+        first: level of the first denoising, as a part of the span.
         lamda: weight of the prior, 0.19 to 0.55.
         iterations: the most conjugate-gradient steps in each turn.
 
@@ -72,7 +78,7 @@ def plug_and_play(
             "the image has one value everywhere: there is no span to restore within; give span="
         )
     final = torch.maximum(torch.as_tensor(last, dtype=noise.dtype, device=noise.device), noise)
-    first = torch.maximum(FIRST * span, final)
+    highest = torch.maximum(first * span, final)
     back = operator.adjoint(likelihood.precision * likelihood.y)
 
     def fit(level: Tensor, near: Tensor) -> Tensor:
@@ -88,10 +94,10 @@ def plug_and_play(
             tolerance=1e-4,
         ).x
 
-    z = smooth_start(likelihood)
+    z = smooth_start(likelihood) if start is None else start
     estimates = []
     for step in range(steps):
-        level = first * (final / first) ** (step / max(steps - 1, 1))
+        level = highest * (final / highest) ** (step / max(steps - 1, 1))
         z = denoise(fit(level, z), level)
         estimates.append(z)
     return estimates

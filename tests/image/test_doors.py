@@ -135,6 +135,18 @@ def test_deblurring_sharpens(real_weights: Path) -> None:
     assert any("normalised" in note for note in result.provenance["assumed"])
 
 
+def test_turns_begin_where_the_weights_for_any_operator_end() -> None:
+    kernel = gaussian_psf(3.0)
+    clean = torch.zeros(SHAPE)
+    clean[8:16, 6:14] = 1
+    blurred = Convolution(kernel, SHAPE, "reflect")(clean)
+    result = image.deblur(blurred, kernel, 0.01, keep_steps=True)
+    assert result.provenance["start"]["name"] == "image-any"
+    assert result.provenance["weights"]["name"] == "image" and len(result.steps) == 4
+    direct = image.deblur(blurred, kernel, 0.01, "image-any")
+    assert (result.image - clean).norm() < 1.1 * (direct.image - clean).norm()
+
+
 def test_upscaling_gives_an_image_that_shrinks_to_the_data(real_weights: Path) -> None:
     result = image.upscale(scene(), 2, weights=real_weights, steps=4)
     assert result.image.shape == (2 * SHAPE[0], 2 * SHAPE[1])
