@@ -10,11 +10,43 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from rimaging.errors import RimagingError
 
+USAGE: Any = typer.BadParameter.__base__
+"""Any misuse of an option or argument; where its class lies depends on typer's version."""
+
+
+class OneLine(TyperGroup):
+    """Commands of which misuse, too, is told in one line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options before a command; with none, typer shows the help."""
+        if not args:
+            return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE as error:
+            _refuse(ctx, error)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Find the command, read its options, run it."""
+        try:
+            return super().invoke(ctx)
+        except USAGE as error:
+            _refuse(error.ctx or ctx, error)
+
+
+def _refuse(ctx: Any, error: Any) -> NoReturn:
+    message = " ".join(error.format_message().split()).rstrip(".")
+    typer.echo(f"rimaging: error: {message}: see {ctx.command_path} --help", err=True)
+    raise typer.Exit(2) from None
+
+
 app = typer.Typer(
     name="rimaging",
+    cls=OneLine,
     help="Recurrent Inference Machines: undersampled MRI, blurred skies and noisy pictures in, "
     "better images out.",
     epilog="Try first: rimaging demo. RIMAGING_DEBUG=1 shows where an error arose.",
