@@ -44,7 +44,7 @@ REAL = (("lines4", 2), ("poisson4", 2), ("poisson8", 2), ("lines4", 1))
 """Pattern and number of map sets of the studies on the real brain."""
 
 SLICES = 3
-SHOWN = ("zero-filled", "CG-SENSE", "L1-wavelet (sigpy)", "TV (sigpy)", "TV (BART)", OURS)
+SHOWN = ("zero-filled", "CG-SENSE", "L1-wavelet (sigpy)", "TV (sigpy)", "wavelet (BART)", OURS)
 PROSPECTIVE_LAMBDA = 5e-3
 
 
