@@ -13,7 +13,11 @@ MISUSED = {
     "an option that does not exist": (["validate", "--nonsense"], "--nonsense", "validate --help"),
     "a command that does not exist": (["reconstruct"], "reconstruct", "rimaging --help"),
     "an option before the command": (["--fast", "recon"], "--fast", "rimaging --help"),
-    "a word for a number": (["recon", "x", "-o", "y", "--steps", "many"], "--steps", "recon --help"),
+    "a word for a number": (
+        ["recon", "x", "-o", "y", "--steps", "many"],
+        "--steps",
+        "recon --help",
+    ),
 }
 
 
