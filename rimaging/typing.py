@@ -31,4 +31,4 @@ class LikelihoodLike(Protocol):
         """``diag(A* W A)``, broadcastable to ``x``."""
 
     def bound(self, x: Tensor) -> Tensor:
-        """At least the sum of absolute values of each row of ``A* W A`` at ``x``, for ``x``."""
+        """A diagonal that majorises ``A* W A`` at ``x`` (`Operator.normal_bound`), for ``x``."""

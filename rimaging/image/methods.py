@@ -155,7 +155,10 @@ def chosen(name: str, how: How, task: Task, device: torch.device) -> Method:
             f"method {name!r} does not exist: choose {', '.join(get_args(MethodName))}"
         )
     if how.ensemble and name not in ("rim", "plug-and-play"):
-        raise OptionError(f"an ensemble turns the images of a network: {name} has none")
+        raise OptionError(
+            f"an ensemble turns the images of a network, {name} has none: leave it out, or take "
+            "rim or plug-and-play"
+        )
     if how.lamda is not None and name in ("rim", "plug-and-play", "richardson-lucy"):
         raise OptionError(f"lamda weighs a hand-made prior: {name} has none")
     if name == "rim":

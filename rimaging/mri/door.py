@@ -18,7 +18,7 @@ from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.volume import from_slices, maps_as_slices, to_slices
 from rimaging.errors import OptionError
 from rimaging.method import Method, Weights, choose_device, rim_method
-from rimaging.mri.measured import with_measured
+from rimaging.mri.measured import check_grid, with_measured
 from rimaging.mri.methods import MethodName, check_options, classical
 from rimaging.operators.likelihood import Likelihood
 from rimaging.reconstruct import run
@@ -118,6 +118,8 @@ def reconstruct(
         density=density,
         matrix=image_shape,
     )
+    if add_residual:
+        check_grid(measurement)
     estimate = with_common_maps if frames else with_maps
     measurement = sampling(measurement.completed())
     measurement, count = estimate(measurement, sets=sets, calibration=calibration)

@@ -43,7 +43,10 @@ def check_options(
     if method != "rim" and steps is not None:
         raise OptionError(f"steps are those of a RIM: {method} takes iterations")
     if method != "rim" and ensemble:
-        raise OptionError(f"an ensemble turns the images of a network: {method} has none")
+        raise OptionError(
+            f"an ensemble turns the images of a network, {method} has none: leave it out, or take "
+            "rim"
+        )
     if method == "grappa" and iterations is not None:
         raise OptionError("grappa does not iterate: it takes lamda alone")
     if method == "pocs" and lamda is not None:

@@ -95,7 +95,7 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def bound(self, x: Tensor) -> Tensor:
-        """At least the sum of absolute values of each row of ``A* W A`` at ``x``, for ``x``."""
+        """A diagonal that majorises ``A* W A`` at ``x`` (`Operator.normal_bound`), for ``x``."""
 
     @abstractmethod
     def chi2(self, x: Tensor) -> Tensor:

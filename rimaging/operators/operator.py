@@ -43,12 +43,12 @@ class Operator(nn.Module, ABC):
         """``diag(J* W J)``; of a non-linear operator where it starts from, see there."""
 
     def normal_bound(self, weight: Tensor | None = None) -> Tensor:
-        """At least the sum of absolute values of each row of ``J* W J``, for the image.
+        """What no eigenvalue of ``J* W J`` exceeds, pixel by pixel: a diagonal that majorises it.
 
-        Raises OptionError where no such bound is known.
+        Raises OptionError for a non-linear operator, which has no such bound for all images.
         """
         raise OptionError(
-            f"{type(self).__name__} has no bound on its rows, which weights with a fixed "
+            f"{type(self).__name__} is not linear and has no bound, which weights with a fixed "
             "polynomial need: choose weights that solve by conjugate gradients"
         )
 

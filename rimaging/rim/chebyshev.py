@@ -22,9 +22,9 @@ def chebyshev_direction(
 ) -> Tensor:
     """Solve ``(s^2 A* W A + damping) d = s^2 score`` by a fixed polynomial of the system.
 
-    The diagonal ``D = s^2 bound + damping`` is nowhere below the sum of the absolute values of the
-    system's row, so that all eigenvalues of ``D^-1 (s^2 A* W A + damping)`` lie in (0, 1]
-    (Gershgorin).
+    The diagonal ``D = s^2 bound + damping`` majorises the system (sums of absolute values along its
+    rows do, by Gershgorin), so that all eigenvalues of ``D^-1 (s^2 A* W A + damping)`` lie in
+    (0, 1].
     What is smooth, and with it the flux, has eigenvalues near 1: the first step solves it, of the
     others the residual is ``(1 - z) T(z)`` with the Chebyshev polynomial of [`LOWEST`, 1]. No inner
     product is taken, so that unlike conjugate gradients (`rimaging.rim.newton`) this is a local

@@ -247,8 +247,10 @@ class RIM(nn.Module):
         confidence = update[:, self.config.planes :].reshape(estimate.shape)
         # Bounded by e^6 either way: a solve of few iterations knows no more extremes.
         held = damping * (6 * torch.tanh(confidence / 6)).exp()
+        if self.config.chebyshev:
+            return consistent(likelihood, estimate, iterations, held, chebyshev=True)
         diagonal = held + frame.information.square().reshape(estimate.shape)
-        return consistent(likelihood, estimate, iterations, held, diagonal, self.config.chebyshev)
+        return consistent(likelihood, estimate, iterations, held, diagonal)
 
     def _check(self, x: Tensor) -> None:
         if x.is_complex() != self.config.complex:

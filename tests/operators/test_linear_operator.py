@@ -19,6 +19,7 @@ from rimaging.operators.stack import stack
 from rimaging.testing import (
     assert_laws,
     assert_locality,
+    assert_normal_bound,
     assert_normal_diagonal,
     random_element,
     shapes,
@@ -66,6 +67,7 @@ def composed() -> dict[str, tuple[LinearOperator, tuple[int, ...]]]:
 def test_laws(name: str) -> None:
     operator, batch = composed()[name]
     assert_laws(operator, batch, diagonal=False)
+    assert_normal_bound(operator, batch)
 
 
 @pytest.mark.parametrize("name", ["scaled", "stack", "stack of stacks"])

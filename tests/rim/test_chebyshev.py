@@ -11,7 +11,9 @@ from rimaging.errors import OptionError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.nonlinear import Pointwise
 from rimaging.operators.poisson import Poisson
+from rimaging.operators.sampling import Sampling
 from rimaging.operators.target import gaussian_psf
 from rimaging.rim.newton import consistent, newton_direction
 from rimaging.rim.rim import RIM, RIMConfig
@@ -114,10 +116,26 @@ def test_a_star_far_away_changes_nothing(rim: RIM) -> None:
     assert not torch.allclose(with_star[:, 160:], image[:, 160:], atol=1.0)
 
 
-def test_an_operator_without_a_bound_is_refused() -> None:
-    maps = torch.randn(3, 8, 8, dtype=torch.complex128)
-    operator = CartesianMRI(maps, torch.ones(8, 8))
-    likelihood = Gaussian(operator, operator(torch.ones(8, 8, dtype=torch.complex128)), 1.0)
+def test_any_linear_operator_is_solved_for() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mask = (torch.rand(9, 8, generator=generator) > 0.3).double()
+    maps = torch.randn(3, 9, 8, dtype=torch.complex128, generator=generator)
+    for operator in (
+        Sampling(mask, dtype=torch.float64) @ Convolution(PSF, (9, 8)),
+        CartesianMRI(maps, mask),
+    ):
+        y = torch.randn(operator.range.shape, dtype=operator.range.dtype, generator=generator)
+        likelihood = Gaussian(operator, y, 0.3)
+        x = likelihood.zeros()
+        score = likelihood.score(x)
+        solved = newton_direction(likelihood, x, score, 200, 0.3)
+        found = newton_direction(likelihood, x, score, 60, 0.3, chebyshev=True)
+        assert torch.allclose(found, solved, rtol=0, atol=1e-3 * float(solved.abs().max()))
+
+
+def test_an_operator_that_is_not_linear_is_refused() -> None:
+    operator = Pointwise(Convolution(PSF, (9, 8)), torch.nn.Softplus())
+    likelihood = Gaussian(operator, torch.ones(9, 8, dtype=torch.float64), 1.0)
     x = likelihood.zeros()
     with pytest.raises(OptionError, match="conjugate gradients"):
         newton_direction(likelihood, x, likelihood.score(x), 2, 0.1, chebyshev=True)
