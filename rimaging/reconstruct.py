@@ -148,18 +148,15 @@ def run(
 
 def weighted_residual(likelihood: Likelihood, x: Tensor) -> tuple[Tensor, Tensor]:
     """``(y - A x) / sigma``, and where something was measured (broadcastable to it)."""
-    seen, measured = likelihood.expected(x), likelihood.measured
+    measured = likelihood.measured
     if isinstance(likelihood, Poisson):
+        seen = likelihood.expected(x)
         return likelihood.weight * (likelihood.y - seen) / seen.sqrt(), measured
     if not isinstance(likelihood, Gaussian):
         raise OptionError(
             f"{type(likelihood).__name__} has no residual: use Gaussian or Poisson likelihoods"
         )
-    residual = likelihood.precision.sqrt() * (likelihood.y - seen)
-    if likelihood.whitener is not None:
-        white = residual.movedim(-3, -1) @ likelihood.whitener.mT
-        residual = white.movedim(-1, -3)
-    return residual, measured
+    return likelihood.weighted_residual(x), measured
 
 
 def _likelihood(

@@ -32,3 +32,6 @@ class LikelihoodLike(Protocol):
 
     def bound(self, x: Tensor) -> Tensor:
         """A diagonal that majorises ``A* W A`` at ``x`` (`Operator.normal_bound`), for ``x``."""
+
+    def chi2(self, x: Tensor) -> Tensor:
+        """Mean of ``w |y - A x|^2`` over the real components that were measured, ``(*batch,)``."""

@@ -126,13 +126,8 @@ def redrawn(likelihood: Likelihood, x: Tensor, generators: Sequence[torch.Genera
         raise OptionError(
             f"{type(likelihood).__name__} states no noise: use Gaussian or Poisson likelihoods"
         )
-    noise = _by_item(y, axes, generators, _standard)
-    if likelihood.whitener is not None:
-        flat = torch.linalg.solve_triangular(likelihood.whitener, noise.flatten(-2), upper=False)
-        noise = flat.reshape(noise.shape)
-    measured = likelihood.precision > 0
-    sigma = torch.where(measured, likelihood.precision, torch.inf).rsqrt()
-    return torch.where(measured, seen + sigma * noise, y)
+    noise = likelihood.noise(_by_item(y, axes, generators, _standard))
+    return torch.where(likelihood.measured, seen + noise, y)
 
 
 def as_data(likelihood: Likelihood) -> Tensor:

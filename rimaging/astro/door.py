@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rimaging.astro.methods import Boundary, MethodName, classical
+from rimaging.astro.noise import Correlation, example, with_correlation
 from rimaging.astro.psf import Psf, as_psf, check_psf, psf_source, with_psf
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
@@ -22,6 +23,7 @@ from rimaging.errors import DataError, OptionError
 from rimaging.method import Weights, choose_device, rim_method
 from rimaging.mosaic.lazy import is_dask
 from rimaging.operators.convolution import Convolution
+from rimaging.operators.correlated import CorrelatedGaussian, NoiseCorrelation
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
@@ -56,6 +58,7 @@ def deconvolve(
     keep_steps: bool = False,
     error_map: int | Bootstrap | None = None,
     add_residual: bool = False,
+    noise_correlation: Correlation | None = None,
 ) -> Reconstruction:
     """Reconstruct the sky ``x`` as a narrower PSF would show it: ``y = K x + n``, ``psf = K * T``.
 
@@ -71,14 +74,14 @@ def deconvolve(
             One that varies over the image: a model of PSFEx (``"field.psf"``), a STDPSF file, a
             `GriddedPSFModel` of photutils, a `VaryingPsf`. ``"beam"``: the clean beam of the
             header or of each channel, which is also taken where there is no other.
-        noise: standard deviation, one number or a map; by default estimated for each band.
+        noise: standard deviation of single pixels, a number or a map; else estimated by band.
         mask: 1 where a pixel is good, ``(..., y, x)``.
         target: FWHM of ``T`` in pixels; 0 deconvolves to points. By default 2, or the largest that
             a narrower PSF allows.
         weights: name, path or `RIM`; for ``method="rim"``.
         background: level of the empty sky, in the units of the image; by default the clipped median
-            of each band. It is taken off before and put back after, since the zero of a sky is
-            something that the methods know.
+            of each band, or its darkest part where that is lower. It is taken off before and put
+            back after, since the zero of a sky is something that the methods know.
         gain, read_noise: electrons per unit of the image, and electrons: photon and read noise (a
             Poisson likelihood) in place of ``noise``.
         saturation: pixels from it on are masked; by default SATURATE of the header.
@@ -96,6 +99,12 @@ def deconvolve(
         add_residual: put ``y - K x`` back into the image, as CLEAN does: light that the estimate
             does not explain stays at the resolution and the noise of the data, and fluxes of faint
             sources are whole (what an estimate of least error holds back, it holds back from them).
+        noise_correlation: of pixels by their distance, for drizzled, resampled and stacked images:
+            an image ``(y, x)`` with no lag in the middle, or its path; ``"auto"`` takes it from the
+            quiet parts of the image, not for crowded fields. The noise then counts with its density
+            where the PSF looks, and ``residual`` is whitened (`rimaging.operators.correlated`). By
+            default stated noise is white; where it is estimated, a correlation that can only be the
+            noise's is found by itself.
 
     Returns:
         A `Reconstruction` whose ``image`` is float32 on the grid of the data. Of a dask array, a
@@ -112,9 +121,10 @@ def deconvolve(
     if is_dask(image):
         if detector is not None or saturation is not None:
             raise OptionError("gain and saturation of a lazy array: give noise= and mask= instead")
-        if error_map is not None or add_residual:
+        if error_map is not None or add_residual or noise_correlation is not None:
             raise OptionError(
-                "a dask array has no error map and no residual: compute() a cut-out and give that"
+                "a dask array has no error map, no residual and no correlation of its noise: "
+                "compute() a cut-out and give that"
             )
         # A dask array out, of which the type of the door says nothing: nothing is computed yet.
         lazy: Reconstruction = _lazily(
@@ -124,6 +134,7 @@ def deconvolve(
     place = choose_device(device)
     measurement = as_measurement(image, "sky", noise=noise, mask=mask)
     measurement, varying = with_psf(without_saturated(measurement, saturation), psf)
+    measurement, correlation = _noise_of(measurement, noise_correlation, detector)
     measurement = measurement.completed()
     check_psf(measurement)
     if varying is not None and method != "rim":
@@ -144,6 +155,11 @@ def deconvolve(
             operator = Convolution(kernel, piece.data.shape[-2:], boundary)
         if detector is not None:
             return detector.likelihood(operator, piece)
+        if correlation is not None:
+            density = correlation.density(example(piece.psf))
+            return CorrelatedGaussian(
+                operator, piece.data, piece.noise, correlation, density, weight=piece.mask
+            )
         return Gaussian(operator, piece.data, piece.noise, weight=piece.mask)
 
     chosen = (
@@ -160,6 +176,10 @@ def deconvolve(
     said = {"target_fwhm_pixels": fwhm, "psf": psf_source(psf), "boundary": boundary}
     if add_residual:
         said["add_residual"] = True
+    if correlation is not None:
+        assert measurement.psf is not None
+        said["noise_correlation"] = correlation.neighbours
+        said["noise_density"] = correlation.density(example(measurement.psf))
     if detector is not None:
         said |= {"gain": detector.gain, "read_noise": detector.read_noise}
     chosen = replace(chosen, provenance={**chosen.provenance, **said})
@@ -260,9 +280,22 @@ def _with_background(
         return measurement, data.new_full((*data.shape[:-2], 1, 1), background)
     level = sky_level(data, measurement.mask)
     said = ", ".join(f"{value:.4g}" for value in level.flatten().tolist()[:8])
-    note = f"background {said} (clipped median of each band), put back after"
+    note = f"background {said} (clipped median, or the darkest part), put back after"
     assumed = [*measurement.provenance.get("assumed", []), note]
     return replace(measurement, provenance={**measurement.provenance, "assumed": assumed}), level
+
+
+def _noise_of(
+    measurement: Measurement, given: Correlation | None, detector: Detector | None
+) -> tuple[Measurement, NoiseCorrelation | None]:
+    """How the noise correlates, as given or found; not that of a detector, whose pixels do not."""
+    if detector is not None:
+        if given is not None:
+            raise OptionError("noise_correlation with gain: give noise= in place of the gain")
+        return measurement, None
+    if measurement.psf is None:  # which is said elsewhere
+        return measurement, None
+    return with_correlation(measurement, example(measurement.psf), given)
 
 
 def _detector(

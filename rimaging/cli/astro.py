@@ -28,6 +28,7 @@ from rimaging.cli.options import (
     ErrorMap,
     Input,
     Method,
+    NoiseCorrelation,
     Overwrite,
     Page,
     ShowSteps,
@@ -85,6 +86,7 @@ def deconvolve(
     show_steps: ShowSteps = None,
     error_map: ErrorMap = None,
     add_residual: AddResidual = False,
+    noise_correlation: NoiseCorrelation = None,
     overwrite: Overwrite = False,
     workers: WorkersOption = None,
     gpus: Gpus = None,
@@ -105,6 +107,11 @@ def deconvolve(
     whole = region is None and channels is None and method == "rim"
     whole = whole and report is None and show_steps is None and error_map is None
     if by_tile or (whole and is_large(image)):
+        if noise_correlation is not None:
+            raise OptionError(
+                "tile by tile the noise is white: try --noise-correlation on a --region, which "
+                "prints the density, and give --noise sigma times its root"
+            )
         if not whole:
             raise OptionError(
                 "tile by tile, an image goes whole, by the RIM, without report and error map: "
@@ -151,6 +158,7 @@ def deconvolve(
         keep_steps=show_steps is not None,
         error_map=error_map,
         add_residual=add_residual,
+        noise_correlation=noise_correlation,
     )
     finish(result, output, report, overwrite, show_steps=show_steps)
 

@@ -41,6 +41,10 @@ Noise = Annotated[
     str | None,
     typer.Option(help="Standard deviation, a number or a file; estimated where it is left out."),
 ]
+NoiseCorrelation = Annotated[
+    str | None,
+    typer.Option(help="Of drizzled or resampled images: auto, or a file of lags (y, x)."),
+]
 Method = Annotated[str, typer.Option(help="rim, or a classical method to compare with.")]
 Sigma = Annotated[
     str | None,

@@ -13,6 +13,7 @@ from rimaging.cli.options import (
     Input,
     Method,
     Noise,
+    NoiseCorrelation,
     Overwrite,
     read_mask,
     read_noise,
@@ -45,6 +46,7 @@ def validate(
         int, typer.Option("--error-map", help="Repetitions for the error map that gate 8 judges.")
     ] = 8,
     add_residual: AddResidual = False,
+    noise_correlation: NoiseCorrelation = None,
     quick: Annotated[bool, typer.Option("--quick", help="128 pixels and fewer sources.")] = False,
     seed: Annotated[int, typer.Option(help="Of the places of injected sources.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a gate fails.")] = False,
@@ -72,6 +74,7 @@ def validate(
         size=size,
         error_map=error_map,
         add_residual=add_residual,
+        noise_correlation=noise_correlation,
         quick=quick,
         seed=seed,
     )

@@ -14,13 +14,18 @@ __all__ = ["middle", "sky_level"]
 MAD_TO_SIGMA = 1.4826
 """Of a normal distribution."""
 
+BLOCK = 32
+"""Edge in pixels: so large that its median is known to a twentieth of the noise."""
+
 
 def sky_level(data: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The median of each plane after clipping what is over 3 sigma from it, ``(..., 1, 1)``.
+    """The level above which the light of each plane lies, ``(..., 1, 1)``.
 
-    Five rounds of ``m = median``, ``sigma = 1.4826 median|y - m|`` over the pixels that are left.
-    It scales with the data. A plane that is all source, or masked, gives the median of what there
-    is, or 0.
+    The median after clipping what is over 3 sigma from it (five rounds of ``m = median``,
+    ``sigma = 1.4826 median|y - m|`` over the pixels that are left), or the lowest median of a block
+    of `BLOCK` pixels where that is lower: among nebulae the median is no empty sky, and what lies
+    below the level would be taken for noise. It scales with the data. A plane that is all source,
+    or masked, gives the median of what there is, or 0.
 
     Args:
         data: real ``(..., y, x)``.
@@ -31,9 +36,35 @@ def sky_level(data: Tensor, mask: Tensor | None = None) -> Tensor:
     levels = []
     for index, plane in enumerate(planes):
         values = plane if kept is None else plane[kept[index] > 0]
-        levels.append(_clipped_median(np.sort(values.detach().cpu().numpy())))
+        middle_level = _clipped_median(np.sort(values.detach().cpu().numpy()))
+        good = None if kept is None else kept[index].reshape(data.shape[-2:])
+        levels.append(min(middle_level, _darkest(plane.reshape(data.shape[-2:]), good)))
     found = torch.from_numpy(np.stack(levels))
     return found.to(data).reshape(*data.shape[:-2], 1, 1)
+
+
+def _darkest(plane: Tensor, weight: Tensor | None) -> Any:
+    """The lowest median of the blocks ``(BLOCK, BLOCK)`` that are mostly good; infinite without.
+
+    A block that is the same all over was never exposed.
+    """
+    rows, columns = (size // BLOCK for size in plane.shape)
+    values = _blocks(plane, rows, columns)
+    if weight is not None:
+        good = _blocks(weight, rows, columns) > 0
+        values = np.where(good, values, np.nan)[good.mean(axis=-1) > 0.5]
+    if not values.size:
+        return np.inf
+    levels = np.nanmedian(values, axis=-1)
+    exposed = np.nanmax(values, axis=-1) > np.nanmin(values, axis=-1)
+    return levels[exposed].min(initial=np.inf)
+
+
+def _blocks(plane: Tensor, rows: int, columns: int) -> NDArray[Any]:
+    """Whole blocks ``(rows columns, pixels)``."""
+    whole = plane[: rows * BLOCK, : columns * BLOCK].detach().cpu().numpy()
+    blocks = whole.reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2)
+    return blocks.reshape(rows * columns, BLOCK**2)
 
 
 def _clipped_median(ordered: NDArray[Any]) -> Any:

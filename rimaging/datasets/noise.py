@@ -9,7 +9,10 @@ from torch.nn.functional import max_pool2d
 from rimaging.datasets.background import MAD_TO_SIGMA, middle
 from rimaging.errors import DataError
 
-__all__ = ["estimate_band_noise", "estimate_image_noise"]
+__all__ = ["DIFFERENCES", "estimate_band_noise", "estimate_image_noise"]
+
+DIFFERENCES = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]) / 6
+"""What is looked at of each 3 x 3 block; of white noise it keeps the scale."""
 
 LARGEST = 1 << 22  # samples looked at; more cannot change the third digit
 
@@ -19,8 +22,8 @@ def estimate_image_noise(image: Tensor, mask: Tensor | None = None) -> float:
 
     The second difference along both axes, ``[1, -2, 1] x [1, -2, 1] / 6``, cancels planes and
     straight edges and keeps white noise at its scale; sigma = 1.4826 median|difference|.
-    Differences that touch a masked pixel are left out. Noise that is correlated between
-    neighbours (drizzled or resampled images) comes out too small.
+    Differences that touch a masked pixel are left out. Noise that is correlated between neighbours
+    (drizzled or resampled images) comes out too small: see `rimaging.datasets.noise_correlation`.
 
     Raises DataError where no 3 x 3 block is whole, or the estimate is zero.
     Source: Immerkaer, CVIU 1996, with the median of Donoho and Johnstone, Biometrika 1994.

@@ -164,6 +164,24 @@ class Gaussian(Likelihood):
         components = 2 if self.y.is_complex() else 1
         return -2 * self.log_prob(x) / (components * count.clamp_min(1))
 
+    def noise(self, standard: Tensor) -> Tensor:
+        """Noise of this likelihood from normal numbers of unit variance, of the shape of ``y``.
+
+        0 where nothing was measured.
+        """
+        if self.whitener is not None:
+            flat = torch.linalg.solve_triangular(self.whitener, standard.flatten(-2), upper=False)
+            standard = flat.reshape(standard.shape)
+        return torch.where(self.measured, self.precision, torch.inf).rsqrt() * standard
+
+    def weighted_residual(self, x: Tensor) -> Tensor:
+        """``(y - A x) / sigma``, white where the model is right; 0 where nothing was measured."""
+        residual = self.precision.sqrt() * (self.y - self.expected(x))
+        if self.whitener is None:
+            return residual
+        white = residual.movedim(self._axes[0], -1) @ self.whitener.mT
+        return white.movedim(-1, self._axes[0])
+
     @property
     def noise_scale(self) -> Tensor:
         """Root of the harmonic mean of ``sigma^2`` over what was measured, per item."""

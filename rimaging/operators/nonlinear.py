@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,9 +17,13 @@ class NonlinearOperator(Operator):
     """A differentiable map ``A: domain -> range``; a subclass writes ``_forward``.
 
     The Jacobian is only ever applied: ``vjp(x, v) = J(x)* v`` by reverse, ``jvp(x, v) = J(x) v``
-    by forward differentiation. They work under ``torch.inference_mode`` too, and are no part of
-    an outer graph: a RIM does not differentiate through its physics.
+    by forward differentiation. The graph of the last ``x`` is kept for further products there,
+    which a solver asks for. They work under ``torch.inference_mode`` too, and are no part of an
+    outer graph: a RIM does not differentiate through its physics.
     """
+
+    _recorded: tuple[Tensor, Tensor] | None = None
+    """The last ``x`` of a vjp and ``A x`` with its graph."""
 
     @abstractmethod
     def _forward(self, x: Tensor) -> Tensor: ...
@@ -28,8 +33,8 @@ class NonlinearOperator(Operator):
         self.range.check(v, f"{type(self).__name__}.vjp")
         # Clones made outside of inference mode are ordinary tensors, which autograd needs.
         with torch.inference_mode(False), torch.enable_grad():
-            leaf = x.detach().clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.forward(leaf), leaf, v.detach().clone())
+            leaf, seen = self._record(x)
+            (gradient,) = torch.autograd.grad(seen, leaf, v.detach().clone(), retain_graph=True)
         return gradient
 
     def jvp(self, x: Tensor, v: Tensor) -> Tensor:
@@ -38,6 +43,20 @@ class NonlinearOperator(Operator):
             answer = self.forward(make_dual(x.detach().clone(), v.detach().clone()))
             tangent = unpack_dual(answer).tangent
             return torch.zeros_like(answer) if tangent is None else tangent
+
+    def _record(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self._recorded is not None:
+            leaf, seen = self._recorded
+            alike = (leaf.shape, leaf.dtype, leaf.device) == (x.shape, x.dtype, x.device)
+            if alike and torch.equal(leaf, x):
+                return leaf, seen
+        leaf = x.detach().clone().requires_grad_()
+        self._recorded = leaf, self.forward(leaf)
+        return self._recorded
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was recorded: a graph can be neither copied nor pickled."""
+        return {**self.__dict__, "_recorded": None}
 
     def linearised(self, x: Tensor) -> Linearised:
         """``J(x)`` as a linear operator, for any solver of linear problems."""

@@ -47,6 +47,10 @@ class Interpolating:
         """That of the likelihood."""
         return self.likelihood.information()
 
+    def chi2(self, x: Tensor) -> Tensor:
+        """That of the likelihood."""
+        return self.likelihood.chi2(x)
+
     def bound(self, x: Tensor) -> Tensor:
         """That of the likelihood and of the penalty, whose rows sum up to 8."""
         return self.likelihood.bound(x) + 8 * self.roughness / self.noise_scale**2

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rimaging.rim.spots import REACH, Spots, brightest_spots, shape_error
+from rimaging.typing import LikelihoodLike
 
 BLOCK_SIDES = (8, 16, 32)
 """Edges in pixels of the blocks whose means count by themselves."""
@@ -51,7 +52,7 @@ def loss(
         spots = brightest_spots(_flat(truth))
     for index, estimate in enumerate(estimates, start=1):
         error = (estimate - truth) / noise_scale
-        weight = (1 - late) / count + late * 2 * index / (count * (count + 1))
+        weight = _weight(index, count, late)
         total = total + weight * torch.log(_power(error, axes) + floor).mean()
         for side in sides:
             power = _power(_block_means(error, side), axes)
@@ -59,6 +60,26 @@ def loss(
         if spots is not None:
             total = total + shapes * weight * shape_error(_flat(estimate), spots).mean()
     return total
+
+
+def misfit(
+    estimates: list[Tensor], likelihood: LikelihoodLike, late: float, floor: float
+) -> Tensor:
+    """``sum_t w_t mean_i log(chi2_it + floor)``: what the measurement itself says of estimates.
+
+    Weights as in `loss`. The mean of all pictures that explain the data, which the squared error
+    asks for, need not explain them where the operator is not linear.
+    """
+    total = estimates[0].new_zeros((), dtype=likelihood.noise_scale.dtype)
+    for index, estimate in enumerate(estimates, start=1):
+        power = torch.log(likelihood.chi2(estimate) + floor).mean()
+        total = total + _weight(index, len(estimates), late) * power
+    return total
+
+
+def _weight(index: int, count: int, late: float) -> float:
+    """Of step ``index`` of ``count``, from one: the weights of all sum to one."""
+    return (1 - late) / count + late * 2 * index / (count * (count + 1))
 
 
 def _flat(images: Tensor) -> Tensor:

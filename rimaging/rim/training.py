@@ -15,7 +15,7 @@ from torch import Tensor
 from rimaging.errors import DataError, WeightsError
 from rimaging.rim.ahead import drawn_ahead, reused
 from rimaging.rim.graphs import Graphs
-from rimaging.rim.loss import loss
+from rimaging.rim.loss import loss, misfit
 from rimaging.rim.precision import network_dtype
 from rimaging.rim.rim import RIM, RIMConfig
 from rimaging.rim.run_folder import RunFolder
@@ -242,6 +242,8 @@ class Trainer:
             config.blocks,
             config.shapes,
         )
+        if config.misfit:
+            value = value + config.misfit * misfit(estimates, likelihood, config.late, config.floor)
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.rim.parameters(), config.clip)

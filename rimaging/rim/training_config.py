@@ -26,6 +26,8 @@ class TrainingConfig:
             account where the error of single pixels would hide theirs.
         shapes: weight of the error of the shape of the brightest spot of each image, for those who
             measure shapes (`rimaging.rim.spots`).
+        misfit: weight of the logarithm of what the estimates leave unexplained (chi^2), for those
+            whose yardstick is the measurement.
         reuse: optimiser steps that each drawn batch serves, where drawing takes longer than a step.
         checkpoint_steps: recompute inference steps in the backward pass, for memory.
         validate_every: optimiser steps between validations, curves and checkpoints.
@@ -44,6 +46,7 @@ class TrainingConfig:
     floor: float = 0.01
     blocks: float = 0.0
     shapes: float = 0.0
+    misfit: float = 0.0
     reuse: int = 1
     checkpoint_steps: bool = False
     validate_every: int = 500

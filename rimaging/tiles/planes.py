@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.detector import Detector
-from rimaging.datasets.noise import estimate_image_noise
+from rimaging.datasets.noise_correlation import estimate_sky_noise
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
@@ -73,10 +73,12 @@ def channels_of(
     *,
     relative: bool,
     detector: Detector | None,
+    psf: Tensor,
 ) -> Channels:
     """Level, factor and scale of planes ``(channel, y, x)``; what is given is taken as it is.
 
-    Of a plane without any measured pixel the noise is 1: nothing comes of it.
+    Of a plane without any measured pixel the noise is 1: nothing comes of it. Noise that is found
+    to correlate counts with its density where the ``psf (y, x)`` looks.
 
     Raises DataError for planes whose noise is to be estimated and cannot be.
     """
@@ -91,7 +93,7 @@ def channels_of(
     if factor is None:
         factor = one
         if seen.noise is None or relative:
-            factor = _estimated(above(seen, level), seen).to(one)
+            factor = _estimated(above(seen, level), seen, psf).to(one)
     scale = factor if seen.noise is None else factor * _typical(seen.noise, seen)
     return Channels(level, factor, scale)
 
@@ -129,11 +131,11 @@ def _typical(noise: Tensor, seen: Seen) -> Tensor:
     return torch.where(total > 0, typical, 1.0)
 
 
-def _estimated(data: Tensor, seen: Seen) -> Tensor:
+def _estimated(data: Tensor, seen: Seen, psf: Tensor) -> Tensor:
     """The noise of each plane, of a relative map in its units, ``(channel, 1, 1)``."""
     values = data if seen.noise is None else data / seen.noise
     sigma = []
     for plane, good in zip(values, seen.good, strict=True):
         masked = None if seen.weight is None else good
-        sigma.append(estimate_image_noise(plane, masked) if bool(good.any()) else 1.0)
+        sigma.append(estimate_sky_noise(plane, masked, psf) if bool(good.any()) else 1.0)
     return torch.tensor(sigma)[:, None, None]

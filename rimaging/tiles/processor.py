@@ -43,6 +43,7 @@ class SkyTiles:
     """Deconvolves blocks: ``process(block, unit)``, the planes "image" and perhaps "residual".
 
     settings: ``weights`` (path) and ``sha256``, ``steps``; ``blur``: see `rimaging.tiles.blur`;
+    ``psf``: an example of it, packed;
     ``noise``, ``masks``, ``background``: maps, see `rimaging.tiles.inputs`, or None;
     ``saturation``: level from which on pixels are masked, or None; ``gain`` (or None) and
     ``read_noise``: of a detector that counts; ``residual``: whether to give it; ``add_residual``:
@@ -60,6 +61,7 @@ class SkyTiles:
         self.rim: RIM = rim.to(self.device)
         self.steps: int = settings["steps"]
         self.blur: Blur = unpack_blur(settings["blur"], self.device)
+        self.psf = self._tensor(unpack(settings["psf"]))
         self.level = self._unpacked(settings["level"])
         self.factor = self._unpacked(settings["factor"])
         self.scale = self._unpacked(settings["scale"])
@@ -153,7 +155,9 @@ class SkyTiles:
         if level is not None and factor is not None and scale is not None:
             return Channels(level, factor, _known_scale(scale, seen, own))
         relative = self.noise is not None and bool(self.noise["relative"])
-        return channels_of(seen, level, factor, relative=relative, detector=self.detector)
+        return channels_of(
+            seen, level, factor, relative=relative, detector=self.detector, psf=self.psf
+        )
 
     def _sky(self, x: Tensor, seen: Seen, channels: Channels) -> Tensor:
         """An estimate above the sky in the units of the image, on its sky."""

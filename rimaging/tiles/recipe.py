@@ -16,6 +16,7 @@ from rimaging.mosaic.sources import Description, check_shape, open_source
 from rimaging.mosaic.task import Task, pack
 from rimaging.mosaic.tiles import Grid, choose_unit
 from rimaging.operators.target import largest_target, relative_kernel
+from rimaging.reports.arrays import to_numpy
 from rimaging.rim.weights import SHIPPED, load_weights
 from rimaging.tiles.blur import AT_ONCE, Blur, pack_blur
 from rimaging.tiles.inputs import background_of, masks_of, noise_of, packed, saturation_of
@@ -146,6 +147,7 @@ def settings_of(
         "sha256": card["sha256"],
         "steps": rim.config.steps if sky.steps is None else sky.steps,
         "blur": pack_blur(psf, target),
+        "psf": pack(to_numpy(examples(psf, shape)[0]).astype("float32")),
         "noise": noise_map,
         "masks": masks_of(sky.mask, source, shape),
         "background": background_map,

@@ -21,16 +21,16 @@ def pure_noise(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor],
     profiles: tuple[Tensor, Tensor],
+    unit: float,
     sigma: float,
     margin: int,
 ) -> Gate:
     """Gate 7: of pure noise, the sources in the output beside those in the input; the offset.
 
     A source is a local maximum of the best-fitting flux of a point, above 3.5 times what the noise
-    of the data gives to such a flux. outputs, inputs: minus the sky. profiles: how a point looks in
-    the output, and in the input.
+    of the data gives to such a flux (``unit``). outputs, inputs: minus the sky. profiles: how a
+    point looks in the output, and in the input.
     """
-    unit = sigma / math.sqrt(float(profiles[1].double().square().sum()))
     found, there = (
         sum(peaks(image, profile, THRESHOLD * unit, margin) for image in images)
         for images, profile in zip((outputs, inputs), profiles, strict=True)

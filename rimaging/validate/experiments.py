@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
@@ -62,7 +61,7 @@ def only_noise(place: Field, estimate: Estimator) -> Gate:
     """Two images of pure noise."""
     outputs, inputs = [], []
     for _ in range(2):
-        noise = torch.randn(place.shape, generator=place.generator)
+        noise = place.standard_noise()
         # Its mean is known to be zero, so that an offset of the output is the method's.
         noise = (noise - noise.mean()) * place.noise
         data = noise - noise.mean() + place.level
@@ -70,14 +69,14 @@ def only_noise(place: Field, estimate: Estimator) -> Gate:
         outputs.append(answer.image - place.level)
         inputs.append(data - place.level)
     profiles = (gaussian_psf(place.target), place.psf)
-    return pure_noise(outputs, inputs, profiles, place.sigma, place.spacing // 2)
+    return pure_noise(outputs, inputs, profiles, place.flux_error, place.sigma, place.spacing // 2)
 
 
 def seen_again(place: Field, estimate: Estimator, base: Answer, sources: int) -> Gate:
     """Take the answer for the truth, add light, observe it with new noise, and ask how sure."""
     light = place.mixture(CROWD * sources)
     seen = place.measurement.data - left_over(place, place.measurement, base.image)
-    noise = place.noise * torch.randn(place.shape, generator=place.generator)
+    noise = place.noise * place.standard_noise()
     data = seen + seen_by_psf(light, place.psf, place.shape) + noise
     again = estimate(replace(place.measurement, data=data), place.target)
     truth = seen_by_target(light, place.target, 2 * place.spacing, place.shape)

@@ -11,6 +11,7 @@ from torch import Tensor
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.psf import psf_shape
 from rimaging.errors import ShapeError
+from rimaging.operators.correlated import NoiseCorrelation
 from rimaging.validate.sources import Catalogue, seen_by_psf, stars
 
 FAINTEST = 5.0
@@ -24,7 +25,7 @@ TURN = 45.0
 class Field:
     """One plane of an image with its PSF ``(y, x)``, noise and the level of its sky.
 
-    fwhm: of the PSF; target: of what is sought; both in pixels.
+    fwhm: of the PSF; target: of what is sought; both in pixels. correlation: of the noise, or None.
     """
 
     measurement: Measurement
@@ -32,6 +33,12 @@ class Field:
     target: float
     fwhm: float
     generator: torch.Generator
+    correlation: NoiseCorrelation | None = None
+
+    def standard_noise(self) -> Tensor:
+        """Another draw of the noise of unit variance, which may correlate: ``(y, x)``."""
+        drawn = torch.randn(self.shape, generator=self.generator)
+        return drawn if self.correlation is None else self.correlation.coloured(drawn)
 
     @property
     def psf(self) -> Tensor:
@@ -65,8 +72,9 @@ class Field:
 
     @property
     def flux_error(self) -> float:
-        """Noise of the flux of a star that is fitted best: ``sigma / sqrt(sum psf^2)``."""
-        return self.sigma / math.sqrt(float(self.psf.double().square().sum()))
+        """Noise of the flux of a fitted star: ``sigma sqrt(density / sum psf^2)``."""
+        density = 1.0 if self.correlation is None else self.correlation.density(self.psf)
+        return self.sigma * math.sqrt(density / float(self.psf.double().square().sum()))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -192,8 +200,15 @@ class Field:
         return min(6, math.ceil(min(most, 24) / (room if room <= 8 else max(8, 2 * room // 3))))
 
 
-def field_of(measurement: Measurement, level: float, target: float, seed: int) -> Field:
+def field_of(
+    measurement: Measurement,
+    level: float,
+    target: float,
+    seed: int,
+    correlation: NoiseCorrelation | None = None,
+) -> Field:
     """A field from a completed measurement of one plane."""
     assert measurement.psf is not None
     fwhm, _ = psf_shape(measurement.psf)
-    return Field(measurement, level, target, fwhm, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return Field(measurement, level, target, fwhm, generator, correlation)

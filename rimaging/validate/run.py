@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rimaging.astro import TARGET, MethodName, Psf, deconvolve, with_psf
+from rimaging.astro.noise import Correlation, example, with_correlation
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.measurement import Measurement
@@ -97,6 +98,7 @@ def validate(
     size: int | None = None,
     error_map: int | Bootstrap | None = REPETITIONS,
     add_residual: bool = False,
+    noise_correlation: Correlation | None = None,
     quick: bool = False,
     seed: int = 0,
 ) -> Validation:
@@ -106,8 +108,8 @@ def validate(
     the output; see `rimaging.validate.gate.Gate`. Injected light brings no photon noise.
 
     Args:
-        image, psf, noise, mask, target, weights, method, iterations, add_residual: as for
-            `deconvolve`.
+        image, psf, noise, mask, target, weights, method, iterations, add_residual,
+            noise_correlation: as for `deconvolve`; what is drawn as noise correlates so too.
         band: plane of a cube; the middle one by default.
         size: side of the central cut-out in pixels, at most; 512 by default.
         error_map: repetitions for the error map that gate 8 judges; None leaves that gate out.
@@ -120,7 +122,11 @@ def validate(
     """
     whole = as_measurement(image, "sky", noise=noise, mask=mask)
     whole, varying = with_psf(whole, psf)
-    plane = middle(plane_of(whole, band), size or (QUICK_SIDE if quick else SIDE)).completed()
+    plane = middle(plane_of(whole, band), size or (QUICK_SIDE if quick else SIDE))
+    correlation = None
+    if plane.psf is not None:
+        plane, correlation = with_correlation(plane, example(plane.psf), noise_correlation)
+    plane = plane.completed()
     if plane.psf is None:
         raise DataError("validation needs a PSF: give psf= (--psf), as for deconvolve")
     if target is not None and not target > 0:
@@ -140,6 +146,7 @@ def validate(
             background=level,
             error_map=repetitions,
             add_residual=add_residual,
+            noise_correlation=correlation,
         )
         known = found.uncertainty
         return Answer(
@@ -157,7 +164,7 @@ def validate(
     }
     if varying is not None:
         facts["PSF"] = f"that of {varying.name} in the middle: it varies over the image"
-    place = field_of(plane, level, fwhm, seed)
+    place = field_of(plane, level, fwhm, seed, correlation)
     facts |= {"PSF FWHM": f"{place.fwhm:.2f} px", "sigma": f"{place.sigma:.4g}"}
     sure = None if error_map is None else partial(estimate, repetitions=error_map)
     return run_gates(place, estimate, QUICK_SOURCES if quick else SOURCES, facts, sure)

@@ -18,6 +18,15 @@ def test_the_level_of_each_band_is_found_beside_sources() -> None:
     assert torch.allclose(sky_level(sky()).flatten(), torch.tensor([100.0, -7.0]), atol=0.15)
 
 
+def test_beside_a_dark_lane_of_a_nebula_the_lane_is_the_level() -> None:
+    g = torch.Generator().manual_seed(1)
+    nebula = 50 + torch.randn(96, 128, generator=g)
+    nebula[:, 64:96] = 20 + torch.randn(96, 32, generator=g)
+    assert abs(float(sky_level(nebula)) - 20) < 0.2
+    nebula[:32, :32] = 0  # never exposed
+    assert abs(float(sky_level(nebula)) - 20) < 0.2
+
+
 def test_it_scales_and_shifts_with_the_data() -> None:
     y = sky()
     assert torch.equal(sky_level(4 * y), 4 * sky_level(y))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 from hypothesis import given
@@ -76,6 +79,18 @@ def test_the_curvature_is_that_of_gauss_and_newton() -> None:
     # Where the data are met, minus the second derivative is the Gauss-Newton matrix.
     hessian = torch.func.jvp(torch.func.grad(lambda z: likelihood.log_prob(z)), (x,), (v,))[1]
     assert torch.allclose(likelihood.curvature(x, v), -hessian, rtol=1e-8)
+
+
+def test_what_was_recorded_serves_its_own_picture_alone() -> None:
+    net = network()
+    x, other = (random_element(net.domain, seed=seed) for seed in (1, 2))
+    v = random_element(net.range, seed=3)
+    fresh = network().vjp(other, v)
+    net.vjp(x, v)
+    assert torch.equal(net.vjp(other, v), fresh)
+    assert torch.equal(net.vjp(other.clone(), 2 * v), 2 * fresh)
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert torch.equal(twin.vjp(other, v), fresh)
 
 
 def test_a_rim_runs_and_trains_on_it() -> None:

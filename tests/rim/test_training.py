@@ -12,7 +12,7 @@ from torch import Tensor
 from rimaging.errors import DataError, OptionError, WeightsError
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.rim.loss import BLOCK_FLOOR, loss
+from rimaging.rim.loss import BLOCK_FLOOR, loss, misfit
 from rimaging.rim.rim import RIM, RIMConfig
 from rimaging.rim.training import Progress, Sampler, Trainer
 from rimaging.rim.training_config import TrainingConfig
@@ -191,6 +191,17 @@ def test_the_loss_weighs_to_one_and_ignores_units(late: float) -> None:
     assert float(value) == pytest.approx(math.log(1.5), rel=1e-4)
     scaled = loss([100 * (truth + error)] * 4, 100 * truth, 100 * sigma, 2, late, 0.5)
     assert float(scaled) == pytest.approx(float(value), rel=1e-4)
+
+
+def test_the_misfit_is_the_logarithm_of_chi2() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(3, 8, 8, generator=generator)
+    likelihood = Gaussian(Identity((8, 8)), y, 0.5)
+    estimate = (y + 1.0).requires_grad_()
+    value = misfit([estimate] * 3, likelihood, 1.0, 0.5)
+    assert float(value.detach()) == pytest.approx(math.log(4.5), rel=1e-5)
+    value.backward()
+    assert estimate.grad is not None and bool((estimate.grad > 0).all())
 
 
 def test_the_learning_rate_rises_then_falls_to_a_two_hundredth(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ PROFILES = (gaussian_psf(2.0), gaussian_psf(3.0))
 
 def test_silence_passes_invention_and_offset_fail() -> None:
     dark = torch.zeros_like(NOISE) + NOISE.mean()
-    assert pure_noise([dark], [NOISE], PROFILES, 1.0, 8).outcome == "pass"
-    invented = pure_noise([2 * NOISE], [NOISE], PROFILES, 1.0, 8)
+    unit = float(PROFILES[1].square().sum()) ** -0.5
+    assert pure_noise([dark], [NOISE], PROFILES, unit, 1.0, 8).outcome == "pass"
+    invented = pure_noise([2 * NOISE], [NOISE], PROFILES, unit, 1.0, 8)
     assert invented.outcome == "fail" and invented.numbers["output"] > 20
-    assert pure_noise([dark + 0.02], [NOISE], PROFILES, 1.0, 8).outcome == "fail"
+    assert pure_noise([dark + 0.02], [NOISE], PROFILES, unit, 1.0, 8).outcome == "fail"
 
 
 def test_a_peak_is_counted_once_with_its_flux() -> None:

@@ -204,6 +204,9 @@ class KSpace:
             width = int(min(fraction * size, 0.6 * size / acceleration**0.5))
             decay = 3 * float(torch.rand(1, generator=generator))
             return masks.random_points((size, size), acceleration, width, generator, decay)
+        if pattern == "radial":
+            angle = masks.GOLDEN_ANGLE if happens(0.5, generator) else None
+            return masks.radial((size, size), max(round(size / acceleration), 8), angle=angle)
         acceleration = min(acceleration, draw_one(self.parameters["line_acceleration"], generator))
         width = max(int(min(fraction * size, 0.6 * size / acceleration)), 1)
         if pattern == "equispaced":
@@ -217,7 +220,7 @@ class KSpace:
         else:
             raise OptionError(
                 f"pattern {pattern!r} is unknown: use equispaced, random-lines, variable-lines, "
-                "poisson-disc or random-points."
+                "poisson-disc, random-points or radial."
             )
         full = lines.expand(size, size)
         return full.T.contiguous() if happens(0.5, generator) else full.contiguous()

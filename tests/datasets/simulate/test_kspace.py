@@ -83,6 +83,8 @@ def test_masks_of_a_sampler_have_the_declared_acceleration(exact, data_root):
     assert min(net) >= 1 and max(net) < 12.5 and max(net) > 6
     lines = KSpace({"pattern": "variable-lines", "acceleration": 4, "full": 0}, data_root)
     assert all(int(lines.mask(generator, 64).sum()) == 64 * 16 for _ in range(4))
+    spokes = KSpace({"pattern": "radial", "acceleration": 4, "full": 0}, data_root)
+    assert all(3.5 < 64**2 / int(spokes.mask(generator, 64).sum()) < 6 for _ in range(4))
 
 
 def test_splits_share_no_subject():

@@ -1,0 +1,86 @@
+"""How the noise of an image correlates, as the doors are told it or find it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.noise_correlation import (
+    estimate_noise_correlation,
+    found_correlation,
+    single_pixels,
+)
+from rimaging.datasets.open import open_array
+from rimaging.datasets.sources import Array
+from rimaging.errors import OptionError
+from rimaging.operators.correlated import NoiseCorrelation
+
+AUTO = "auto"
+Correlation = str | Path | Array | NoiseCorrelation
+"""`AUTO`, a file or an array of lags ``(y, x)``, or what was made of them."""
+
+
+def with_correlation(
+    measurement: Measurement, psf: Tensor, given: Correlation | None
+) -> tuple[Measurement, NoiseCorrelation | None]:
+    """How the noise correlates, and the measurement with the noise that was estimated with it.
+
+    Where nothing was given, noise that nobody stated is looked at; what stated noise leaves open is
+    noted. ``psf (y, x)``: an example. Raises as `as_correlation`.
+    """
+    data, mask = measurement.data, measurement.mask
+    stated = measurement.noise is not None
+    if given is None:
+        found = found_correlation(data, mask, psf)
+        if found is None:
+            return measurement, None
+        correlation = found
+        if stated:
+            note = (
+                f"the noise as white, though neighbours correlate by {correlation.neighbours:+.2f} "
+                "in quiet parts (drizzled, resampled?): noise_correlation='auto' allows for it"
+            )
+            return _noted(measurement, note), None
+    elif isinstance(given, str) and given == AUTO:
+        correlation = estimate_noise_correlation(data, mask)
+    else:
+        return measurement, as_correlation(given)
+    density = correlation.density(psf)
+    note = (
+        f"noise that correlates by {correlation.neighbours:+.2f} between neighbours, from quiet "
+        f"parts: its power is {density:.2f} times that of single pixels where the PSF looks"
+    )
+    if not stated:
+        sigma = single_pixels(data, mask, correlation)
+        values = ", ".join(f"{value:.4g}" for value in sigma.flatten().tolist()[:8])
+        note = f"noise {values} of single pixels, {note.removeprefix('noise ')}"
+        measurement = replace(measurement, noise=sigma)
+    return _noted(measurement, note), correlation
+
+
+def as_correlation(given: Correlation) -> NoiseCorrelation:
+    """The correlation of a file or an array; raises OptionError for text that is no file."""
+    if isinstance(given, NoiseCorrelation):
+        return given
+    if not isinstance(given, str | Path):
+        return NoiseCorrelation(torch.as_tensor(given))
+    if not Path(str(given).partition("[")[0]).is_file():
+        raise OptionError(
+            f"the correlation of the noise {str(given)!r} is no file: give 'auto', or an image of "
+            "the correlation by distance, with no lag in the middle"
+        )
+    return NoiseCorrelation(open_array(given, "noise"))
+
+
+def example(psf: Tensor) -> Tensor:
+    """One PSF ``(y, x)``, of the first band: the density of the noise hardly depends on which."""
+    return psf.reshape(-1, *psf.shape[-2:])[0]
+
+
+def _noted(measurement: Measurement, note: str) -> Measurement:
+    assumed = [*measurement.provenance.get("assumed", []), note]
+    return replace(measurement, provenance={**measurement.provenance, "assumed": assumed})

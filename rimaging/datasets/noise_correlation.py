@@ -1,0 +1,128 @@
+"""How the noise of an image correlates between pixels, from its quiet parts."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rimaging.datasets.noise import DIFFERENCES, estimate_band_noise, estimate_image_noise
+from rimaging.errors import DataError
+from rimaging.operators.correlated import NoiseCorrelation
+
+__all__ = [
+    "estimate_noise_correlation",
+    "estimate_sky_noise",
+    "found_correlation",
+    "single_pixels",
+]
+
+SIDE = 24
+"""Edge in pixels of the blocks that are looked at."""
+REACH = 3
+"""Farthest lag along each axis: drizzling and resampling reach no farther."""
+QUIET = 0.25
+"""Share of the blocks, those of least scatter, that are taken for empty sky."""
+LEAST = 8
+CLEAR = 0.1
+"""Correlation of neighbours from which on noise is not taken for white."""
+
+
+def estimate_noise_correlation(data: Tensor, mask: Tensor | None = None) -> NoiseCorrelation:
+    """Estimate the correlation of the noise of ``(..., y, x)``, one for all bands.
+
+    Each plane is cut into blocks of `SIDE` pixels without bad ones, a plane is fitted to each, and
+    the quarter of least scatter is taken for empty: ``rho_l = mean r_i r_(i + l) / mean r_i^2``.
+    Where no part is empty (crowded fields, nebulae) unresolved light counts as noise.
+
+    Raises DataError where fewer than `LEAST` blocks are whole, or these have no noise.
+    """
+    planes = data.reshape(-1, *data.shape[-2:]).double().cpu()
+    weights = None if mask is None else mask.expand(data.shape).reshape(planes.shape).cpu()
+    total = torch.zeros(2 * REACH + 1, 2 * REACH + 1, dtype=torch.float64)
+    for index, plane in enumerate(planes):
+        quiet = _quiet(plane, None if weights is None else weights[index])
+        power = quiet.square().mean()
+        if power > 0:
+            total += _lags(quiet) / power
+    if not bool(total.any()):
+        raise DataError("the quiet parts of the image have no noise that could correlate")
+    return NoiseCorrelation(total)
+
+
+def single_pixels(data: Tensor, mask: Tensor | None, correlation: NoiseCorrelation) -> Tensor:
+    """Sigma of the pixels of ``(..., y, x)``, ``(..., 1, 1)``, where neighbours correlate.
+
+    What `estimate_band_noise` sees of white noise, over what its differences leave of this one.
+    """
+    return estimate_band_noise(data, mask) / math.sqrt(correlation.density(DIFFERENCES))
+
+
+def found_correlation(data: Tensor, mask: Tensor | None, psf: Tensor) -> NoiseCorrelation | None:
+    """What `estimate_noise_correlation` says, where it can only be the noise of a pipeline.
+
+    That is where neighbours correlate by `CLEAR` or more and the correlation falls off sooner than
+    anything that a PSF ``(y, x)`` has seen: at two pixels it is below half of the PSF's. Else None:
+    the noise is white, or unresolved light hides it, or the image is too small to tell.
+    """
+    try:
+        correlation = estimate_noise_correlation(data, mask)
+    except DataError:
+        return None
+    seen = NoiseCorrelation.of(psf)
+    narrow = correlation.at(2) < 0.5 * seen.at(2)
+    return correlation if correlation.neighbours >= CLEAR and narrow else None
+
+
+def estimate_sky_noise(plane: Tensor, mask: Tensor | None, psf: Tensor) -> float:
+    """Sigma of ``(y, x)`` as white noise where the PSF ``(y, x)`` looks.
+
+    ``sigma sqrt(density)`` where the noise is found to correlate, else `estimate_image_noise`.
+    Raises DataError as that does.
+    """
+    found = found_correlation(plane, mask, psf)
+    if found is None:
+        return estimate_image_noise(plane, mask)
+    return float(single_pixels(plane, mask, found)) * math.sqrt(found.density(psf))
+
+
+def _quiet(plane: Tensor, weight: Tensor | None) -> Tensor:
+    """Residuals ``(block, y, x)`` of the quiet blocks of a plane from a plane fitted to each."""
+    blocks = _blocks(plane)
+    if weight is not None:
+        blocks = blocks[(_blocks(weight) > 0).all(dim=-1).all(dim=-1)]
+    if len(blocks) < LEAST:
+        raise DataError(
+            f"{len(blocks)} blocks of {SIDE} x {SIDE} good pixels, expected {LEAST} to see how the "
+            "noise correlates: give noise_correlation= as a file or an array, or leave it out"
+        )
+    along = torch.linspace(-1, 1, SIDE, dtype=plane.dtype)
+    y, x = torch.meshgrid(along, along, indexing="ij")
+    basis = torch.stack([torch.ones_like(y), y, x]).flatten(1)
+    basis = basis / basis.norm(dim=1, keepdim=True)
+    flat = blocks.flatten(1)
+    left = (flat - (flat @ basis.T) @ basis).reshape(blocks.shape)
+    scatter = left.square().mean(dim=(1, 2))
+    quiet: Tensor = left[scatter.argsort()[: max(LEAST, round(QUIET * len(left)))]]
+    return quiet
+
+
+def _blocks(plane: Tensor) -> Tensor:
+    if min(plane.shape) < SIDE:
+        return plane.new_zeros(0, SIDE, SIDE)
+    return plane.unfold(0, SIDE, SIDE).unfold(1, SIDE, SIDE).reshape(-1, SIDE, SIDE)
+
+
+def _lags(blocks: Tensor) -> Tensor:
+    """Mean products of pixels by their distance, ``(2 REACH + 1, 2 REACH + 1)``."""
+    middle = blocks[:, REACH:-REACH, REACH:-REACH]
+    inner = SIDE - 2 * REACH
+    rows = [
+        [(middle * blocks[:, y : y + inner, x : x + inner]).mean() for x in range(2 * REACH + 1)]
+        for y in range(2 * REACH + 1)
+    ]
+    found = torch.stack([torch.stack(row) for row in rows])
+    # The three numbers of the fitted plane took their share of every lag, that of the sum of all.
+    share = 3 / SIDE**2
+    return found + share * found.sum() / (1 - share * found.numel())
