@@ -24,7 +24,8 @@ REACH = 3
 """Farthest lag along each axis: drizzling and resampling reach no farther."""
 QUIET = 0.25
 """Share of the blocks, those of least scatter, that are taken for empty sky."""
-LEAST = 8
+LEAST, MOST = 8, 4096
+"""Blocks: fewer say too little, more cannot say it better."""
 CLEAR = 0.1
 """Correlation of neighbours from which on noise is not taken for white."""
 
@@ -38,17 +39,15 @@ def estimate_noise_correlation(data: Tensor, mask: Tensor | None = None) -> Nois
 
     Raises DataError where fewer than `LEAST` blocks are whole, or these have no noise.
     """
-    planes = data.reshape(-1, *data.shape[-2:]).double().cpu()
-    weights = None if mask is None else mask.expand(data.shape).reshape(planes.shape).cpu()
-    total = torch.zeros(2 * REACH + 1, 2 * REACH + 1, dtype=torch.float64)
-    for index, plane in enumerate(planes):
-        quiet = _quiet(plane, None if weights is None else weights[index])
-        power = quiet.square().mean()
-        if power > 0:
-            total += _lags(quiet) / power
-    if not bool(total.any()):
+    return _correlation(_quiet_parts(data, mask))
+
+
+def _correlation(quiet: list[Tensor]) -> NoiseCorrelation:
+    powers = [float(part.square().mean()) for part in quiet]
+    found = [_lags(part) / power for part, power in zip(quiet, powers, strict=True) if power > 0]
+    if not found:
         raise DataError("the quiet parts of the image have no noise that could correlate")
-    return NoiseCorrelation(total)
+    return NoiseCorrelation(torch.stack(found).mean(dim=0))
 
 
 def single_pixels(data: Tensor, mask: Tensor | None, correlation: NoiseCorrelation) -> Tensor:
@@ -67,7 +66,10 @@ def found_correlation(data: Tensor, mask: Tensor | None, psf: Tensor) -> NoiseCo
     the noise is white, or unresolved light hides it, or the image is too small to tell.
     """
     try:
-        correlation = estimate_noise_correlation(data, mask)
+        quiet = _quiet_parts(data, mask)
+        if max(map(_beside, quiet)) < CLEAR / 2:
+            return None  # at a glance, since white is what most noise is
+        correlation = _correlation(quiet)
     except DataError:
         return None
     seen = NoiseCorrelation.of(psf)
@@ -87,6 +89,21 @@ def estimate_sky_noise(plane: Tensor, mask: Tensor | None, psf: Tensor) -> float
     return float(single_pixels(plane, mask, found)) * math.sqrt(found.density(psf))
 
 
+def _quiet_parts(data: Tensor, mask: Tensor | None) -> list[Tensor]:
+    """The quiet blocks of each plane of ``(..., y, x)``."""
+    planes = data.detach().cpu().reshape(-1, *data.shape[-2:])
+    if mask is None:
+        return [_quiet(plane, None) for plane in planes]
+    weights = mask.cpu().expand(data.shape).reshape(planes.shape)
+    return [_quiet(plane, weight) for plane, weight in zip(planes, weights, strict=True)]
+
+
+def _beside(blocks: Tensor) -> float:
+    """The correlation of pixels beside each other along rows, roughly."""
+    power = float(blocks.square().mean())
+    return float((blocks[..., 1:] * blocks[..., :-1]).mean()) / power if power else 0.0
+
+
 def _quiet(plane: Tensor, weight: Tensor | None) -> Tensor:
     """Residuals ``(block, y, x)`` of the quiet blocks of a plane from a plane fitted to each."""
     blocks = _blocks(plane)
@@ -97,11 +114,12 @@ def _quiet(plane: Tensor, weight: Tensor | None) -> Tensor:
             f"{len(blocks)} blocks of {SIDE} x {SIDE} good pixels, expected {LEAST} to see how the "
             "noise correlates: give noise_correlation= as a file or an array, or leave it out"
         )
-    along = torch.linspace(-1, 1, SIDE, dtype=plane.dtype)
+    blocks = blocks[:: -(-len(blocks) // MOST)]
+    flat = blocks.flatten(1).double()
+    along = torch.linspace(-1, 1, SIDE, dtype=flat.dtype)
     y, x = torch.meshgrid(along, along, indexing="ij")
     basis = torch.stack([torch.ones_like(y), y, x]).flatten(1)
     basis = basis / basis.norm(dim=1, keepdim=True)
-    flat = blocks.flatten(1)
     left = (flat - (flat @ basis.T) @ basis).reshape(blocks.shape)
     scatter = left.square().mean(dim=(1, 2))
     quiet: Tensor = left[scatter.argsort()[: max(LEAST, round(QUIET * len(left)))]]
