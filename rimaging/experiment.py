@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib import import_module
@@ -17,12 +14,9 @@ from typing import Any
 import torch
 
 from rimaging import __version__
-from rimaging.catalogue import card_folder
 from rimaging.datasets.cards import (
     DataCard,
     OperatorCard,
-    data_root,
-    load_data_card,
     load_operator_card,
 )
 from rimaging.datasets.simulate import SAMPLERS
@@ -32,16 +26,7 @@ from rimaging.rim.rim import RIM, RIMConfig
 from rimaging.rim.training import Progress, Sampler, Trainer
 from rimaging.rim.training_config import TrainingConfig
 from rimaging.rim.weights import load_weights, save_weights
-
-READS: dict[str, tuple[str, ...]] = {
-    "photographs": ("bsds300",),
-    "pictures": ("bsds300",),
-    "microscopy": ("w2s",),
-    "features": ("bsds300", "squeezenet"),
-    "kspace": ("chest100", "ptbp48", "oasis14", "brain-axial24", "kellman", "bsds300"),
-    "sky": ("cosmos-galaxies", "cosmos-psfs", "glimpse", "horsehead", "bsds300"),
-}
-"""Data cards that each sampler reads; others would be left aside in silence."""
+from rimaging.training_data import data_cards, digest, linked_data
 
 VALIDATION_ITEMS = 24
 _VALIDATION_SEED = 5
@@ -103,7 +88,7 @@ def load_experiment(
     _check_positive({**model, **training})
     return Experiment(
         operator=card,
-        data=tuple(_data_cards(card.sampler, data)),
+        data=tuple(data_cards(card.sampler, data)),
         model=RIMConfig(**model),
         training=TrainingConfig(**training),
     )
@@ -218,28 +203,6 @@ def sampler(card: OperatorCard, root: Path, split: str) -> Sampler:
     return made
 
 
-@contextmanager
-def linked_data(cards: Sequence[DataCard]) -> Iterator[Path]:
-    """A folder with links to the files of these cards and to no others, each verified.
-
-    What is trained on is thus what the cards say, whatever else lies below the root of the data.
-
-    Raises:
-        FormatError: no root of the data.
-        DataError: files that are missing or differ from their cards.
-    """
-    root = data_root().resolve()
-    for card in cards:
-        card.verify(root)
-    with tempfile.TemporaryDirectory(prefix="rimaging-") as name:
-        folder = Path(name)
-        for path in {path for card in cards for path in card.files}:
-            link = folder / path
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(root / path)
-        yield folder
-
-
 def weights_card(
     experiment: Experiment, trainer: Trainer, start: str | None = None
 ) -> dict[str, Any]:
@@ -286,25 +249,6 @@ def weights_card(
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def digest(card: DataCard) -> str:
-    """The sha256 over the paths and checksums of a data card, which names its content."""
-    import hashlib
-
-    return hashlib.sha256(json.dumps(sorted(card.files.items())).encode()).hexdigest()
-
-
-def _data_cards(sampler: str, data: Sequence[str | Path]) -> Iterator[DataCard]:
-    known = READS[sampler]
-    for given in data or known:
-        card = load_data_card(given)
-        if card.name not in known:
-            raise OptionError(
-                f"sampler '{sampler}' does not read data card '{card.name}': give of "
-                f"{', '.join(known)} ({card_folder('datasets').name}/)"
-            )
-        yield card
 
 
 def _names(config: type) -> tuple[str, ...]:

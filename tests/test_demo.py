@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rimaging import demo
+from rimaging import demo, demo_scenes
 from rimaging.errors import FormatError, WeightsError
 from rimaging.reports.html import MAX_BYTES
 from rimaging.rim import weights
@@ -40,14 +40,14 @@ def test_the_demo_needs_no_data_and_writes_one_page(
     assert "A real scan" not in text
     assert "http" not in text.split("</style>")[1].replace("https://doi", "")
     rows = [line.split()[0] for line in lines if line.startswith("  ") and line.strip()]
-    assert rows.count(demo.OURS) == 3
+    assert rows.count(demo_scenes.OURS) == 3
 
 
 @pytest.mark.usefixtures("shipped")
 def test_the_classical_methods_beat_the_data_as_they_came() -> None:
-    scene = demo.sky()
+    scene = demo_scenes.sky()
     observed, *others = scene.rows
-    classical = [row.psnr for row in others if row.name != demo.OURS]
+    classical = [row.psnr for row in others if row.name != demo_scenes.OURS]
     assert observed.psnr is not None
     assert all(psnr is not None and psnr > observed.psnr + 1 for psnr in classical)
     assert observed.seconds is None

@@ -17,17 +17,10 @@ from PIL import Image
 from rimaging.catalogue import card_folder
 from rimaging.datasets.cards import load_data_card
 from rimaging.errors import CardError, DataError, FormatError, OptionError, WeightsError
-from rimaging.experiment import (
-    READS,
-    Validation,
-    digest,
-    linked_data,
-    load_experiment,
-    sampler,
-    train,
-)
+from rimaging.experiment import Validation, load_experiment, sampler, train
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights, save_weights
+from rimaging.training_data import READS, digest, linked_data
 
 OPERATORS = sorted(path.stem for path in card_folder("operators").glob("*.toml"))
 SMALL = {

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from rimaging.astro.methods import Boundary, MethodName, classical
 from rimaging.astro.noise import Correlation, example, with_correlation
-from rimaging.astro.psf import Psf, as_psf, check_psf, psf_source, with_psf
+from rimaging.astro.psf import Psf, check_psf, psf_source, with_psf
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.detector import Detector, without_saturated
@@ -126,9 +125,11 @@ def deconvolve(
                 "a dask array has no error map, no residual and no correlation of its noise: "
                 "compute() a cut-out and give that"
             )
+        from rimaging.astro.lazy import lazily
+
         # A dask array out, of which the type of the door says nothing: nothing is computed yet.
-        lazy: Reconstruction = _lazily(
-            image, psf, noise, mask, target, weights, background, steps, method, boundary
+        lazy: Reconstruction = lazily(
+            image, psf, noise, mask, target, TARGET, weights, background, steps, method, boundary
         )
         return lazy
     place = choose_device(device)
@@ -212,44 +213,6 @@ def varying_operator(
     shape = (data.shape[-2], data.shape[-1])
     weights = kernel.weights(shape, radius if boundary == "valid" else (0, 0))
     return VaryingConvolution(kernel.images.to(data), weights.to(data), shape, boundary)
-
-
-def _lazily(
-    image: Any,
-    psf: Psf | None,
-    noise: float | Array | None,
-    mask: Array | None,
-    target: float | None,
-    weights: Weights,
-    background: float | None,
-    steps: int | None,
-    method: str,
-    boundary: str,
-) -> Any:
-    """The lazy way of `deconvolve`: by the RIM, one level and noise for each channel."""
-    from rimaging.datasets.psf import prepare_psf
-    from rimaging.tiles.lazy import deconvolve_lazily
-    from rimaging.tiles.recipe import Sky, examples, target_of
-
-    if psf is None:
-        raise OptionError("a dask array has no PSF of its own: give psf=")
-    if mask is not None or method != "rim" or boundary != "reflect":
-        raise OptionError(
-            "a dask array takes noise=, target=, weights=, background= and steps= only: set "
-            "masked pixels to NaN, or give a file to rimaging.mosaics.deconvolve"
-        )
-    if not isinstance(weights, str | Path):
-        raise OptionError("a dask array takes weights by name or path, which every worker loads")
-    prepared: Tensor | VaryingPsf
-    if isinstance(psf, VaryingPsf):
-        prepared = psf
-    else:
-        given = as_psf(psf)
-        prepared, _ = prepare_psf(given.reshape(-1, *given.shape[-2:]))
-    shape = (math.prod(image.shape[:-2]), image.shape[-2], image.shape[-1])
-    width = target_of(examples(prepared, shape), target, TARGET)
-    sky = Sky(image={}, psf=psf, noise=noise, weights=weights, background=background, steps=steps)
-    return deconvolve_lazily(image, sky, prepared, width)
 
 
 def _with_target(

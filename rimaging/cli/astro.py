@@ -109,8 +109,8 @@ def deconvolve(
     if by_tile or (whole and is_large(image)):
         if noise_correlation is not None:
             raise OptionError(
-                "tile by tile the noise is white: try --noise-correlation on a --region, which "
-                "prints the density, and give --noise sigma times its root"
+                "tile by tile a correlation of the noise is found by itself where --noise is left "
+                "out: leave out both, or try --noise-correlation on a --region"
             )
         if not whole:
             raise OptionError(

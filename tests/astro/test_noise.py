@@ -1,0 +1,69 @@
+"""Noise that correlates, through the door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rimaging import astro
+from rimaging.astro.noise import as_correlation
+from rimaging.errors import OptionError
+from rimaging.operators.correlated import NoiseCorrelation
+from rimaging.validate.run import validate
+
+STENCIL = torch.tensor([0.25, 1.0, 0.25])
+DRIZZLED = NoiseCorrelation.of(STENCIL[:, None] * STENCIL[None, :])
+SKY = DRIZZLED.coloured(torch.randn(128, 132, generator=torch.Generator().manual_seed(0)))
+
+
+def said(found: astro.Reconstruction) -> str:
+    return "; ".join(found.provenance["assumed"])
+
+
+def test_a_correlation_that_nobody_stated_is_found(real_weights: Path) -> None:
+    found = astro.deconvolve(SKY, 3.0, weights=real_weights)
+    assert "correlates by +0.4" in said(found)
+    assert found.provenance["noise_density"] == pytest.approx(3, abs=0.6)
+    sigma = torch.as_tensor(found.measurement.noise) if found.measurement else torch.zeros(1)
+    assert float(sigma.mean()) == pytest.approx(1, rel=0.12)
+    white = torch.randn(128, 132, generator=torch.Generator().manual_seed(1))
+    plain = astro.deconvolve(white, 3.0, weights=real_weights)
+    assert "correlates" not in said(plain) and "noise_density" not in plain.provenance
+
+
+def test_stated_noise_is_white_with_a_note_or_as_it_is_said_to_be(real_weights: Path) -> None:
+    white = astro.deconvolve(SKY, 3.0, 1.0, weights=real_weights)
+    assert "noise_correlation='auto'" in said(white)
+    ours = astro.deconvolve(
+        SKY, 3.0, 1.0, weights=real_weights, noise_correlation=DRIZZLED.lags.numpy()
+    )
+    assert ours.provenance["noise_density"] > 2.5
+    density = float(ours.provenance["noise_density"])
+    same = astro.deconvolve(SKY, 3.0, density**0.5, weights=real_weights)
+    assert np.allclose(ours.image, same.image, atol=1e-5)
+    assert abs(ours.diagnostics.correlation[0]) < abs(white.diagnostics.correlation[0])
+
+
+def test_a_correlation_is_read_from_a_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "lags.npy", 7 * DRIZZLED.lags.numpy())
+    found = as_correlation(tmp_path / "lags.npy")
+    assert torch.allclose(found.lags, DRIZZLED.lags)
+    with pytest.raises(OptionError, match="is no file: give 'auto'"):
+        as_correlation("drizzle")
+
+
+def test_a_detector_that_counts_has_no_correlation(real_weights: Path) -> None:
+    with pytest.raises(OptionError, match="noise_correlation with gain"):
+        astro.deconvolve(SKY + 100, 3.0, gain=2.0, weights=real_weights, noise_correlation="auto")
+
+
+def test_validation_draws_noise_that_correlates(real_weights: Path) -> None:
+    found = validate(
+        SKY, 3.0, 1.0, weights=real_weights, noise_correlation=DRIZZLED, quick=True, error_map=None
+    )
+    assert found.trial.field.correlation is not None
+    drawn = found.trial.field.standard_noise()
+    assert float((drawn[1:] * drawn[:-1]).mean()) == pytest.approx(DRIZZLED.at(1), abs=0.05)
