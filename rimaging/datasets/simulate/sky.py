@@ -41,8 +41,6 @@ DEFAULTS: dict[str, Parameter] = {
     "contrast": {"loguniform": [5, 300]},
     "scale": {"loguniform": [1e-3, 1e3]},
     "poisson": 0.3,
-    "pedestal": 0.0,
-    "height": {"loguniform": [0.3, 12]},
     "galaxies": 400,
     "versions": 6,
     "kernels": 96,
@@ -61,9 +59,7 @@ class Sky:
     a few stars, of ``contrast`` sigma; else noise alone.
 
     Noise is Gaussian; for the share ``poisson`` that of the photons comes on top and the
-    likelihood is told the map a pipeline would estimate from the data themselves. A share
-    ``pedestal`` lies on a constant of ``height`` sigma, whose own photons are part of sigma: a sky
-    level is where the darkest part of an image is, and seldom that of all others.
+    likelihood is told the map a pipeline would estimate from the data themselves.
     Parameters of the card, all optional: see ``DEFAULTS``. Raises CardError for others.
     """
 
@@ -125,20 +121,8 @@ class Sky:
                 seen = clean[item] + variance[item].sqrt() * noise[item]
                 estimate[item] += seen.clamp_min(0) / gain
         scale = draw(self.parameters["scale"], generator, batch)[:, None, None]
-        if boundary != "zero":  # whose light ends at the border: nothing is level there
-            pedestal = self._pedestals(generator, batch)
-            clean, truth = clean + operator(pedestal.expand_as(truth)), truth + pedestal
         y = scale * (clean + variance.sqrt() * noise)
         return Gaussian(operator, y, scale * estimate.sqrt()), scale * truth
-
-    def _pedestals(self, generator: torch.Generator, batch: int) -> Tensor:
-        """What an estimate of the sky level left in each image, ``(batch, 1, 1)``."""
-        heights = torch.zeros(batch, 1, 1)
-        share = self._fixed("pedestal")
-        for item in range(batch if share else 0):
-            if happens(share, generator):
-                heights[item] = self._draw("height", generator)
-        return heights
 
     def _draw(self, name: str, generator: torch.Generator) -> float:
         return draw_one(self.parameters[name], generator)

@@ -73,17 +73,6 @@ def test_scale_moves_image_truth_and_noise_together(build):
     assert torch.allclose(ten.noise_scale, 10 * one.noise_scale, rtol=1e-5)
 
 
-def test_a_pedestal_lies_under_image_and_truth_alike(build):
-    flat = {"stamp": 0, "field": 0, "nebula": 0, "photograph": 0, "scale": 1, "boundary": "valid"}
-    likelihood, truth = build(**flat, pedestal=1.0, height=7.0)(
-        torch.Generator().manual_seed(6), 4, 64
-    )
-    assert torch.equal(truth, torch.full_like(truth, 7.0))
-    assert float(likelihood.y.mean()) == pytest.approx(7, abs=0.1)
-    bare = build(**flat)(torch.Generator().manual_seed(6), 4, 64)[1]
-    assert not bare.any()
-
-
 def test_the_card_is_the_sampler():
     card = load_operator_card("sky-psf")
     card.check_parameters(tuple(DEFAULTS))
