@@ -27,7 +27,7 @@ LAYERS = ("conv1", "fire3", "fire5", "fire7", "fire9")
 SIDE = 224
 STEPS = 20
 DESCENT = 500
-SIGMA = 2 / 255
+SIGMA = 0.5 / 255
 """Noise that the features are taken to have: what a method may leave unexplained."""
 
 RATES = (0.1, 0.3, 1.0, 3.0)

@@ -17,7 +17,7 @@ TABLES = {
     "deblur": "image-any",
     "inpaint": "image-any",
     "care": "care",
-    "features": "image",
+    "features": "features",
     "mri": "mri",
     "robustness": "mri",
     "radial": "mri",
