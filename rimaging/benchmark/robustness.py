@@ -17,7 +17,7 @@ from rimaging.datasets.coil_maps import CROP
 from rimaging.datasets.kspace_noise import estimate_kspace_noise
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.simulate.coils import perturb
-from rimaging.datasets.simulate.masks import equispaced, radial, random_points
+from rimaging.datasets.simulate.masks import equispaced, gaussian_points, radial, random_points
 from rimaging.errors import FormatError
 from rimaging.operators.espirit import espirit
 from rimaging.reports.metrics import psnr, ssim
@@ -82,9 +82,11 @@ def trials(data: Path) -> Iterator[Trial]:
     wrong = perturbed(one.maps, generator, 0.05)
     yield Trial("one set, maps wrong by 5 %", Scan(kspace, one.mask, wrong, reference, False))
     spokes = radial(size, 52, CALIBRATION).float()
-    yield Trial(f"unseen mask: spokes on the grid, {fraction(spokes)}x", scan(spokes))
+    yield Trial(f"spokes on the grid, {fraction(spokes)}x", scan(spokes))
+    normal = gaussian_points(size, 4, CALIBRATION, generator).float()
+    yield Trial(f"unseen mask: points by a Gaussian, {fraction(normal)}x", scan(normal))
     lines = equispaced(size[0], 3, CALIBRATION).float()[:, None].expand(size).contiguous()
-    yield Trial(f"unseen mask: every third row, {fraction(lines)}x", scan(lines))
+    yield Trial(f"every third row, {fraction(lines)}x", scan(lines))
     points = random_points(size, 4, CALIBRATION, generator).float()
     yield Trial("4x uniform random points", scan(points))
     yield Trial("2x uniform random points", scan(random_points(size, 2, 24, generator).float()))

@@ -39,8 +39,11 @@ def test_turns_of_newton_and_a_denoiser_explain_them_too(case: Gaussian) -> None
     assert features.feature_error(case, found) < 0.02 * start
 
 
-def test_weights_that_know_the_network_are_taken_as_they_are() -> None:
+def test_weights_that_know_the_network_are_taken_as_they_are(case: Gaussian) -> None:
     assert features.ours("image")[0].startswith("Newton steps")
+    name, solve = features.ours("features")
+    assert name.startswith("RIM")
+    assert features.feature_error(case, solve(case)) < 0.01
 
 
 def test_pictures_come_back_as_they_were_shown() -> None:
