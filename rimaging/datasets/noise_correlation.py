@@ -115,7 +115,8 @@ def _quiet(plane: Tensor, weight: Tensor | None) -> Tensor:
             "noise correlates: give noise_correlation= as a file or an array, or leave it out"
         )
     blocks = blocks[:: -(-len(blocks) // MOST)]
-    flat = blocks.flatten(1).double()
+    flat = blocks.flatten(1)
+    flat = flat - flat.mean(dim=1, keepdim=True)  # so that single precision is enough
     along = torch.linspace(-1, 1, SIDE, dtype=flat.dtype)
     y, x = torch.meshgrid(along, along, indexing="ij")
     basis = torch.stack([torch.ones_like(y), y, x]).flatten(1)
