@@ -12,6 +12,7 @@ from rimaging import astro
 from rimaging.astro.noise import as_correlation
 from rimaging.errors import OptionError
 from rimaging.operators.correlated import NoiseCorrelation
+from rimaging.tiles.planes import Seen, channels_of
 from rimaging.validate.run import validate
 
 STENCIL = torch.tensor([0.25, 1.0, 0.25])
@@ -67,3 +68,13 @@ def test_validation_draws_noise_that_correlates(real_weights: Path) -> None:
     assert found.trial.field.correlation is not None
     drawn = found.trial.field.standard_noise()
     assert float((drawn[1:] * drawn[:-1]).mean()) == pytest.approx(DRIZZLED.at(1), abs=0.05)
+
+
+def test_tiles_find_the_density_that_the_door_finds(real_weights: Path) -> None:
+    psf = astro.as_psf(3.0).reshape(-1, *astro.as_psf(3.0).shape[-2:])[0]
+    channels = channels_of(Seen(SKY[None]), None, None, relative=False, detector=None, psf=psf)
+    found = astro.deconvolve(SKY, 3.0, weights=real_weights)
+    assert found.measurement is not None
+    sigma = float(torch.as_tensor(found.measurement.noise).mean())
+    density = float(found.provenance["noise_density"])
+    assert float(channels.factor) == pytest.approx(sigma * density**0.5, rel=1e-3)
