@@ -4,9 +4,9 @@ door: `deconvolve`. psf: what it takes for a PSF. methods: the classical ones to
 radio: `image`, from the visibilities of an interferometer.
 """
 
-from rimaging.astro.door import TARGET, deconvolve, varying_operator
+from rimaging.astro.door import deconvolve, varying_operator
 from rimaging.astro.methods import Boundary, MethodName
-from rimaging.astro.psf import Psf, as_psf, as_varying, moffat_psf, with_psf
+from rimaging.astro.psf import TARGET, Psf, as_psf, as_varying, moffat_psf, with_psf
 from rimaging.astro.radio import RadioImage, image
 from rimaging.datasets.visibilities import VisibilityData
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rimaging.astro.methods import Boundary, MethodName, classical
 from rimaging.astro.noise import Correlation, example, with_correlation
-from rimaging.astro.psf import Psf, check_psf, psf_source, with_psf
+from rimaging.astro.psf import TARGET, Psf, check_psf, psf_source, with_psf
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.detector import Detector, without_saturated
@@ -31,9 +31,6 @@ from rimaging.operators.varying_convolution import VaryingConvolution
 from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 from rimaging.uncertainty import Bootstrap
-
-TARGET = 2.0
-"""FWHM in pixels of the target PSF that the weights ``astro`` were trained for."""
 
 
 def deconvolve(
@@ -129,7 +126,7 @@ def deconvolve(
 
         # A dask array out, of which the type of the door says nothing: nothing is computed yet.
         lazy: Reconstruction = lazily(
-            image, psf, noise, mask, target, TARGET, weights, background, steps, method, boundary
+            image, psf, noise, mask, target, weights, background, steps, method, boundary
         )
         return lazy
     place = choose_device(device)
@@ -140,6 +137,9 @@ def deconvolve(
     check_psf(measurement)
     if varying is not None and method != "rim":
         raise OptionError(f"{method} takes one PSF for the whole image: use method='rim'")
+    density = 1.0
+    if correlation is not None and measurement.psf is not None:
+        density = correlation.density(example(measurement.psf))  # the same for every piece
     measurement, fwhm = _with_target(measurement, target, varying)
     measurement, level = _with_background(measurement, background)
     above_sky = replace(measurement, data=measurement.data - level)
@@ -157,7 +157,6 @@ def deconvolve(
         if detector is not None:
             return detector.likelihood(operator, piece)
         if correlation is not None:
-            density = correlation.density(example(piece.psf))
             return CorrelatedGaussian(
                 operator, piece.data, piece.noise, correlation, density, weight=piece.mask
             )
@@ -178,9 +177,7 @@ def deconvolve(
     if add_residual:
         said["add_residual"] = True
     if correlation is not None:
-        assert measurement.psf is not None
-        said["noise_correlation"] = correlation.neighbours
-        said["noise_density"] = correlation.density(example(measurement.psf))
+        said |= {"noise_correlation": correlation.neighbours, "noise_density": density}
     if detector is not None:
         said |= {"gain": detector.gain, "read_noise": detector.read_noise}
     chosen = replace(chosen, provenance={**chosen.provenance, **said})

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rimaging.astro.psf import Psf, as_psf
+from rimaging.astro.psf import TARGET, Psf, as_psf
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sources import Array
 from rimaging.datasets.varying_psf import VaryingPsf
@@ -24,7 +24,6 @@ def lazily(
     noise: float | Array | None,
     mask: Array | None,
     target: float | None,
-    default_target: float,
     weights: Weights,
     background: float | None,
     steps: int | None,
@@ -48,6 +47,6 @@ def lazily(
         given = as_psf(psf)
         prepared, _ = prepare_psf(given.reshape(-1, *given.shape[-2:]))
     shape = (math.prod(image.shape[:-2]), image.shape[-2], image.shape[-1])
-    width = target_of(examples(prepared, shape), target, default_target)
+    width = target_of(examples(prepared, shape), target, TARGET)
     sky = Sky(image={}, psf=psf, noise=noise, weights=weights, background=background, steps=steps)
     return deconvolve_lazily(image, sky, prepared, width)

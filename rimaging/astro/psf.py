@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Psf = Array | str | Path | float | VaryingPsf
 
+TARGET = 2.0
+"""FWHM in pixels of the target PSF that the weights ``astro`` were trained for."""
+
 
 def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, VaryingPsf | None]:
     """The measurement with its PSF, and the varying PSF if it is one.

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["middle", "sky_level"]
+__all__ = ["blocks", "middle", "sky_level"]
 
 MAD_TO_SIGMA = 1.4826
 """Of a normal distribution."""
@@ -48,11 +48,10 @@ def _darkest(plane: Tensor, weight: Tensor | None) -> Any:
 
     A block that is the same all over was never exposed.
     """
-    rows, columns = (size // BLOCK for size in plane.shape)
-    values = _blocks(plane, rows, columns)
+    values = blocks(plane, BLOCK).flatten(1).numpy()
     median = np.median
     if weight is not None:
-        good = _blocks(weight, rows, columns) > 0
+        good = blocks(weight, BLOCK).flatten(1).numpy() > 0
         values = np.where(good, values, np.nan)[good.mean(axis=-1) > 0.5]
         median = np.nanmedian  # many times slower
     if not values.size:
@@ -62,11 +61,11 @@ def _darkest(plane: Tensor, weight: Tensor | None) -> Any:
     return levels[exposed].min(initial=np.inf)
 
 
-def _blocks(plane: Tensor, rows: int, columns: int) -> NDArray[Any]:
-    """Whole blocks ``(rows columns, pixels)``."""
-    whole = plane[: rows * BLOCK, : columns * BLOCK].detach().cpu().numpy()
-    blocks = whole.reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2)
-    return blocks.reshape(rows * columns, BLOCK**2)
+def blocks(plane: Tensor, side: int) -> Tensor:
+    """The whole blocks ``(block, side, side)`` of ``(y, x)``, on the CPU; none of a smaller one."""
+    if min(plane.shape) < side:
+        return torch.zeros(0, side, side, dtype=plane.dtype)
+    return plane.detach().cpu().unfold(0, side, side).unfold(1, side, side).reshape(-1, side, side)
 
 
 def _clipped_median(ordered: NDArray[Any]) -> Any:

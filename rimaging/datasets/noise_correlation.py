@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from rimaging.datasets.background import blocks
 from rimaging.datasets.noise import DIFFERENCES, estimate_band_noise, estimate_image_noise
 from rimaging.errors import DataError
 from rimaging.operators.correlated import NoiseCorrelation
@@ -91,54 +92,48 @@ def estimate_sky_noise(plane: Tensor, mask: Tensor | None, psf: Tensor) -> float
 
 def _quiet_parts(data: Tensor, mask: Tensor | None) -> list[Tensor]:
     """The quiet blocks of each plane of ``(..., y, x)``."""
-    planes = data.detach().cpu().reshape(-1, *data.shape[-2:])
+    planes = data.reshape(-1, *data.shape[-2:])
     if mask is None:
         return [_quiet(plane, None) for plane in planes]
-    weights = mask.cpu().expand(data.shape).reshape(planes.shape)
+    weights = mask.expand(data.shape).reshape(planes.shape)
     return [_quiet(plane, weight) for plane, weight in zip(planes, weights, strict=True)]
 
 
-def _beside(blocks: Tensor) -> float:
+def _beside(quiet: Tensor) -> float:
     """The correlation of pixels beside each other along rows, roughly."""
-    power = float(blocks.square().mean())
-    return float((blocks[..., 1:] * blocks[..., :-1]).mean()) / power if power else 0.0
+    power = float(quiet.square().mean())
+    return float((quiet[..., 1:] * quiet[..., :-1]).mean()) / power if power else 0.0
 
 
 def _quiet(plane: Tensor, weight: Tensor | None) -> Tensor:
     """Residuals ``(block, y, x)`` of the quiet blocks of a plane from a plane fitted to each."""
-    blocks = _blocks(plane)
+    whole = blocks(plane, SIDE)
     if weight is not None:
-        blocks = blocks[(_blocks(weight) > 0).all(dim=-1).all(dim=-1)]
-    if len(blocks) < LEAST:
+        whole = whole[(blocks(weight, SIDE) > 0).all(dim=-1).all(dim=-1)]
+    if len(whole) < LEAST:
         raise DataError(
-            f"{len(blocks)} blocks of {SIDE} x {SIDE} good pixels, expected {LEAST} to see how the "
+            f"{len(whole)} blocks of {SIDE} x {SIDE} good pixels, expected {LEAST} to see how the "
             "noise correlates: give noise_correlation= as a file or an array, or leave it out"
         )
-    blocks = blocks[:: -(-len(blocks) // MOST)]
-    flat = blocks.flatten(1)
+    whole = whole[:: -(-len(whole) // MOST)]
+    flat = whole.flatten(1)
     flat = flat - flat.mean(dim=1, keepdim=True)  # so that single precision is enough
     along = torch.linspace(-1, 1, SIDE, dtype=flat.dtype)
     y, x = torch.meshgrid(along, along, indexing="ij")
     basis = torch.stack([torch.ones_like(y), y, x]).flatten(1)
     basis = basis / basis.norm(dim=1, keepdim=True)
-    left = (flat - (flat @ basis.T) @ basis).reshape(blocks.shape)
+    left = (flat - (flat @ basis.T) @ basis).reshape(whole.shape)
     scatter = left.square().mean(dim=(1, 2))
     quiet: Tensor = left[scatter.argsort()[: max(LEAST, round(QUIET * len(left)))]]
     return quiet
 
 
-def _blocks(plane: Tensor) -> Tensor:
-    if min(plane.shape) < SIDE:
-        return plane.new_zeros(0, SIDE, SIDE)
-    return plane.unfold(0, SIDE, SIDE).unfold(1, SIDE, SIDE).reshape(-1, SIDE, SIDE)
-
-
-def _lags(blocks: Tensor) -> Tensor:
+def _lags(quiet: Tensor) -> Tensor:
     """Mean products of pixels by their distance, ``(2 REACH + 1, 2 REACH + 1)``."""
-    middle = blocks[:, REACH:-REACH, REACH:-REACH]
+    middle = quiet[:, REACH:-REACH, REACH:-REACH]
     inner = SIDE - 2 * REACH
     rows = [
-        [(middle * blocks[:, y : y + inner, x : x + inner]).mean() for x in range(2 * REACH + 1)]
+        [(middle * quiet[:, y : y + inner, x : x + inner]).mean() for x in range(2 * REACH + 1)]
         for y in range(2 * REACH + 1)
     ]
     found = torch.stack([torch.stack(row) for row in rows])

@@ -69,12 +69,9 @@ class NoiseCorrelation:
 
     def at(self, distance: int) -> float:
         """The mean correlation along rows and columns at so many pixels; 0 where none is known."""
-        found = [
-            float(self.lags[tuple(side // 2 + step for side, step in zip(shape, lag, strict=True))])
-            for lag in ((distance, 0), (0, distance))
-            for shape in [self.lags.shape]
-            if all(side // 2 >= step for side, step in zip(shape, lag, strict=True))
-        ]
+        row, column = (side // 2 for side in self.lags.shape)
+        along = (self.lags[row, column:], self.lags[row:, column])
+        found = [float(half[distance]) for half in along if distance < len(half)]
         return sum(found) / len(found) if found else 0.0
 
     def density(self, psf: Tensor) -> float:

@@ -78,7 +78,7 @@ def channels_of(
     """Level, factor and scale of planes ``(channel, y, x)``; what is given is taken as it is.
 
     Of a plane without any measured pixel the noise is 1: nothing comes of it. Noise that is found
-    to correlate counts with its density where the ``psf (y, x)`` looks.
+    to correlate, in each plane by itself, counts with its density where the ``psf (y, x)`` looks.
 
     Raises DataError for planes whose noise is to be estimated and cannot be.
     """

@@ -21,8 +21,6 @@ from rimaging.validate.stars import Response
 
 OFFSET = (5, 3)
 WRONG = 0.05
-FAR = 96
-"""Pixels from the cut: what the cut itself changes is the seam, which mosaics measure."""
 CROWD = 4
 """Times as many sources for the error map, of which each one has but a few pixels."""
 
@@ -118,7 +116,7 @@ def on_a_shifted_grid(place: Field, estimate: Estimator, base: Answer) -> Gate:
         mask=_part(whole.mask, rows, columns),
     )
     answer = estimate(part, place.target)
-    margin = min(FAR, min(place.shape) // 3)
+    margin = min(48, min(place.shape) // 4)
     return shifted_grid(base.image, answer.image, OFFSET, place.level, place.sigma, margin)
 
 
