@@ -34,6 +34,8 @@ class RIMConfig:
         consistency_iterations: conjugate-gradient steps by which each estimate is brought back to
             the data (`rimaging.rim.newton.consistent`); 0 leaves it to the network.
         consistency_damping: how strongly the network's estimate holds against the data there.
+        relative_damping: whether it holds in the measure of what it is worth: its error grows with
+            the contrast around, so that the factor is information / contrast (`Frame`).
         confidence: whether the network itself says so, pixel by pixel and step by step, as a factor
             of ``consistency_damping``.
         level: whether the network sees the local mean of the initial estimate. Without it a
@@ -61,6 +63,7 @@ class RIMConfig:
     damping: float = 0.1
     consistency_iterations: int = 0
     consistency_damping: float = 0.5
+    relative_damping: bool = False
     confidence: bool = False
     level: bool = False
     estimate: bool = True
@@ -99,6 +102,9 @@ class Step(NamedTuple):
     estimate: Tensor
     state: State
 
+
+LEAST_INFORMATION = 0.1
+"""Below it a pixel counts as hardly measured: the network alone says what is there."""
 
 FARTHEST = 64.0
 """Contrasts to which the estimate and its directions are cut before the network sees them: a step
@@ -240,13 +246,18 @@ class RIM(nn.Module):
     ) -> Tensor:
         """The estimate after a damped solve; what the cell wrote last is its confidence."""
         iterations, damping = self.config.consistency_iterations, self.config.consistency_damping
-        if not self.config.confidence:
+        if not (self.config.confidence or self.config.relative_damping):
             return consistent(
                 likelihood, estimate, iterations, damping, chebyshev=self.config.chebyshev
             )
-        confidence = update[:, self.config.planes :].reshape(estimate.shape)
-        # Bounded by e^6 either way: a solve of few iterations knows no more extremes.
-        held = damping * (6 * torch.tanh(confidence / 6)).exp()
+        held = torch.full_like(frame.information, damping)
+        if self.config.relative_damping:
+            held = held * frame.information.clamp_min(LEAST_INFORMATION) / frame.contrast
+        held = held.reshape(estimate.shape)
+        if self.config.confidence:
+            confidence = update[:, self.config.planes :].reshape(estimate.shape)
+            # Bounded by e^6 either way: a solve of few iterations knows no more extremes.
+            held = held * (6 * torch.tanh(confidence / 6)).exp()
         if self.config.chebyshev:
             return consistent(likelihood, estimate, iterations, held, chebyshev=True)
         diagonal = held + frame.information.square().reshape(estimate.shape)

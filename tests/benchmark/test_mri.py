@@ -9,7 +9,7 @@ import torch
 
 from rimaging.benchmark import mri, scans
 from rimaging.benchmark.baselines import magnitude
-from rimaging.benchmark.held_out import air_noise, kept_scores
+from rimaging.benchmark.held_out import air_noise, head_ssim, kept_scores
 from rimaging.errors import FormatError
 from rimaging.reports.metrics import psnr
 from rimaging.rim.weights import load_weights
@@ -49,6 +49,16 @@ def test_the_real_scan_has_two_maps_and_a_reference_that_none_is_given(
     row = mri.Row(mri.OURS, None, plain, 0.5, 1.0)
     table = mri.real_table("lines4", 2, replace(study, rows=[row])).text()
     assert f"{kept.psnr:.2f}" in table and f"{kept.unseen:.3f}" in table
+
+
+def test_similarity_of_the_head_does_not_ask_for_the_noise_of_the_air() -> None:
+    line = torch.linspace(-1, 1, 64)
+    head = (line[:, None] ** 2 + line**2 < 0.5).float()
+    noise = 0.02 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0)).abs()
+    reference = head + noise
+    assert head_ssim(reference, reference) == 1
+    no_air, no_head = reference * head, reference * (1 - head) + head
+    assert head_ssim(reference, no_air) > 0.97 > head_ssim(reference, no_head)
 
 
 def test_absent_scans_are_said(tmp_path: Path) -> None:

@@ -223,6 +223,25 @@ class Always(torch.nn.Module):
         return torch.ones_like(state)
 
 
+def test_relative_damping_yields_more_where_the_contrast_is_high_and_little_was_measured() -> None:
+    rim = RIM(RIMConfig(consistency_iterations=20, consistency_damping=0.5, relative_damping=True))
+    with torch.no_grad():
+        rim.cell.write.weight.zero_()  # an update that says nothing
+    sky = 20 * torch.randn(32, 32, generator=torch.Generator().manual_seed(0))
+    sky[:, :16] *= 0.1
+    weight = torch.ones(32, 32)
+    weight[16:] = 0.25
+    likelihood = Gaussian(Identity(sky.shape), sky, 2.0, weight=weight)
+    with torch.no_grad():
+        found = rim(likelihood, steps=1, x0=2 * sky)[-1]
+        frame = rim.frame(likelihood, 2 * sky)
+    # in units of the noise a pixel is (information y + held x) / (information + held)
+    information = likelihood.noise_scale**2 * weight / 2.0**2
+    held = information * (sky - found) / (found - 2 * sky)
+    assert torch.allclose(held, 0.5 * information.sqrt() / frame.contrast[0, 0], rtol=1e-3)
+    assert held[:14, 18:].max() < held[:14, :14].min()
+
+
 def test_an_unknown_unit_is_refused() -> None:
     with pytest.raises(OptionError, match="unit"):
         RIM(RIMConfig(unit="lstm"))
