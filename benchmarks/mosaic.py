@@ -7,16 +7,18 @@
     python benchmarks/mosaic.py --channels 1000 --side 256   # against one image of as many pixels
     python benchmarks/mosaic.py --varying                    # a PSF that changes over the image
 
-Each row is a run of its own in a fresh process, from a sky that is made up from coordinates
-(nothing is read from a disk) into a Zarr store (4 bytes a pixel), removed after. By default with a
-small untrained network, so that what is measured is the way of the tiles; `--weights` takes others,
-`--blur` none at all: memory and overhead of the largest sizes.
+Each row is a run of its own in a fresh process, from a sky that is made up from coordinates, into
+a Zarr store (4 bytes a pixel), removed after. The sky is written to a FITS file first and read from
+there, up to 256 megapixels; a larger one is made up by the workers as they go, and no disk is read.
+By default with a small untrained network, so that what is measured is the way of the tiles;
+`--weights` takes others, `--blur` none at all: memory and overhead of the largest sizes.
 
 Mpx/s: of the driver, from the first unit to the last; the start of the workers (torch is loaded in
 each) stands beside it. Peak memory: the proportional set size of all processes together, sampled
-five times a second from /proc, beside the bound that `plan` gives. Pure compute: time that the
-workers spent in the task itself, over workers x seconds; halo: of that, what went into pixels that
-are read and not kept. Prepare: seconds for the sample and the halo, before the first unit.
+five times a second from /proc, beside the bound that `plan` gives. Pure compute: that rate over
+the one at which as many processes, started alike, compute the block in the middle again and again,
+with nothing to read or write; halo: how much more is read than kept, which both compute. Prepare:
+seconds for the sample and the halo, before the first unit.
 
 With `--channels` two rows: so many small channels, each with its PSF and its noise estimated, and
 one image of as many pixels; the last line is the ratio of their rates, from the first unit to the
@@ -36,33 +38,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parts.made_up_sky import psf_of, starfield, store
+from parts.memory import proportional_set
+from parts.pure_compute import pure_rate
+
 if TYPE_CHECKING:
     from rimaging.mosaic.folder import Recipe
 
-
-def proportional_set(pid: int) -> int:
-    """Bytes of a process and its descendants, pages that they share counted once."""
-    total = 0
-    for part in [pid, *descendants(pid)]:
-        try:
-            lines = Path(f"/proc/{part}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total
-
-
-def descendants(pid: int) -> list[int]:
-    found = []
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            children += (task / "children").read_text().split()
-    except OSError:
-        return found
-    for child in {int(text) for text in children}:
-        found += [child, *descendants(child)]
-    return found
+STORED = 256e6
+"""Pixels of the largest sky that is written to a file first."""
 
 
 def small_network(folder: Path) -> Path:
@@ -95,19 +79,17 @@ def blur(shape: tuple[int, ...], tile: int) -> Recipe:
 def one(arguments: argparse.Namespace) -> None:
     """One run, in this process and its workers; its figures as JSON."""
     from rimaging import mosaics
-    from rimaging.mosaic.folder import RunFolder
-    from rimaging.mosaic.generated import describe_starfield
     from rimaging.mosaic.plan import Plan
-    from rimaging.mosaic.receipts import read_receipts
     from rimaging.mosaic.run import run
 
     shape = tuple(arguments.shape)
     folder = Path(arguments.folder)
     weights = arguments.weights or small_network(folder)
     gpus = list(range(arguments.gpu_count))
+    stored = folder / "sky.fits"
     sky = mosaics.Sky(
-        image=describe_starfield(shape, fwhm=3.5, cell=96),
-        psf=psf_of(arguments, shape),
+        image=stored if stored.is_file() else starfield(shape),
+        psf=psf_of(shape, per_channel=arguments.channels > 0, varying=arguments.varying),
         noise=None if arguments.channels else 1.0,
         weights=weights,
         tile=arguments.tile,
@@ -117,7 +99,8 @@ def one(arguments: argparse.Namespace) -> None:
     recipe = blur(shape, arguments.tile) if arguments.blur else mosaics.recipe(sky, gpus=bool(gpus))
     prepared = time.perf_counter() - started
     workers = mosaics.Workers(gpus=gpus) if gpus else mosaics.Workers(count=arguments.workers)
-    plan = Plan(recipe, workers.processes(recipe.grid.pixels), fits=False, folder=folder)
+    count = workers.processes(recipe.grid.pixels)
+    plan = Plan(recipe, count, workers.threads, fits=False, folder=folder)
     plan.check()
     output = folder / "out.zarr"
     begun: list[float] = []
@@ -132,9 +115,6 @@ def one(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     outcome = run(recipe, output, workers, report=report)
     whole = time.perf_counter() - started
-    receipts, _ = read_receipts(RunFolder.beside(output).receipts)
-    computed = sum(receipt.seconds[1] for receipt in receipts.values())
-    others = sum(receipt.seconds[0] + receipt.seconds[2] for receipt in receipts.values())
     steady = ended[0] - begun[0]
     units = len(recipe.grid)
     print(
@@ -148,9 +128,8 @@ def one(arguments: argparse.Namespace) -> None:
                 "prepared": prepared,
                 "steady": steady,
                 "steady_pixels": recipe.grid.pixels * (units - 1) / units,
-                "computed": computed * (units - 1) / units,
-                "others": others,
-                "workers": max(1, workers.processes(recipe.grid.pixels)),
+                "alone": pure_rate(recipe, workers),
+                "workers": max(1, count),
                 "bound": plan.memory,
                 "quarantined": len(outcome.quarantined),
             }
@@ -158,33 +137,13 @@ def one(arguments: argparse.Namespace) -> None:
     )
 
 
-def psf_of(arguments: argparse.Namespace, shape: tuple[int, ...]) -> Any:
-    """A Gaussian of 3.5 pixels; or one for each channel; or one that changes over the image."""
-    import numpy as np
-    import torch
-
-    from rimaging.datasets.varying_psf import Polynomial, VaryingPsf
-    from rimaging.operators.target import gaussian_psf
-
-    if arguments.channels:
-        return np.stack([gaussian_psf(3.5).numpy()] * shape[0])
-    if not arguments.varying:
-        return 3.5
-    psf = gaussian_psf(3.5)
-    line = torch.arange(len(psf)) - len(psf) // 2
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    # a polynomial of the second degree, as PSFEx fits it: six images
-    terms = [psf, psf * x / 60, psf * (x**2 - y**2) / 400, psf * y / 60, psf * x * y / 400]
-    terms.append(psf * (x**2 + y**2) / 400)
-    half = (shape[1] / 2, shape[2] / 2)
-    return VaryingPsf(torch.stack(terms).float(), Polynomial(2, half, half), "second degree")
-
-
 def measured(
     arguments: argparse.Namespace, shape: tuple[int, int, int], workers: int
 ) -> dict[str, Any] | None:
     """The figures of one run in a process of its own; None if it failed."""
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        if math.prod(shape) <= STORED and not arguments.blur:
+            store(shape, Path(folder) / "sky.fits")
         command = [sys.executable, __file__, "--one", "--folder", folder]
         command += ["--shape", *map(str, shape), "--workers", str(workers)]
         command += ["--tile", str(arguments.tile), "--halo", arguments.halo]
@@ -215,9 +174,7 @@ def row(shape: tuple[int, int, int], found: dict[str, Any] | None) -> str:
     """One row of the table."""
     if found is None:
         return f"| {math.prod(shape) / 1e6:.0f} | failed |"
-    share = math.nan
-    if found["units"] > 1:
-        share = found["computed"] / (found["workers"] * found["steady"])
+    share = 1e6 * rate(found) / found["alone"]
     cells = [
         f"{found['pixels'] / 1e6:.0f}",
         " x ".join(map(str, shape)),

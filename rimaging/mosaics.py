@@ -61,7 +61,8 @@ def deconvolve(
     if work is None:
         work = recipe(sky, gpus=bool(workers.gpus))
         whole = work.grid.pixels
-        cost = Plan(work, workers.processes(whole), folder=output.parent, fits=_fits(output))
+        count = workers.processes(whole)
+        cost = Plan(work, count, workers.threads, folder=output.parent, fits=_fits(output))
         cost.check()
     return run_recipe(
         work,
@@ -91,7 +92,7 @@ def plan(sky: Sky, workers: Workers | None = None, output: str | Path = "out.fit
     return Plan(
         work,
         workers.processes(work.grid.pixels),
-        threads=3 if workers.gpus else 1,
+        workers.threads,
         seconds_per_pixel=pace,
         fits=_fits(output),
         folder=output.parent,

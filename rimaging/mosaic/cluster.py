@@ -22,11 +22,12 @@ START = 300.0
 
 
 @contextmanager
-def local_cluster(workers: int, *, threads: int = 1, gpus: Sequence[int] = ()) -> Iterator[Any]:
+def local_cluster(workers: int, threads: int, *, gpus: Sequence[int] = ()) -> Iterator[Any]:
     """A client of worker processes started here, on the loopback interface only.
 
-    One process for each GPU of ``gpus``, which sees no other; else ``workers`` of them. Torch takes
-    one thread in each. Raises OptionError where no worker starts.
+    One process for each GPU of ``gpus``, which sees no other; else ``workers`` of them, each of so
+    many threads, one of which computes at a time. Torch takes one thread in each. Raises
+    OptionError where no worker starts.
     """
     import dask
     import distributed

@@ -23,36 +23,37 @@ RECORD = 1500
 class Plan:
     """A run and its cost.
 
-    processes: that compute here; 0 is the driver's own. threads: of each. seconds_per_pixel: of
-    one processor, on a block, measured (None where nothing was run). fits: whether the output is
-    FITS, which is put together beside the tiles.
+    processes: that compute here; 0 is the driver's own, of one thread. threads: of each.
+    seconds_per_pixel: of one processor, on a block, measured (None where nothing was run). fits:
+    whether the output is FITS, which is put together beside the tiles.
     """
 
     recipe: Recipe
     processes: int
-    threads: int = 1
+    threads: int
     seconds_per_pixel: float | None = None
     fits: bool = True
     folder: Path = Path()
 
     @property
-    def unit_bytes(self) -> float:
-        """What one unit in the works takes at most: computed, then written."""
+    def process_bytes(self) -> float:
+        """What the units of one process take at most: one computed, the others read or written."""
         grid, task = self.recipe.grid, self.recipe.task
         channels, height, width = grid.largest_block
         block = channels * height * width
         core = math.prod(grid.unit) * len(task.planes)
         batch = max(height * width, min(block, task.batch_pixels))
         computed = 4 * block * (2 + len(task.planes)) + batch * task.bytes_per_pixel
-        # the core, its encoded chunks and the shard that they are joined into
-        return max(computed, 4 * block + 4 * 4 * core)
+        # the block, its answer, the core, its encoded chunks and the shard they are joined into
+        held = 4 * block * (1 + len(task.planes)) + 4 * 4 * core
+        others = self.threads - 1 if self.processes else 0
+        return max(computed, held) + others * held
 
     @property
     def memory(self) -> int:
         """Resident bytes of all processes together, at most."""
-        threads = max(1, self.processes) * self.threads
         finalising = 2 * 3 * 4 * math.prod(self.recipe.grid.unit)
-        working = threads * self.unit_bytes
+        working = max(1, self.processes) * self.process_bytes
         driver = DRIVER + RECORD * len(self.recipe.grid) + finalising
         return int(driver + self.processes * (PROCESS + KEPT) + working)
 

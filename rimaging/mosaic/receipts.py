@@ -49,7 +49,8 @@ class Receipt:
 
 def receipt_of(values: NDArray[np.float32], stored: int) -> PlaneReceipt:
     """The receipt of a plane's core."""
-    finite = values[np.isfinite(values)]
+    known = np.isfinite(values)
+    finite = values if known.all() else values[known]
     return PlaneReceipt(
         crc=checksum(values),
         stored=stored,

@@ -55,6 +55,11 @@ class Workers:
         cores = len(os.sched_getaffinity(0))
         return 0 if pixels <= SMALL or cores == 1 else cores
 
+    @property
+    def threads(self) -> int:
+        """Of each process that is started here: one computes, the others read and write."""
+        return 3 if self.gpus else 2
+
 
 def run(
     recipe: Recipe,
@@ -173,6 +178,5 @@ def _pool(folder: RunFolder, recipe: Recipe, workers: Workers) -> Iterator[Pool]
     if processes == 0:
         yield InProcess(place, fingerprint)
         return
-    threads = 3 if workers.gpus else 1
-    with local_cluster(processes, threads=threads, gpus=workers.gpus) as client:
+    with local_cluster(processes, workers.threads, gpus=workers.gpus) as client:
         yield OnCluster(client, place, fingerprint)

@@ -47,7 +47,7 @@ def planned_and_driven(units: int, folder: Path) -> None:
         Grid(shape, (1, 64, 64), 8),
         Task("rimaging.mosaic.generated:box_blur", settings),
     )
-    Plan(recipe, 2).lines()
+    Plan(recipe, 2, 2).lines()
     assert recipe.fingerprint
     done, _ = read_receipts(folder)
     assert len(done) == units

@@ -116,7 +116,7 @@ def test_workers_are_killed_again_and_again(
     over = threading.Event()
     killed: list[int] = []
 
-    with local_cluster(2) as client:
+    with local_cluster(2, 2) as client:
 
         def kill() -> None:
             while not over.wait(0.7) and len(killed) < 4:

@@ -103,7 +103,7 @@ def test_workers_one_of_them_killed_give_what_one_process_gives(
 ) -> None:
     output = tmp_path / "out.npz"
     over, killed = threading.Event(), list[int]()
-    with local_cluster(2) as client:
+    with local_cluster(2, 2) as client:
 
         def kill() -> None:
             while not over.wait(0.01):

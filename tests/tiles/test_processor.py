@@ -79,9 +79,9 @@ def test_a_run_knows_its_model_and_plans_for_its_terms(sky: mosaics.Sky, field: 
         recipes[0].fingerprint
         == mosaics.recipe(replace(sky, psf=field("polynomial"), tile=200)).fingerprint
     )
-    varying, _, fixed = (Plan(recipe, 1) for recipe in recipes)
+    varying, _, fixed = (Plan(recipe, 1, 1) for recipe in recipes)
     pixels = 3 * 10 * 4 * np.prod(recipes[0].grid.largest_block[1:])
-    assert varying.unit_bytes - fixed.unit_bytes >= 0.9 * pixels
+    assert varying.process_bytes - fixed.process_bytes >= 0.9 * pixels
 
 
 @pytest.mark.parametrize("psf", ["nodes", 2.0])
