@@ -48,7 +48,8 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         Entry("non-local means", by_neighbours, 0.3, 1.5),
         *([Entry("BM3D", by_bm3d, 0.5, 2.0)] if has_bm3d() else []),
         *hand_made(),
-        ours(weights, first.likelihood.operator),
+        ours(weights, first),
+        ours(weights, first, eight=True),
     ]
     protocol = [
         f"W2S, test fields, {sum(map(len, columns.values()))} images of 512 x 512, 8 bit; truth: "

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from rimaging.benchmark.table import number
-from rimaging.image.methods import ANY, DENOISER, How, Task, chosen, trained_for
+from rimaging.image.methods import DENOISER, How, Task, chosen, trained_for
 from rimaging.operators.gaussian import Gaussian
-from rimaging.operators.operator import Operator
 from rimaging.solvers.iterative_map import iterative_map
 from rimaging.solvers.primal_dual_tv import primal_dual_tv
 from rimaging.solvers.tuning import tune
@@ -71,14 +70,16 @@ def hand_made(iterations: int = 150) -> list[Entry]:
     return [Entry("TV", tv, 0.01, 3.0), Entry("iterative MAP (Huber)", huber, 0.01, 3.0)]
 
 
-def ours(weights: str | None, operator: Operator, *, eight: bool = False) -> Entry:
+def ours(weights: str | None, like: Case, *, eight: bool = False) -> Entry:
     """The RIM, directly where its weights know the operator, else as the prior of plug-and-play.
+
+    ``like``: a case that tells the operator and the task.
 
     Without weights it is plug-and-play as the doors have it.
     """
-    direct = weights is not None and trained_for(weights, operator)
+    direct = weights is not None and trained_for(weights, like.likelihood.operator)
     how = How(weights=weights, method="rim" if direct else "plug-and-play", ensemble=eight)
-    said = f"{ANY} and {DENOISER}" if weights is None else Path(weights).stem
+    said = f"{like.task.weights} and {DENOISER}" if weights is None else Path(weights).stem
     title = f"RIM (ours), {said}" if direct else f"plug-and-play, RIM {said}"
 
     def solve(case: Case, _: float) -> Tensor:

@@ -22,7 +22,7 @@ from rimaging.benchmark.photographs import gray_set, noise
 from rimaging.benchmark.table import Table, publish
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.npz import load_arrays
-from rimaging.image.methods import Task
+from rimaging.image.methods import ANY, BLUR, Task
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
 from rimaging.reports.figures import strip
@@ -47,8 +47,9 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         Entry("Wiener", by_wiener, 1e-4, 1e-1),
         Entry("Richardson-Lucy", by_richardson_lucy, 3, 300),
         *hand_made(),
-        ours(weights, first.likelihood.operator),
-        ours(None, first.likelihood.operator),
+        *(ours(name, first) for name in dict.fromkeys((ANY, weights))),
+        ours(None, first),
+        ours(None, first, eight=True),
     ]
     counts = ", ".join(f"{name}: {len(c)} images" for name, c in columns.items())
     protocol = [
@@ -81,7 +82,7 @@ def cases(images: Sequence[Tensor], kernels: Sequence[Tensor]) -> list[Case]:
         kernel = kernels[index % len(kernels)]
         blur = Convolution(kernel, image.shape, "circular")
         y = blur(image) + SIGMA * noise(image.shape, 2000 + index)
-        task = Task(kernel=kernel, boundary="circular")
+        task = Task(weights=BLUR, kernel=kernel, boundary="circular")
         found.append(Case(Gaussian(blur, y, SIGMA), image, decibels(image), task))
     return found
 

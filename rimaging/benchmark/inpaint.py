@@ -43,7 +43,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
     entries = [
         Entry("mean of the known", lambda case, _: filled(case.likelihood)),
         *hand_made(300),
-        ours(weights, first.likelihood.operator),
+        ours(weights, first),
     ]
     protocol = [
         f"BSD68, gray, 8 bit, {len(images)} images. Pixels missing at random, one fixed mask per "

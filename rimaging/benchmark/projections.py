@@ -57,10 +57,10 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         for ratio in RATIOS
     }
     first = next(iter(columns.values()))[0]
-    network = ours(weights, first.likelihood.operator)
+    network = ours(weights, first)
     entries = [Entry("least squares", by_least_squares, 1e-4, 10.0), *hand_made(), network]
     if weights != ANY:
-        entries.append(ours(ANY, first.likelihood.operator))
+        entries.append(ours(ANY, first))
     networks = {"RIM": weights, **{k: beside(weights, name) for k, name in ABLATIONS.items()}}
     found = {k: w for k, w in networks.items() if w in shipped() or Path(w).is_file()}
     entries += [

@@ -52,7 +52,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
     entries = [
         Entry("bicubic", bicubic),
         *hand_made(),
-        ours(weights, first.likelihood.operator),
+        ours(weights, first),
     ]
     protocol = [
         f"BSD100, {len(columns['x3'])} images; low resolution as published with SelfExSR (MATLAB "

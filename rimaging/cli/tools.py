@@ -14,7 +14,7 @@ TABLES = {
     "denoise": "image",
     "sr": "super-resolution",
     "projections": "image-any",
-    "deblur": "image-any",
+    "deblur": "deblur",
     "inpaint": "image-any",
     "care": "care",
     "features": "features",

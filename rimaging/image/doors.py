@@ -10,7 +10,7 @@ from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sources import Array, Source, single
 from rimaging.errors import DataError, OptionError, ShapeError
-from rimaging.image.methods import COLOUR, DENOISER, How, MethodName, Task, invert
+from rimaging.image.methods import BLUR, COLOUR, DENOISER, How, MethodName, Task, invert
 from rimaging.image.picture import Picture, noted
 from rimaging.method import Weights
 from rimaging.operators.convolution import Boundary, Convolution
@@ -120,12 +120,12 @@ def deblur(
         raise OptionError(f"boundary {boundary!r} does not exist: choose reflect, zero, circular")
     psf, notes = prepare_psf(single(to_tensor(kernel, "kernel")))
     if method is None and weights is None:
-        # On Levin's kernels 0.4 dB better than one set for all operators alone, at four
-        # times the cost (docs/results.md).
+        # On Levin's kernels 0.2 dB better than its weights alone, at three times the cost
+        # (docs/results.md).
         method = "plug-and-play"
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma, notes)
-    task = Task(kernel=psf, boundary=boundary)
+    task = Task(weights=BLUR, kernel=psf, boundary=boundary)
     result = invert(
         picture.measurement,
         how,

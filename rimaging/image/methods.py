@@ -43,11 +43,11 @@ KINDS: dict[str, type[Operator]] = {
 }
 """Names of operators in the cards of weights."""
 
-ANY, DENOISER, COLOUR = "image-any", "image", "denoise-colour"
-"""Weights for several operators, the best denoiser, and that of three channels together: what is
-used where none are given."""
+ANY, BLUR, DENOISER, COLOUR = "image-any", "deblur", "image", "denoise-colour"
+"""Weights for several operators, for blur, the best denoiser, and that of three channels together:
+what is used where none are given."""
 
-BEGUN, BEGUN_AT = 4, 12 / 255
+BEGUN, BEGUN_AT = 3, 8 / 255
 """Turns of plug-and-play that begins with a good estimate, and the level of their first."""
 
 LAMDA = {"map": 0.1, "tv": 0.1}
@@ -69,10 +69,9 @@ class How:
     keep_steps: bool = False
     error_map: int | Bootstrap | None = None
 
-    @property
-    def direct(self) -> Weights:
+    def direct(self, task: Task) -> Weights:
         """The weights to infer with."""
-        return ANY if self.weights is None else self.weights
+        return task.weights if self.weights is None else self.weights
 
     @property
     def denoiser(self) -> Weights:
@@ -84,12 +83,14 @@ class How:
 class Task:
     """What a door knows of its operator beside it.
 
-    turns: of plug-and-play, more where the operator loses more. last: noise level of its last turn
+    weights: to infer with, where the user gives none. turns: of plug-and-play that begins with the
+    smoothest image, more where the operator loses more. last: noise level of its last turn
     in units of the span, for nearly noise-free data. kernel, boundary: of a blur, for the methods
     that know no other operator. enlarged: pixels of the image per pixel of the data. clip: black
     and white of the data, where their noise was cut off.
     """
 
+    weights: str = ANY
     turns: int = 8
     last: float = 0.0
     kernel: Tensor | None = None
@@ -122,10 +123,10 @@ def invert(
         assert build is not None
         source = source.completed()
         operator = build(source)
-    name = how.method or ("rim" if trained_for(how.direct, operator) else "plug-and-play")
+    name = how.method or ("rim" if trained_for(how.direct(task), operator) else "plug-and-play")
     method = chosen(name, how, task, device)
     method = replace(method, bytes_per_pixel=task.enlarged * method.bytes_per_pixel)
-    if isinstance(source, Measurement) and name == "rim" and _coupled(how.direct, device):
+    if isinstance(source, Measurement) and name == "rim" and _coupled(how.direct(task), device):
         # Weights that couple the channels need them all at once: nothing may be cut apart.
         result = run(
             likelihood(source),
@@ -162,7 +163,7 @@ def chosen(name: str, how: How, task: Task, device: torch.device) -> Method:
     if how.lamda is not None and name in ("rim", "plug-and-play", "richardson-lucy"):
         raise OptionError(f"lamda weighs a hand-made prior: {name} has none")
     if name == "rim":
-        return rim_method(how.direct, how.steps, device, how.ensemble)
+        return rim_method(how.direct(task), how.steps, device, how.ensemble)
     if name == "plug-and-play":
         return by_denoiser(how, task, device)
     return classical(name, how, task)
@@ -171,15 +172,18 @@ def chosen(name: str, how: How, task: Task, device: torch.device) -> Method:
 def by_denoiser(how: How, task: Task, device: torch.device) -> Method:
     """Plug-and-play with the RIM as a denoiser.
 
-    Without weights of the user's own it begins where those for any operator end, and needs half the
-    turns. Each turn denoises the image turned otherwise, so that what a network does to one
-    direction alone does not add up (as DPIR does).
+    Without weights of the user's own it begins where those for the task end, needs few turns, and
+    answers by the mean of its begin and its end, which err each in its own way. Each turn denoises
+    the image turned otherwise, so that what a network does to one direction alone does not add up
+    (as DPIR does).
     """
     from rimaging.solvers.cg import cg
     from rimaging.solvers.plug_and_play import plug_and_play
 
     prior = rim_method(how.denoiser, None, device, how.ensemble)
-    begin = rim_method(ANY, None, device, how.ensemble) if how.weights is None else None
+    begin = None
+    if how.weights is None:
+        begin = rim_method(task.weights, None, device, how.ensemble)
     turns = task.turns if begin is None else BEGUN
     count = turns if how.steps is None else how.steps
     clean = denoiser(prior)
@@ -204,9 +208,10 @@ def by_denoiser(how: How, task: Task, device: torch.device) -> Method:
         if begin is None:
             return plug_and_play(likelihood, turned, span=span, last=last, steps=count)
         start = begin.solve(piece, likelihood)[-1]
-        return plug_and_play(
+        estimates = plug_and_play(
             likelihood, turned, span=span, last=last, steps=count, start=start, first=BEGUN_AT
         )
+        return [*estimates, (start + estimates[-1]) / 2]
 
     begun = {} if begin is None else {"start": begin.provenance["weights"]}
     return Method(

@@ -65,7 +65,8 @@ def test_weights_are_direct_where_trained_and_said(tmp_path: Path, real_weights:
         tmp_path / "fill.safetensors",
         {"operators": ["sampling"]},
     )
-    mask = Sampling(torch.ones(24, 24))
+    image = torch.ones(24, 24)
+    mask = Case(Gaussian(Sampling(image), image, 0.1), image, decibels(image))
     assert ours(str(tmp_path / "fill.safetensors"), mask).name == "RIM (ours), fill"
     assert ours(real_weights, mask).name.startswith("plug-and-play")
     with pytest.raises(WeightsError, match="never-trained"):  # and no other set in its place

@@ -135,15 +135,17 @@ def test_deblurring_sharpens(real_weights: Path) -> None:
     assert any("normalised" in note for note in result.provenance["assumed"])
 
 
-def test_turns_begin_where_the_weights_for_any_operator_end() -> None:
+def test_turns_begin_where_the_weights_for_blur_end_and_the_answer_is_between() -> None:
     kernel = gaussian_psf(3.0)
     clean = torch.zeros(SHAPE)
     clean[8:16, 6:14] = 1
     blurred = Convolution(kernel, SHAPE, "reflect")(clean)
     result = image.deblur(blurred, kernel, 0.01, keep_steps=True)
-    assert result.provenance["start"]["name"] == "image-any"
+    assert result.provenance["start"]["name"] == "deblur"
     assert result.provenance["weights"]["name"] == "image" and len(result.steps) == 4
-    direct = image.deblur(blurred, kernel, 0.01, "image-any")
+    direct = image.deblur(blurred, kernel, 0.01, method="rim")
+    assert direct.provenance["weights"]["name"] == "deblur"
+    assert torch.allclose(result.image, (direct.image + result.steps[-2]) / 2, atol=1e-6)
     assert (result.image - clean).norm() < 1.1 * (direct.image - clean).norm()
 
 
