@@ -15,7 +15,7 @@ By default with a small untrained network, so that what is measured is the way o
 
 Mpx/s: of the driver, from the first unit to the last; the start of the workers (torch is loaded in
 each) stands beside it. Peak memory: the proportional set size of all processes together, sampled
-five times a second from /proc, beside the bound that `plan` gives. Pure compute: that rate over
+once a second from /proc, beside the bound that `plan` gives. Pure compute: that rate over
 the one at which as many processes, started alike, compute the block in the middle again and again,
 with nothing to read or write; halo: how much more is read than kept, which both compute. Prepare:
 seconds for the sample and the halo, before the first unit.
@@ -156,7 +156,7 @@ def measured(
         peak, over = [0], threading.Event()
 
         def watch() -> None:
-            while not over.wait(0.2):
+            while not over.wait(1.0):
                 peak[0] = max(peak[0], proportional_set(process.pid))
 
         watcher = threading.Thread(target=watch)

@@ -47,7 +47,7 @@ ANY, BLUR, DENOISER, COLOUR = "image-any", "deblur", "image", "denoise-colour"
 """Weights for several operators, for blur, the best denoiser, and that of three channels together:
 what is used where none are given."""
 
-BEGUN, BEGUN_AT = 3, 8 / 255
+BEGUN, BEGUN_AT = 6, 25 / 255
 """Turns of plug-and-play that begins with a good estimate, and the level of their first."""
 
 LAMDA = {"map": 0.1, "tv": 0.1}

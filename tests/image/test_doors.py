@@ -142,7 +142,7 @@ def test_turns_begin_where_the_weights_for_blur_end_and_the_answer_is_between() 
     blurred = Convolution(kernel, SHAPE, "reflect")(clean)
     result = image.deblur(blurred, kernel, 0.01, keep_steps=True)
     assert result.provenance["start"]["name"] == "deblur"
-    assert result.provenance["weights"]["name"] == "image" and len(result.steps) == 4
+    assert result.provenance["weights"]["name"] == "image" and len(result.steps) == 7
     direct = image.deblur(blurred, kernel, 0.01, method="rim")
     assert direct.provenance["weights"]["name"] == "deblur"
     assert torch.allclose(result.image, (direct.image + result.steps[-2]) / 2, atol=1e-6)
