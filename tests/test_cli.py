@@ -48,6 +48,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "astro": RIMConfig(steps=2, fine=4, coarse=4, chebyshev=True),
         "image": RIMConfig(steps=2, fine=4, coarse=4),
         "image-any": RIMConfig(steps=2, fine=4, coarse=4),
+        "deblur": RIMConfig(steps=2, fine=4, coarse=4),
     }.items():
         card: dict[str, object] = {"title": f"test of {name}"}
         if name == "image-any":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from scipy.ndimage import binary_opening
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from rimaging.benchmark.scans import Scan
@@ -60,6 +58,9 @@ def head_ssim(reference: Tensor, image: Tensor) -> float:
     In the air there is nothing to see but the noise of the reference, and an image that has it too
     is no better. Of the head is what exceeds `TISSUE`, without specks.
     """
+    from scipy.ndimage import binary_opening
+    from skimage.metrics import structural_similarity
+
     truth, shown = (to_numpy(plane).astype(float) for plane in (reference, image))
     peak = truth.max()
     _, similarity = structural_similarity(truth, shown, win_size=WINDOW, data_range=peak, full=True)

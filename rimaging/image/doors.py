@@ -55,8 +55,8 @@ def denoise(
         method: ``"rim"``, ``"plug-and-play"`` (the RIM as a denoiser), or to compare with ``"map"``
             (gradient ascent with a Huber prior), ``"tv"``, ``"wiener"``, ``"richardson-lucy"``. By
             default the RIM where the weights were trained for the operator, else plug-and-play.
-            The other doors take ``image-any`` by default, trained for several operators, and
-            ``image`` as the denoiser of plug-and-play, which is what `deblur` does.
+            The other doors take ``image-any`` by default, trained for several operators; `deblur`
+            takes ``deblur`` and then ``image``, as the denoiser of plug-and-play.
         steps: of the method; as in training, or as is usual for it, by default.
         lamda: weight of the prior of map and tv in units of the noise, noise-to-signal of wiener.
         ensemble: the mean over the eight flips and turns of the image, eight times slower.
