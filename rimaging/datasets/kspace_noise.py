@@ -1,6 +1,7 @@
 """The noise of k-space, for where nobody states it.
 
-Two estimates, both too high where signal leaks into them, never too low:
+Two estimates, both too high where signal leaks into them; the second is too low where the noise of
+coils correlates (by 15 % on a real 8-channel brain with correlations of 0.1 to 0.35):
 
 outer: the samples farthest from the centre hardly hold signal, unless edges are sharp;
 calibration: all patches of the fully sampled centre, over coils and neighbours, lie in a small
