@@ -120,7 +120,7 @@ def deblur(
         raise OptionError(f"boundary {boundary!r} does not exist: choose reflect, zero, circular")
     psf, notes = prepare_psf(single(to_tensor(kernel, "kernel")))
     if method is None and weights is None:
-        # On Levin's kernels 0.2 dB better than its weights alone, at three times the cost
+        # On Levin's kernels 0.2 dB better than its weights alone, at five times the cost
         # (docs/results.md).
         method = "plug-and-play"
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)

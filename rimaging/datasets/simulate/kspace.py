@@ -175,6 +175,7 @@ class KSpace:
 
     def _object(self, generator: torch.Generator, size: int) -> tuple[Tensor, bool]:
         u = torch.rand(3, generator=generator).tolist()
+        tone = 0.7 + 0.7 * u[2]  # other contrasts: the same anatomy with a tone curve
         share = draw_one(self.parameters["photographs"], generator)
         complex_share = draw_one(self.parameters["complex"], generator)
         phase = torch.exp(1j * smooth_phase(generator, size))
@@ -183,14 +184,13 @@ class KSpace:
             return (image * phase if u[1] < 0.5 else image), True
         if u[0] < complex_share + share:
             magnitude = self.anatomy.cut("photographs", generator, size) / 255
-            magnitude = magnitude.clamp_min(0) ** (0.7 + 0.7 * u[2])
+            magnitude = magnitude.clamp_min(0) ** tone
             if u[1] < 0.5:
                 return magnitude * ellipse(generator, size) * phase, True
             return magnitude * phase, False
         names = self.anatomy.magnitudes
         magnitude = self.anatomy.cut(names[int(u[1] * len(names))], generator, size)
-        # Other contrasts: the same anatomy with a tone curve.
-        return magnitude.clamp_min(0) ** (0.7 + 0.7 * u[2]) * phase, True
+        return magnitude.clamp_min(0) ** tone * phase, True
 
     def mask(self, generator: torch.Generator, size: int) -> Tensor:
         """Draw a sampling mask (size, size), bool; lines run along either axis."""
