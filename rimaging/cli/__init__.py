@@ -1,9 +1,10 @@
 """The command line: it reads options, calls a door and says in one line what went wrong."""
 
-from rimaging.cli import astro, image, mosaic, mri, psf, radio, tools, train, validate
+from rimaging.cli import adapt, astro, image, mosaic, mri, psf, radio, tools, train, validate
 from rimaging.cli.app import app
 
 __all__ = [
+    "adapt",
     "app",
     "astro",
     "image",

@@ -61,6 +61,10 @@ def recon(
     ] = False,
     steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
     ensemble: Ensemble = False,
+    adapt: Annotated[
+        int | None,
+        typer.Option(help="Fit the network to this scan first, by so many iterations: 40."),
+    ] = None,
     add_residual: Annotated[
         bool,
         typer.Option(
@@ -111,6 +115,11 @@ def recon(
                 "slice by slice there is neither report nor error map: leave out --report, "
                 "--show-steps and --error-map"
             )
+        if adapt is not None:
+            raise OptionError(
+                "slices are not adapted one by one: `rimaging adapt` the scan first, then give "
+                "what it wrote as --weights"
+            )
         outcome = mri.reconstruct_to(
             mri.Scan(
                 kspace=kspace,
@@ -142,6 +151,8 @@ def recon(
     if is_folder(output) and like is None:
         scan = as_measurement(kspace, "kspace")
         check_positions(scan)  # likewise
+    if adapt is not None:
+        typer.echo(f"rimaging: fits the network to the scan, {adapt} iterations", err=True)
     result = mri.reconstruct(
         scan,
         mask=measured,
@@ -155,6 +166,7 @@ def recon(
         frames=frames,
         steps=steps,
         ensemble=ensemble,
+        adapt=adapt,
         add_residual=add_residual,
     )
     finish(result, output, report, overwrite, like, show_steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ from rimaging.datasets.retrospective import sampling
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.volume import from_slices, maps_as_slices, to_slices
 from rimaging.errors import OptionError
-from rimaging.method import Method, Weights, choose_device, rim_method
+from rimaging.method import Method, Weights, choose_device, load_rim, rim_method
+from rimaging.mri.adaptation import adapted
 from rimaging.mri.measured import check_grid, with_measured
 from rimaging.mri.methods import MethodName, check_options, classical
 from rimaging.operators.likelihood import Likelihood
@@ -46,6 +48,7 @@ def reconstruct(
     lamda: float | None = None,
     iterations: int | None = None,
     ensemble: bool = False,
+    adapt: int | None = None,
     add_residual: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
@@ -86,6 +89,9 @@ def reconstruct(
         lamda, iterations: of the classical methods.
         ensemble: of the RIM, the mean over the eight flips and turns of the image, eight times
             slower.
+        adapt: fit the RIM to this very scan first, by so many iterations, 40 for example, of some
+            seconds each on a CPU: a part of the samples is left out and predicted
+            (`rimaging.mri.adapt`, which keeps what it learned for other scans).
         add_residual: keep every sample that was measured: what the estimate leaves unexplained goes
             back into the coil images, with its noise (`rimaging.mri.measured`). Cartesian only.
         device: by default the GPU if there is one.
@@ -102,7 +108,7 @@ def reconstruct(
             region where there are no maps. OptionError: an unknown method, or options that do not
             go together. WeightsError: see `rimaging.rim.weights.load_weights`.
     """
-    check_options(method, sets, steps, lamda, iterations, ensemble)
+    check_options(method, sets, steps, lamda, iterations, ensemble, adapt)
     place = choose_device(device)
     axis = None
     source = kspace
@@ -125,14 +131,18 @@ def reconstruct(
     measurement, count = estimate(measurement, sets=sets, calibration=calibration)
     size = measurement.provenance.get("recon_size") if crop else None
 
-    chosen = (
-        rim_method(weights, steps, place, ensemble)
-        if method == "rim"
-        else classical(method, lamda, iterations, count > 1)
-    )
+    if method != "rim":
+        chosen = classical(method, lamda, iterations, count > 1)
+    elif adapt is None:
+        chosen = rim_method(weights, steps, place, ensemble)
+    else:
+        rim, origin = load_rim(weights, place)
+        rim = adapted([(measurement, count)], rim, adapt, place)
+        chosen = rim_method(rim, steps, place, ensemble)
+        chosen = noted(chosen, {"weights": origin, "adapted": adapt})
     result = run(
         measurement,
-        keeping(chosen) if add_residual else chosen,
+        noted(chosen, {"add_residual": True}) if add_residual else chosen,
         sets=count > 1,
         finish=finisher(count, size, add_residual),
         device=place,
@@ -174,9 +184,9 @@ def _as_slices(
     return slices, plane, given, axis
 
 
-def keeping(method: Method) -> Method:
-    """The method, with a note that its images keep the measured samples."""
-    return replace(method, provenance={**method.provenance, "add_residual": True})
+def noted(method: Method, notes: dict[str, Any]) -> Method:
+    """The method, with notes on what else is done."""
+    return replace(method, provenance={**method.provenance, **notes})
 
 
 def finisher(sets: int, size: Sequence[int] | None, add_residual: bool) -> Finish:

@@ -30,6 +30,7 @@ def check_options(
     lamda: float | None,
     iterations: int | None,
     ensemble: bool,
+    adapt: int | None = None,
 ) -> None:
     """Refuse options that do not go together, by `OptionError`."""
     if method not in get_args(MethodName):
@@ -47,6 +48,10 @@ def check_options(
             f"an ensemble turns the images of a network, {method} has none: leave it out, or take "
             "rim"
         )
+    if adapt is not None and method != "rim":
+        raise OptionError(f"{method} learns nothing: leave out adapt, or take rim")
+    if adapt is not None and adapt < 1:
+        raise OptionError(f"adapt by at least one iteration, not {adapt}: 40 is a good number")
     if method == "grappa" and iterations is not None:
         raise OptionError("grappa does not iterate: it takes lamda alone")
     if method == "pocs" and lamda is not None:

@@ -22,7 +22,7 @@ from rimaging.mosaic.folder import write_whole
 from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import Process, unpack
 from rimaging.mosaic.tiles import Unit
-from rimaging.mri.door import finisher, keeping
+from rimaging.mri.door import finisher, noted
 from rimaging.mri.front import COMMON, item_name
 from rimaging.mri.methods import classical
 from rimaging.reconstruct import run
@@ -83,7 +83,7 @@ class SliceProcess:
         method, kept = self.method(count > 1), self.settings["add_residual"]
         result = run(
             measurement,
-            keeping(method) if kept else method,
+            noted(method, {"add_residual": True}) if kept else method,
             sets=count > 1,
             finish=finisher(count, self.settings["size"], kept),
             device=self.device,

@@ -1,0 +1,102 @@
+"""Weights fitted to one's own undersampled scans; see `rimaging.rim.adaptation`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rimaging.datasets.coil_maps import with_maps
+from rimaging.datasets.kspace_noise import spread
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.pieces import moved, pieces
+from rimaging.datasets.sources import Source, as_measurement
+from rimaging.datasets.splitting import split
+from rimaging.errors import OptionError
+from rimaging.method import Weights, choose_device, load_rim
+from rimaging.operators.likelihood import Likelihood
+from rimaging.operators.noncartesian import equalised
+from rimaging.rim.adaptation import adapt as fit
+from rimaging.rim.rim import RIM
+
+__all__ = ["ITERATIONS", "adapt", "adapted"]
+
+ITERATIONS = 40
+"""Of one scan; see docs/results.md for what more of them give."""
+
+
+def adapt(
+    scans: Source | Sequence[Source],
+    weights: Weights = "mri",
+    *,
+    iterations: int = ITERATIONS,
+    sets: int | None = None,
+    calibration: int = 24,
+    device: str | torch.device | None = None,
+    report: Callable[[int], None] | None = None,
+) -> RIM:
+    """Fit the RIM to undersampled scans, without a full one: to a scanner, an organ, a protocol.
+
+    A quarter of the samples is left out, anew in each iteration, and predicted; what the RIM gets
+    better at is what these scans need (`rimaging.rim.adaptation.adapt`). Of each scan at most eight
+    slices are looked at.
+
+    Args:
+        scans: paths, `Measurement` s or k-space ``(..., coil, y, x)``; one, or a list of them.
+        weights: to start from: name, path or `RIM`.
+        iterations: some seconds each on a CPU.
+        sets, calibration, device: as in `rimaging.mri.reconstruct`.
+        report: called after each iteration with its number.
+
+    Returns:
+        A RIM for ``weights=`` of `rimaging.mri.reconstruct`; `rimaging.rim.weights.save_weights`
+        keeps it.
+
+    Raises:
+        OptionError: no scan, no iteration. DataError: scans without noise or maps, or with too few
+        samples. ShapeError, WeightsError: as `rimaging.mri.reconstruct`.
+    """
+    one = isinstance(scans, np.ndarray | Tensor | str | Path | Measurement)
+    given = cast("Sequence[Source]", [scans] if one else scans)
+    if not given:
+        raise OptionError("there is no scan to adapt to: give one")
+    place = choose_device(device)
+    rim, _ = load_rim(weights, place)
+    ready = []
+    for scan in given:
+        measurement = as_measurement(scan, "kspace").completed()
+        ready.append(with_maps(measurement, sets=sets, calibration=calibration))
+    return adapted(ready, rim, iterations, place, report)
+
+
+def adapted(
+    scans: Sequence[tuple[Measurement, int]],
+    rim: RIM,
+    iterations: int,
+    device: torch.device,
+    report: Callable[[int], None] | None = None,
+) -> RIM:
+    """`adapt` for completed scans with maps, and how many sets these are, where the RIM is."""
+    slices = [(item, sets > 1) for scan, sets in scans for item in _some(scan, sets > 1)]
+
+    def draw(generator: torch.Generator) -> tuple[Likelihood, Likelihood]:
+        item, sets = slices[int(torch.randint(len(slices), (), generator=generator))]
+        given, held = (moved(part, device) for part in split(item, generator))
+        return _likelihood(given, sets), _likelihood(held, sets)
+
+    return fit(rim, draw, iterations, report=report)
+
+
+def _some(scan: Measurement, sets: bool) -> list[Measurement]:
+    """Slices that stand for a scan."""
+    chosen = set(spread(math.prod(scan.data.shape[:-3])))
+    return [item for place, item in enumerate(pieces(scan, 1, sets=sets)) if place in chosen]
+
+
+def _likelihood(part: Measurement, sets: bool) -> Likelihood:
+    return equalised(part.likelihood(sets=sets))
