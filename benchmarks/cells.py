@@ -28,9 +28,10 @@ from rimaging.datasets.simulate.pictures import Pictures
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
 from rimaging.rim.cell import CellConfig, ClassicUnit, GatedUnit, MultiscaleCell
+from rimaging.rim.config import RIMConfig
 from rimaging.rim.frame import Frame
 from rimaging.rim.loss import loss
-from rimaging.rim.rim import RIM, RIMConfig, Step
+from rimaging.rim.rim import RIM, Step
 from rimaging.typing import LikelihoodLike
 
 Sampler = Callable[[torch.Generator, int, int], tuple[Gaussian, Tensor]]

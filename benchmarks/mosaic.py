@@ -53,7 +53,8 @@ def small_network(folder: Path) -> Path:
     """Weights of one step and four features: the way of the tiles, hardly any network."""
     import torch
 
-    from rimaging.rim.rim import RIM, RIMConfig
+    from rimaging.rim.config import RIMConfig
+    from rimaging.rim.rim import RIM
     from rimaging.rim.weights import save_weights
 
     torch.manual_seed(0)

@@ -22,7 +22,8 @@ from rimaging.datasets.cards import (
 from rimaging.datasets.simulate import SAMPLERS
 from rimaging.datasets.simulate.pictures import OPERATORS as KINDS
 from rimaging.errors import CardError, FormatError, OptionError
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.training import Progress, Sampler, Trainer
 from rimaging.rim.training_config import TrainingConfig
 from rimaging.rim.weights import load_weights, save_weights

@@ -11,7 +11,8 @@ from hypothesis import settings
 
 from rimaging.datasets import cards
 from rimaging.errors import FormatError
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.weights import save_weights
 
 # Every run tries the same few examples, so that a failure is repeatable;

@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 
 from rimaging.cli import app
 from rimaging.rim import weights
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.weights import save_weights
 
 COMMANDS = (

@@ -9,7 +9,8 @@ from rimaging import demo, demo_scenes
 from rimaging.errors import FormatError, WeightsError
 from rimaging.reports.html import MAX_BYTES
 from rimaging.rim import weights
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.weights import save_weights
 
 

@@ -7,7 +7,8 @@ import torch
 
 from rimaging import doctor
 from rimaging.rim import weights
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.weights import save_weights
 
 KINDS = {

@@ -14,9 +14,12 @@ import rimaging
 from rimaging import mri
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, FormatError, OptionError, ShapeError, WeightsError
+from rimaging.mri.measured import left_over
 from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.coils import expand_coils
 from rimaging.operators.espirit import espirit
 from rimaging.operators.fourier import centred_fft
+from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI
 from rimaging.operators.trajectories import radial, stack_of_stars
 
@@ -391,11 +394,19 @@ def test_a_volume_along_a_trajectory_needs_its_maps(complex_weights: Path) -> No
         mri.reconstruct(kspace.expand(3, *kspace.shape[1:]), method="cg-sense", **given)
 
 
-def test_a_trajectory_keeps_no_samples() -> None:
-    with pytest.raises(OptionError, match="trajectory"):
-        mri.reconstruct(
-            along_spokes(), trajectory=SPOKES, noise=SIGMA, method="cg-sense", add_residual=True
-        )
+@pytest.mark.parametrize("sets", [1, 2])
+def test_a_trajectory_keeps_its_samples(sets: int) -> None:
+    asked = {"trajectory": SPOKES, "noise": SIGMA, "method": "tv", "lamda": 1.0, "sets": sets}
+    blurred = mri.reconstruct(along_spokes(), **asked)
+    kept = mri.reconstruct(along_spokes(), **asked, add_residual=True)
+    assert error(kept.image) < 0.6 * error(blurred.image)
+    # of the coil images themselves, whatever was kept is explained
+    maps, x = coil_maps(), 0.3 * scene()
+    operator = NonCartesianMRI(maps, SPOKES)
+    likelihood = Gaussian(operator, operator(scene()), SIGMA)
+    explained = expand_coils(maps, x, False, 2) + left_over(x, likelihood)
+    left = operator.nufft(explained).unflatten(-1, SPOKES.shape[:2]) - likelihood.y
+    assert float(left.norm()) < 0.03 * float((operator(x) - likelihood.y).norm())
 
 
 def test_a_trajectory_that_does_not_fit_is_refused() -> None:

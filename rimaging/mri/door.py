@@ -20,7 +20,7 @@ from rimaging.datasets.volume import from_slices, maps_as_slices, to_slices
 from rimaging.errors import OptionError
 from rimaging.method import Method, Weights, choose_device, load_rim, rim_method
 from rimaging.mri.adaptation import adapted
-from rimaging.mri.measured import check_grid, with_measured
+from rimaging.mri.measured import with_measured
 from rimaging.mri.methods import MethodName, check_options, classical
 from rimaging.operators.likelihood import Likelihood
 from rimaging.reconstruct import run
@@ -93,7 +93,7 @@ def reconstruct(
             seconds each on a CPU: a part of the samples is left out and predicted
             (`rimaging.mri.adapt`, which keeps what it learned for other scans).
         add_residual: keep every sample that was measured: what the estimate leaves unexplained goes
-            back into the coil images, with its noise (`rimaging.mri.measured`). Cartesian only.
+            back into the coil images, with its noise (`rimaging.mri.measured`).
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
         error_map: ``uncertainty`` by so many repetitions on redrawn k-space, 8 for example, each as
@@ -124,8 +124,6 @@ def reconstruct(
         density=density,
         matrix=image_shape,
     )
-    if add_residual:
-        check_grid(measurement)
     estimate = with_common_maps if frames else with_maps
     measurement = sampling(measurement.completed())
     measurement, count = estimate(measurement, sets=sets, calibration=calibration)

@@ -33,7 +33,6 @@ from rimaging.datasets.sources import as_measurement
 from rimaging.datasets.suspicions import look_over
 from rimaging.errors import RimagingError
 from rimaging.mosaic.task import pack
-from rimaging.mri.measured import check_grid
 from rimaging.mri.scan import Scan
 from rimaging.reports.arrays import to_numpy
 
@@ -160,8 +159,6 @@ def _staged(scan: Scan, folder: Path) -> Front:
     measurement = as_measurement(
         scan.kspace, "kspace", noise=scan.noise, mask=scan.mask, maps=scan.maps
     )
-    if scan.add_residual:
-        check_grid(measurement)
     whole = sampling(measurement.completed())
     sets = scan.sets
     if scan.frames:

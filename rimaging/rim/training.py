@@ -14,10 +14,11 @@ from torch import Tensor
 
 from rimaging.errors import DataError, WeightsError
 from rimaging.rim.ahead import drawn_ahead, reused
+from rimaging.rim.config import RIMConfig
 from rimaging.rim.graphs import Graphs
 from rimaging.rim.loss import loss, misfit
 from rimaging.rim.precision import network_dtype
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.run_folder import RunFolder
 from rimaging.rim.stopping import stop_requests
 from rimaging.rim.training_config import TrainingConfig

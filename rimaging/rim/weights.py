@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from rimaging.errors import WeightsError
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 
 SHIPPED = Path(__file__).parent / "weights"
 LARGEST = 2**30

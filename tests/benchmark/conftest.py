@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.weights import save_weights
 
 

@@ -17,7 +17,8 @@ from rimaging.errors import WeightsError
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.operators.sampling import Sampling
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.weights import save_weights
 from rimaging.solvers.tuning import tune
 

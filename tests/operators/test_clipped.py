@@ -12,7 +12,8 @@ from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.testing import assert_score
 
 BLUR = Convolution(torch.rand(3, 3, dtype=torch.float64) / 4, (5, 6))

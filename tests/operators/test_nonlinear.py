@@ -17,7 +17,8 @@ from rimaging.operators.nonlinear import Pointwise
 from rimaging.operators.poisson import Poisson
 from rimaging.operators.squeezenet import LAYERS, SqueezeNet
 from rimaging.operators.target import gaussian_psf
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.testing import assert_adjoint, assert_linear, assert_score, random_element
 
 

@@ -10,7 +10,8 @@ from rimaging.errors import OptionError
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.rim.adaptation import adapt
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
 
 SIZE = 32

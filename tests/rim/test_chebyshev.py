@@ -15,8 +15,9 @@ from rimaging.operators.nonlinear import Pointwise
 from rimaging.operators.poisson import Poisson
 from rimaging.operators.sampling import Sampling
 from rimaging.operators.target import gaussian_psf
+from rimaging.rim.config import RIMConfig
 from rimaging.rim.newton import consistent, newton_direction
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.rim import RIM
 
 PSF = gaussian_psf(2.0)[3:-3, 3:-3].double()
 

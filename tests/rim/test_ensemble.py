@@ -10,8 +10,9 @@ from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.operators.target import gaussian_psf
+from rimaging.rim.config import RIMConfig
 from rimaging.rim.ensemble import ELEMENTS, Turned, ensemble, turn, turn_back
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.rim import RIM
 
 SHAPE = (16, 12)
 

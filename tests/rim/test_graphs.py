@@ -13,8 +13,8 @@ from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.rim import graphs
+from rimaging.rim.config import RIMConfig
 from rimaging.rim.graphs import EAGER, Graphs, settled, signature
-from rimaging.rim.rim import RIMConfig
 from rimaging.rim.training import Trainer
 from rimaging.rim.training_config import TrainingConfig
 

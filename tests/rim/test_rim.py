@@ -14,8 +14,9 @@ from rimaging.errors import OptionError, ShapeError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
+from rimaging.rim.config import RIMConfig
 from rimaging.rim.frame import FRAME_RADIUS
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.rim import RIM
 
 
 def lively(config: RIMConfig, seed: int = 0) -> RIM:

@@ -12,8 +12,9 @@ from torch import Tensor
 from rimaging.errors import DataError, OptionError, WeightsError
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
+from rimaging.rim.config import RIMConfig
 from rimaging.rim.loss import BLOCK_FLOOR, loss, misfit
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.training import Progress, Sampler, Trainer
 from rimaging.rim.training_config import TrainingConfig
 

@@ -10,7 +10,8 @@ import torch
 
 from rimaging.errors import WeightsError
 from rimaging.rim import weights
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.rim.weights import file_sha256, load_weights, save_weights, write_tensors
 
 CONFIG = RIMConfig(steps=3, fine=4, coarse=4)

@@ -11,8 +11,9 @@ from rimaging.operators.identity import Identity
 from rimaging.operators.nonlinear import Pointwise
 from rimaging.operators.sampling import Sampling
 from rimaging.operators.target import gaussian_psf
+from rimaging.rim.config import RIMConfig
 from rimaging.rim.interpolation import minus_laplacian
-from rimaging.rim.rim import RIM, RIMConfig
+from rimaging.rim.rim import RIM
 from rimaging.solvers.differences import differences, differences_adjoint
 from rimaging.solvers.smooth_start import ROUGHNESS, Penalised, smooth_start
 from rimaging.testing import assert_adjoint, assert_linear
