@@ -37,9 +37,9 @@ class Kept(NamedTuple):
 def kept_scores(image: Tensor, scan: Scan, likelihood: Gaussian) -> Kept:
     """Score an estimate ``(y, x)`` or ``(set, y, x)`` of a fully sampled scan.
 
-    ``likelihood``: of the samples that were given, one item.
+    ``likelihood``: of the samples that were given, without leading axes.
     """
-    shown = with_measured(image[None], likelihood)[0].abs()
+    shown = with_measured(image, likelihood).abs()
     peak = float(scan.reference.max())
     coils = expand_coils(scan.maps, image, scan.sets, 2)
     error = (centred_fft(coils, (-2, -1)) - scan.kspace)[:, scan.mask == 0]

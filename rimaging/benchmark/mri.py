@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -17,26 +16,24 @@ from torch import Tensor
 from rimaging.benchmark import bart
 from rimaging.benchmark.baselines import Row, magnitude, mri_baselines
 from rimaging.benchmark.held_out import Kept, kept_scores
+from rimaging.benchmark.ours import OURS, PROTOCOL, answers, infer
 from rimaging.benchmark.scans import BRAIN, CALIBRATION, PATTERNS, SIDE, Scan, real, simulated
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.coil_maps import CROP
 from rimaging.datasets.kspace_noise import estimate_kspace_noise
+from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.npz import load_arrays
 from rimaging.errors import FormatError
-from rimaging.operators.cartesian import CartesianMRI
+from rimaging.mri.adaptation import ITERATIONS
 from rimaging.operators.espirit import espirit
-from rimaging.operators.gaussian import Gaussian
 from rimaging.reports.figures import strip
 from rimaging.reports.metrics import psnr, ssim
-from rimaging.rim.ensemble import ensemble
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
 from rimaging.solvers.l1_wavelet import l1_wavelet
 from rimaging.solvers.zero_filled import zero_filled
 
 PROSPECTIVE = "mri/multicoil/brain_8ch_poisson_sigpy.npz"
-OURS = "RIM (ours)"
-EIGHT = "RIM (ours), ensemble of 8"
 SEARCH = (5, 3)
 """Points and refinements of the search for lambda: four decades within a tenth of a dB."""
 
@@ -126,8 +123,12 @@ def study(
     iterations: int = 100,
     search: tuple[int, int] = SEARCH,
     with_bart: bool | None = None,
+    adapting: int = ITERATIONS,
 ) -> Study:
-    """Reconstruct a scan by every classical method at its best, and by the RIM."""
+    """Reconstruct a scan by every classical method at its best, and by the RIM.
+
+    The RIM also after ``adapting`` iterations of adaptation.
+    """
     images: dict[str, Tensor] = {}
     rows = mri_baselines(
         scan.kspace,
@@ -141,36 +142,30 @@ def study(
         keep=images.__setitem__,
     )
     sigma = estimate_kspace_noise(scan.kspace * scan.mask, scan.mask)
-    infer(rim, scan, sigma)  # what is planned and compiled at the first call is no method's time
+    measurement = measured(scan, sigma)
     peak = float(scan.reference.max())
-    for name in (OURS, EIGHT):
-        start = time.perf_counter()
-        images[name] = infer(rim, scan, sigma, eight=name == EIGHT)
-        seconds = time.perf_counter() - start
-        shown = magnitude(images[name], scan.maps, scan.sets)
+    for name, image, seconds in answers(rim, measurement, scan.sets, adapting):
+        images[name] = image
+        shown = magnitude(image, scan.maps, scan.sets)
         scores = psnr(scan.reference, shown, peak), ssim(scan.reference, shown, peak)
         rows = [*rows, Row(name, None, *scores, seconds)]
     kept = {}
     if scan.full:
-        likelihood = likelihood_of(scan, sigma)
+        likelihood = measurement.likelihood(sets=scan.sets)
         kept = {name: kept_scores(image, scan, likelihood) for name, image in images.items()}
     pictures = {name: magnitude(image, scan.maps, scan.sets) for name, image in images.items()}
     return Study(rows, scan.reference, sigma, scan.seconds, pictures, kept)
 
 
-def infer(rim: RIM, scan: Scan, sigma: float, eight: bool = False) -> Tensor:
-    """The last estimate of the RIM, or of its ``eight`` turns, ``(y, x)`` or ``(set, y, x)``."""
-    with torch.inference_mode():
-        likelihood = likelihood_of(scan, sigma)
-        steps: list[Tensor] = ensemble(rim, likelihood) if eight else rim(likelihood)
-    return steps[-1][0]
-
-
-def likelihood_of(scan: Scan, sigma: float) -> Gaussian:
-    """The likelihood of the samples within the mask, one item."""
-    mask = scan.mask.to(scan.kspace.real.dtype)[None]
-    operator = CartesianMRI(scan.maps[None], mask, sets=scan.sets)
-    return Gaussian(operator, (scan.kspace * scan.mask)[None], sigma, weight=mask[:, None])
+def measured(scan: Scan, sigma: float) -> Measurement:
+    """What a method is given of a scan."""
+    return Measurement(
+        kind="kspace",
+        data=scan.kspace * scan.mask,
+        mask=scan.mask,
+        maps=scan.maps,
+        noise=sigma,
+    ).completed()
 
 
 def real_table(pattern: str, sets: int, found: Study) -> Table:
@@ -225,6 +220,7 @@ def tuning_protocol(sigma: str) -> list[str]:
         "CG 30, wavelets and TV 100 iterations.",
         "RIM: one setting for all scans, chosen on simulated scans and a real knee "
         f"(docs/design/cell.md). Sigma {sigma}, estimated from the undersampled data.",
+        PROTOCOL,
         f"seconds: one run without maps, on one CPU thread. BART: {program}.",
     ]
 
@@ -251,6 +247,6 @@ def prospective(data: Path, weights: str) -> bytes:
     images = {
         "zero-filled": zero_filled(kspace, mask, maps).abs(),
         f"L1-wavelet (sigpy), λ {PROSPECTIVE_LAMBDA:g}": wavelet.abs(),
-        OURS: infer(rim, scan, estimate_kspace_noise(kspace, mask)).abs(),
+        OURS: infer(rim, measured(scan, estimate_kspace_noise(kspace, mask)), False).abs(),
     }
     return strip(images, "kspace")

@@ -16,13 +16,17 @@ from torch import Tensor
 
 from rimaging.benchmark import bart
 from rimaging.benchmark.baselines import Row, Solver, magnitude
-from rimaging.benchmark.mri import OURS, SEARCH, Study, cells, one_thread
+from rimaging.benchmark.mri import SEARCH, cells, one_thread
+from rimaging.benchmark.ours import PROTOCOL, answers
 from rimaging.benchmark.scans import BRAIN, CALIBRATION, measured_columns
-from rimaging.benchmark.table import Table, publish
+from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.coil_maps import CROP
+from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.trajectory import estimate_trajectory_noise
 from rimaging.errors import FormatError
+from rimaging.mri.adaptation import ITERATIONS
+from rimaging.mri.measured import with_measured
 from rimaging.operators.espirit import espirit
 from rimaging.operators.fourier import centred_ifft
 from rimaging.operators.gaussian import Gaussian
@@ -53,10 +57,33 @@ class RadialScan:
     seconds: float
     """What the estimation of the maps took."""
 
-    def likelihood(self, sigma: float) -> Gaussian:
-        """Of the samples, all as noisy as ``sigma``."""
-        operator = NonCartesianMRI(self.maps, self.trajectory, sets=self.maps.ndim == 4)
-        return Gaussian(operator, self.kspace, sigma)
+    @property
+    def sets(self) -> bool:
+        """Whether the maps have an axis of sets."""
+        return self.maps.ndim == 4
+
+    def measured(self, sigma: float) -> Measurement:
+        """What a method is given: all samples as noisy as ``sigma``."""
+        return Measurement(
+            kind="kspace",
+            data=self.kspace,
+            trajectory=self.trajectory,
+            maps=self.maps,
+            matrix=tuple(self.reference.shape),
+            noise=sigma,
+        ).completed()
+
+
+@dataclass(frozen=True)
+class RadialStudy:
+    """The rows of one scan, pictures of them, and PSNR and SSIM with the measured samples kept."""
+
+    rows: list[Row]
+    reference: Tensor
+    sigma: float
+    seconds: float
+    pictures: dict[str, Tensor]
+    kept: dict[str, tuple[float, float]]
 
 
 def main(data: Path, weights: str, limit: int | None = None, out: Path | None = None) -> None:
@@ -102,24 +129,29 @@ def study_radial(
     iterations: int = 100,
     search: tuple[int, int] = SEARCH,
     with_bart: bool | None = None,
-) -> Study:
+    adapting: int = ITERATIONS,
+) -> RadialStudy:
     """Reconstruct a scan by every classical method at its best on the truth, and by the RIM."""
     peak = float(scan.reference.max())
-    sets = scan.maps.ndim == 4
     sigma = estimate_trajectory_noise(scan.kspace, scan.trajectory)
-    likelihood = scan.likelihood(sigma)
+    measurement = scan.measured(sigma)
+    likelihood = measurement.likelihood(sets=scan.sets)
+    balanced = equalised(likelihood)
     pictures: dict[str, Tensor] = {}
+    kept: dict[str, tuple[float, float]] = {}
+
+    def scores(image: Tensor) -> tuple[float, float]:
+        return psnr(scan.reference, image, peak), ssim(scan.reference, image, peak)
+
+    def scored(name: str, lamda: float | None, image: Tensor, seconds: float) -> Row:
+        pictures[name] = magnitude(image, scan.maps, scan.sets)
+        kept[name] = scores(with_measured(image, balanced).abs())
+        return Row(name, lamda, *scores(pictures[name]), seconds)
 
     def measure(name: str, lamda: float | None, run: Callable[[], Tensor]) -> Row:
         start = time.perf_counter()
         image = run()
-        seconds = time.perf_counter() - start
-        pictures[name] = magnitude(image, scan.maps, sets)
-        scores = (
-            psnr(scan.reference, pictures[name], peak),
-            ssim(scan.reference, pictures[name], peak),
-        )
-        return Row(name, lamda, *scores, seconds)
+        return scored(name, lamda, image, time.perf_counter() - start)
 
     solve_noncartesian("l1-wavelet", likelihood, lamda=1e-3, iterations=1)  # imports and plans
     gridded = partial(solve_noncartesian, "zero-filled", likelihood)
@@ -128,20 +160,15 @@ def study_radial(
     for name, (solver, low, high) in _methods(scan, likelihood, iterations, use_bart).items():
 
         def score(lamda: float, solver: Solver = solver) -> float:
-            return psnr(scan.reference, magnitude(solver(lamda), scan.maps, sets), peak)
+            return psnr(scan.reference, magnitude(solver(lamda), scan.maps, scan.sets), peak)
 
         best = tune(score, low, high, grid=search[0], refinements=search[1])
         row = measure(name, best.value, partial(solver, best.value))
         rows.append(row._replace(interior=best.interior))
 
-    def infer() -> Tensor:
-        with torch.inference_mode():
-            image: Tensor = rim(equalised(scan.likelihood(sigma)))[-1]
-        return image
-
-    infer()  # what is planned and compiled at the first call is no method's time
-    rows.append(measure(OURS, None, infer))
-    return Study(rows, scan.reference, sigma, scan.seconds, pictures)
+    for name, image, seconds in answers(rim, measurement, scan.sets, adapting):
+        rows.append(scored(name, None, image, seconds))
+    return RadialStudy(rows, scan.reference, sigma, scan.seconds, pictures, kept)
 
 
 def _methods(
@@ -180,7 +207,7 @@ def _methods(
     return found
 
 
-def radial_table(scan: RadialScan, found: Study) -> Table:
+def radial_table(scan: RadialScan, found: RadialStudy) -> Table:
     """The table of one study."""
     spokes, samples = scan.trajectory.shape[:2]
     rows, columns = found.reference.shape
@@ -203,12 +230,19 @@ def radial_table(scan: RadialScan, found: Study) -> Table:
         "CG 30, wavelets and TV 100 iterations.",
         f"RIM: the weights that serve Cartesian masks, unchanged. Sigma {found.sigma:.3g}, "
         "estimated from the outer samples.",
+        "Kept: measured samples put back into the coil images (`--add-residual`), of every method.",
+        PROTOCOL,
         f"seconds: one run without maps, on one CPU thread. BART: {program}.",
     ]
-    header = ["method", "λ", "PSNR", "SSIM", "seconds"]
+    header = ["method", "λ", "PSNR", "SSIM", "kept, PSNR", "SSIM", "seconds"]
+    rows_of = []
+    for row in found.rows:
+        *scores, seconds = cells(row, {})
+        shown = zip(found.kept[row.method], (2, 4), strict=True)
+        rows_of.append([*scores, *(number(value, digits) for value, digits in shown), seconds])
     return Table(
         f"Radial brain, {spokes} spokes",
         protocol,
         header,
-        [cells(r, found.kept) for r in found.rows],
+        rows_of,
     )

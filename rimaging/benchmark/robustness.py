@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from rimaging.benchmark.baselines import magnitude
-from rimaging.benchmark.mri import infer
+from rimaging.benchmark.mri import measured
+from rimaging.benchmark.ours import infer
 from rimaging.benchmark.scans import BRAIN, CALIBRATION, Scan, measured_columns, real_mask
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.coil_maps import CROP
@@ -115,7 +116,7 @@ def row(trial: Trial, rim: RIM) -> list[str]:
     wavelet = l1_wavelet(y, scan.mask, scan.maps, lamda=LAMBDA, sets=scan.sets)
     peak = float(scan.reference.max())
     cells = [trial.name, number(psnr(scan.reference, zero_filled(y, scan.mask), peak))]
-    for image in (wavelet, infer(rim, scan, sigma)):
+    for image in (wavelet, infer(rim, measured(scan, sigma), scan.sets)):
         shown = magnitude(image, scan.maps, scan.sets)
         cells += [
             number(psnr(scan.reference, shown, peak)),

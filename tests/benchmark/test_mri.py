@@ -10,6 +10,7 @@ import torch
 from rimaging.benchmark import mri, scans
 from rimaging.benchmark.baselines import magnitude
 from rimaging.benchmark.held_out import air_noise, head_ssim, kept_scores
+from rimaging.benchmark.ours import NAMES
 from rimaging.errors import FormatError
 from rimaging.reports.metrics import psnr
 from rimaging.rim.weights import load_weights
@@ -19,8 +20,8 @@ from rimaging.solvers.zero_filled import zero_filled
 def test_a_simulated_scan_is_studied_by_all_methods(data_root: Path, complex_weights: str) -> None:
     scan = scans.simulated(data_root, 0, side=48)
     rim, _ = load_weights(complex_weights)
-    found = mri.study(scan, rim, iterations=2, search=(2, 0), with_bart=False)
-    assert [row.method for row in found.rows[-2:]] == [mri.OURS, mri.EIGHT]
+    found = mri.study(scan, rim, iterations=2, search=(2, 0), with_bart=False, adapting=1)
+    assert tuple(row.method for row in found.rows[-4:]) == NAMES
     assert {row.method for row in found.rows} == found.pictures.keys()
     assert all(np.isfinite((row.psnr, row.ssim, row.seconds)).all() for row in found.rows)
     table = mri.simulated_table([found, found])
@@ -35,11 +36,11 @@ def test_the_real_scan_has_two_maps_and_a_reference_that_none_is_given(
     assert scan.maps.shape == (2, 8, 320, 168)
     assert torch.equal(scan.reference, zero_filled(scan.kspace, torch.ones(320, 168)))
     rim, _ = load_weights(complex_weights)
-    image = mri.infer(rim, scan, 7.4)
+    image = mri.infer(rim, mri.measured(scan, 7.4), True)
     assert image.shape == (2, 320, 168)
     sigma = air_noise(scan.kspace)
     assert 5 < sigma < 6.5
-    likelihood = mri.likelihood_of(scan, sigma)
+    likelihood = mri.measured(scan, sigma).likelihood(sets=True)
     kept = kept_scores(image, scan, likelihood)
     plain = psnr(scan.reference, magnitude(image, scan.maps, True), float(scan.reference.max()))
     assert kept.psnr > plain and kept.unseen > 1
