@@ -18,7 +18,7 @@ def adapt(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Where the weights go: NAME.safetensors.")
     ],
-    iterations: Annotated[int, typer.Option(help="Some seconds each on a CPU.")] = 40,
+    iterations: Annotated[int, typer.Option(help="Some seconds each on a CPU.")] = 60,
     weights: Annotated[str, weights_option("mri")] = "mri",
     sets: Annotated[
         int | None, typer.Option(help="Map sets, 1 or 2; by default as the data have it.")

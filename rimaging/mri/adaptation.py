@@ -26,7 +26,7 @@ from rimaging.rim.rim import RIM
 
 __all__ = ["ITERATIONS", "adapt", "adapted"]
 
-ITERATIONS = 40
+ITERATIONS = 60
 """Of one scan; see docs/results.md for what more of them give."""
 
 

@@ -89,7 +89,7 @@ def reconstruct(
         lamda, iterations: of the classical methods.
         ensemble: of the RIM, the mean over the eight flips and turns of the image, eight times
             slower.
-        adapt: fit the RIM to this very scan first, by so many iterations, 40 for example, of some
+        adapt: fit the RIM to this very scan first, by so many iterations, 60 for example, of some
             seconds each on a CPU: a part of the samples is left out and predicted
             (`rimaging.mri.adapt`, which keeps what it learned for other scans).
         add_residual: keep every sample that was measured: what the estimate leaves unexplained goes

@@ -48,7 +48,7 @@ def adapt(
         rim: weights to start from, which stay as they are.
         draw: two likelihoods of the same images with samples that no two of them share: what the
             RIM is given, and what it is judged by.
-        iterations: steps of Adam, 40 for example.
+        iterations: steps of Adam, 60 for example.
         seed: of the draws.
         report: called after each iteration with its number, from one.
 
@@ -59,7 +59,7 @@ def adapt(
     Yaman, Hosseini & Akcakaya, ICLR 2022 (of a single scan).
     """
     if iterations < 1:
-        raise OptionError(f"adapt by at least one iteration, not {iterations}: 40 is a good number")
+        raise OptionError(f"adapt by at least one iteration, not {iterations}: 60 is a good number")
     generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode(False), torch.enable_grad():
         learner = copy.deepcopy(rim).requires_grad_(True).train()
