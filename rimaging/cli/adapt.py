@@ -32,8 +32,10 @@ def adapt(
     """
     if output.suffix != ".safetensors":
         raise OptionError(f"{output.name!r} is no name for weights: write -o NAME.safetensors")
-    if output.exists() and not overwrite:
+    if output.is_dir() or (output.exists() and not overwrite):
         raise OptionError(f"{output.name!r} exists: choose another name, or give --overwrite")
+    if not output.parent.is_dir():
+        raise OptionError(f"the folder of {output.name!r} does not exist: create it first")
     from rich.console import Console
     from rich.progress import Progress
 

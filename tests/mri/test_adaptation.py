@@ -145,6 +145,8 @@ def test_the_command_line_writes_weights_that_recon_takes(
     assert code != 0 and "exists" in said
     code, said = run("adapt", source, "-o", tmp_path / "ours.pt")
     assert code != 0 and "no name for weights" in said
+    code, said = run("adapt", source, "-o", tmp_path / "nowhere" / "ours.safetensors")
+    assert code != 0 and "create it first" in said
     assert run("recon", source, "-o", image, "--weights", out)[0] == 0
     assert run("recon", source, "-o", tmp_path / "y.npy", "--weights", complex_weights,
                "--adapt", 2)[0] == 0  # fmt: skip
