@@ -18,7 +18,9 @@ def adapt(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Where the weights go: NAME.safetensors.")
     ],
-    iterations: Annotated[int, typer.Option(help="Some seconds each on a CPU.")] = 60,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Some seconds each on a CPU; 60 by default.")
+    ] = None,
     weights: Annotated[str, weights_option("mri")] = "mri",
     sets: Annotated[
         int | None, typer.Option(help="Map sets, 1 or 2; by default as the data have it.")
@@ -40,20 +42,22 @@ def adapt(
     from rich.progress import Progress
 
     from rimaging import mri
+    from rimaging.mri.adaptation import ITERATIONS
     from rimaging.rim.weights import load_weights, save_weights
 
     card = load_weights(weights)[1]
+    count = ITERATIONS if iterations is None else iterations
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("adapting", total=iterations)
+        task = bar.add_task("adapting", total=count)
         rim = mri.adapt(
             scans,
             weights,
-            iterations=iterations,
+            iterations=count,
             sets=sets,
             report=lambda done: bar.update(task, completed=done),
         )
     # of the scans no more than their number: a name of a file may be that of a person
-    facts = {"from": card.pop("sha256"), "iterations": iterations, "scans": len(scans)}
+    facts = {"from": card.pop("sha256"), "iterations": count, "scans": len(scans)}
     save_weights(rim, output, card | {"name": output.stem, "adapted": facts})
     typer.echo(f"wrote {output}")

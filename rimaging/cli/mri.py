@@ -63,7 +63,7 @@ def recon(
     ensemble: Ensemble = False,
     adapt: Annotated[
         int | None,
-        typer.Option(help="Fit the network to this scan first, by so many iterations: 60."),
+        typer.Option(min=1, help="Fit the network to this scan first, by so many iterations: 60."),
     ] = None,
     add_residual: Annotated[
         bool,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from rimaging.datasets.kspace_noise import spread
 from rimaging.datasets.measurement import Measurement
-from rimaging.datasets.pieces import pieces
+from rimaging.datasets.pieces import representatives
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators.calibration import calibration_shape
 from rimaging.operators.espirit import espirit_with_eigenvalues
@@ -93,12 +92,8 @@ def is_folded(measurement: Measurement, *, calibration: int = 24) -> bool:
 
     Raises DataError as `with_maps`.
     """
-    count = math.prod(measurement.data.shape[:-3])
-    chosen = set(spread(count))
-    for place, item in enumerate(pieces(measurement, 1)):
-        if place in chosen and with_maps(item, calibration=calibration)[1] > 1:
-            return True
-    return False
+    slices = representatives(measurement)
+    return any(with_maps(item, calibration=calibration)[1] > 1 for item in slices)
 
 
 def calibration_kspace(measurement: Measurement, size: int) -> tuple[Tensor, Tensor]:

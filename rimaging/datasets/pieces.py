@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rimaging.datasets.kspace_noise import spread
 from rimaging.datasets.measurement import Measurement
 
-__all__ = ["moved", "pieces"]
+__all__ = ["moved", "pieces", "representatives"]
 
 
 def pieces(whole: Measurement, at_once: int, *, sets: bool = False) -> Iterator[Measurement]:
@@ -51,6 +52,14 @@ def pieces(whole: Measurement, at_once: int, *, sets: bool = False) -> Iterator[
             psf=part(whole.psf, 2, piece),
             reference=None,
         )
+
+
+def representatives(scan: Measurement, *, sets: bool = False) -> Iterator[Measurement]:
+    """The slices of k-space ``(..., coil, y, x)`` that stand for a volume: see `spread`."""
+    chosen = set(spread(math.prod(scan.data.shape[:-3])))
+    for place, item in enumerate(pieces(scan, 1, sets=sets)):
+        if place in chosen:
+            yield item
 
 
 def moved(measurement: Measurement, device: torch.device) -> Measurement:

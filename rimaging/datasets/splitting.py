@@ -20,10 +20,13 @@ and a scan without it is not one that a network has to serve."""
 def split(scan: Measurement, generator: torch.Generator) -> tuple[Measurement, Measurement]:
     """Draw a part of a completed scan to give and the rest to hold back; no sample is in both.
 
+    K-space ``(..., coil, y, x)`` keeps its shape, the two masks make up that of the scan; along a
+    trajectory ``(..., coil, shot, sample)`` the shots are shared out. Noise and units stay.
     Samples are held back one by one, from a mask of whole lines line by line, along a trajectory
     shot by shot; their share is drawn anew between half and one and a half of `SHARE`.
 
     Raises DataError for a scan that has nothing outside its middle, or one shot alone.
+    Source: Yaman et al., Magn. Reson. Med. 84, 2020, 3172.
     """
     share = SHARE * (0.5 + float(torch.rand((), generator=generator)))
     if scan.trajectory is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
@@ -12,9 +11,8 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.coil_maps import with_maps
-from rimaging.datasets.kspace_noise import spread
 from rimaging.datasets.measurement import Measurement
-from rimaging.datasets.pieces import moved, pieces
+from rimaging.datasets.pieces import moved, representatives
 from rimaging.datasets.sources import Source, as_measurement
 from rimaging.datasets.splitting import split
 from rimaging.errors import OptionError
@@ -82,7 +80,9 @@ def adapted(
     report: Callable[[int], None] | None = None,
 ) -> RIM:
     """`adapt` for completed scans with maps, and how many sets these are, where the RIM is."""
-    slices = [(item, sets > 1) for scan, sets in scans for item in _some(scan, sets > 1)]
+    slices = [
+        (item, sets > 1) for scan, sets in scans for item in representatives(scan, sets=sets > 1)
+    ]
 
     def draw(generator: torch.Generator) -> tuple[Likelihood, Likelihood]:
         item, sets = slices[int(torch.randint(len(slices), (), generator=generator))]
@@ -90,12 +90,6 @@ def adapted(
         return _likelihood(given, sets), _likelihood(held, sets)
 
     return fit(rim, draw, iterations, report=report)
-
-
-def _some(scan: Measurement, sets: bool) -> list[Measurement]:
-    """Slices that stand for a scan."""
-    chosen = set(spread(math.prod(scan.data.shape[:-3])))
-    return [item for place, item in enumerate(pieces(scan, 1, sets=sets)) if place in chosen]
 
 
 def _likelihood(part: Measurement, sets: bool) -> Likelihood:

@@ -21,7 +21,8 @@ def with_measured(x: Tensor, likelihood: Likelihood) -> Tensor:
 
     ``d_c`` is the coil image of least power that explains what is left over: on a grid
     ``F* (y_c - m F S_c x)``, along a trajectory the least-squares solution of
-    ``F_k d_c = y_c - F_k S_c x``, no sample counting for more than its area of k-space.
+    ``F_k d_c = y_c - F_k S_c x``, no sample counting for more than its area of k-space
+    (`pipe_menon`).
 
     ``x``: ``(..., y, x)`` or ``(..., set, y, x)``; the image is ``(..., y, x)`` with the phase of
     ``x``, of its first set. ``|S|`` is the root-sum-of-squares of the maps (of the first set), one

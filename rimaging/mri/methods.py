@@ -50,8 +50,6 @@ def check_options(
         )
     if adapt is not None and method != "rim":
         raise OptionError(f"{method} learns nothing: leave out adapt, or take rim")
-    if adapt is not None and adapt < 1:
-        raise OptionError(f"adapt by at least one iteration, not {adapt}: 60 is a good number")
     if method == "grappa" and iterations is not None:
         raise OptionError("grappa does not iterate: it takes lamda alone")
     if method == "pocs" and lamda is not None:

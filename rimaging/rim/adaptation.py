@@ -53,7 +53,7 @@ def adapt(
         report: called after each iteration with its number, from one.
 
     Raises:
-        OptionError: fewer than one iteration. DataError: nothing is finite any more.
+        OptionError: fewer than one iteration. DataError: a gradient that is not finite.
 
     Source: Yaman et al., Magn. Reson. Med. 84, 2020, 3172 (self-supervision by data undersampling);
     Yaman, Hosseini & Akcakaya, ICLR 2022 (of a single scan).
@@ -62,7 +62,7 @@ def adapt(
         raise OptionError(f"adapt by at least one iteration, not {iterations}: 60 is a good number")
     generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode(False), torch.enable_grad():
-        learner = copy.deepcopy(rim).requires_grad_(True).train()
+        learner = copy.deepcopy(rim).requires_grad_(True)
         mean = copy.deepcopy(rim)
         optimiser = torch.optim.Adam(learner.parameters(), RATE)
         for index in range(iterations):
@@ -73,14 +73,12 @@ def adapt(
             optimiser.param_groups[0]["lr"] = RATE * rise * fall
             _learn(learner, optimiser, given, held, element)
             with torch.no_grad():
-                weight = max(FORGETTING, 9 / (10 + index))
+                weight = max(FORGETTING, 9 / (10 + index))  # early on the start is forgotten sooner
                 for slow, fast in zip(mean.parameters(), learner.parameters(), strict=True):
                     slow.lerp_(fast, weight)
             if report is not None:
                 report(index + 1)
-    if not all(bool(torch.isfinite(p).all()) for p in mean.parameters()):
-        raise DataError("the adapted weights are not finite: check the noise of the measurement")
-    return mean.requires_grad_(False).eval()
+    return mean.requires_grad_(False)
 
 
 def _learn(
@@ -97,5 +95,10 @@ def _learn(
     value = misfit(upright, held, 1.0, FLOOR)
     optimiser.zero_grad(set_to_none=True)
     value.backward()
-    torch.nn.utils.clip_grad_norm_(learner.parameters(), CLIP)
+    norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), CLIP)
+    if not bool(torch.isfinite(norm)):
+        raise DataError(
+            f"adapting ends in a gradient that is not finite (loss {float(value):.4g}): check that "
+            "noise and data have the same units"
+        )
     optimiser.step()

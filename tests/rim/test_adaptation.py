@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rimaging.errors import OptionError
+from rimaging.errors import DataError, OptionError
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.rim.adaptation import adapt
@@ -76,6 +76,17 @@ def test_it_learns_within_inference_mode_too() -> None:
         not torch.equal(a, b)
         for a, b in zip(adapted.parameters(), fresh().parameters(), strict=True)
     )
+
+
+def test_a_gradient_that_is_not_finite_ends_it_at_once() -> None:
+    told: list[int] = []
+
+    def broken(_: torch.Generator) -> tuple[Gaussian, Gaussian]:
+        return likelihood(noisy(0)), likelihood(noisy(1) * torch.inf)
+
+    with pytest.raises(DataError, match="not finite"):
+        adapt(fresh(), broken, 5, report=told.append)
+    assert not told
 
 
 def test_no_iteration_is_refused() -> None:
