@@ -98,7 +98,7 @@ def _learn(
     norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), CLIP)
     if not bool(torch.isfinite(norm)):
         raise DataError(
-            f"adapting ends in a gradient that is not finite (loss {float(value):.4g}): check that "
+            f"adapting ends in a gradient that is not finite (loss {value.item():.4g}): check that "
             "noise and data have the same units"
         )
     optimiser.step()
