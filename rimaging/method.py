@@ -27,12 +27,14 @@ class Method:
     """How a piece of a measurement becomes images.
 
     solve: from the piece (None where only a likelihood was given) and its likelihood to the
-    estimates, first to last. bytes_per_pixel: of the image, beside the physics. provenance: what to
-    write down of it.
+    estimates, first to last. error: from these three to the error of the last estimate, or of that
+    with its residual put back, for methods that may know (`RIM.error`). bytes_per_pixel: of the
+    image, beside the physics. provenance: what to write down of it.
     """
 
     name: str
     solve: Callable[[Measurement | None, Any], list[Tensor]]
+    error: Callable[[Measurement | None, Any, list[Tensor], bool], Tensor] | None = None
     bytes_per_pixel: float = 64.0
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -57,10 +59,18 @@ def rim_method(
         estimates = ensemble(rim, balanced, count) if eight else rim(balanced, steps=count)
         return estimates
 
+    def error(
+        part: Measurement | None, likelihood: Likelihood, found: list[Tensor], residual: bool
+    ) -> Tensor:
+        rim.checked_error_head(residual)
+        balanced = equalised(likelihood, None if part is None else part.density)
+        return rim.error(balanced, found)[1 if residual else 0]
+
     turned = {"ensemble": ELEMENTS} if eight else {}
     return Method(
         name="rim",
         solve=solve,
+        error=error,
         bytes_per_pixel=4 * rim.cell.numbers,
         provenance={"weights": provenance, "steps": count, **turned},
     )

@@ -26,12 +26,18 @@ from rimaging.reconstruction import Reconstruction, planar
 from rimaging.reports.diagnostics import diagnose
 from rimaging.uncertainty import (
     Bootstrap,
+    ErrorMap,
     Finish,
-    as_bootstrap,
+    Learned,
     as_data,
+    as_error_map,
     error_map_of,
     plainly,
 )
+
+LearnedError = Callable[[Tensor, Callable[[bool], Tensor]], Tensor]
+"""From an estimate, and what tells its error without (False) or with (True) its residual put back,
+to the error of the final image."""
 
 CPU_PIECE = 2**28
 """Bytes that one piece of a large batch may take on a CPU, where larger ones are no faster."""
@@ -45,7 +51,7 @@ def reconstruct(
     *,
     sets: bool = False,
     keep_steps: bool = False,
-    error_map: int | Bootstrap | None = None,
+    error_map: ErrorMap | None = None,
 ) -> Reconstruction:
     """Reconstruct any measurement, or any likelihood, with the weights of a RIM.
 
@@ -56,7 +62,8 @@ def reconstruct(
         device: by default the GPU if there is one.
         sets: the maps of k-space have an axis of sets.
         keep_steps: keep the estimate after each step.
-        error_map: estimate ``uncertainty`` by so many repetitions on redrawn data, 8 for example
+        error_map: estimate ``uncertainty``: ``"learned"`` as the weights tell it, for those that
+            learned to; or by so many repetitions on redrawn data, 8 for example
             (`rimaging.uncertainty`), each as long as the reconstruction; by default not at all.
 
     Raises:
@@ -79,15 +86,19 @@ def run(
     finish: Finish = plainly,
     device: torch.device,
     keep_steps: bool = False,
-    error_map: int | Bootstrap | None = None,
+    error_map: ErrorMap | None = None,
+    learned_error: LearnedError | None = None,
 ) -> Reconstruction:
     """Take a measurement through a method, in pieces that fit the memory.
 
     ``build`` makes the likelihood of a piece (by default its own), ``finish`` the final image of
-    an estimate and the likelihood that it explains; ``sets`` and ``error_map`` as in `reconstruct`.
+    an estimate and the likelihood that it explains, ``learned_error`` the error of that image by
+    what `Method.error` tells of the estimate; ``sets`` and ``error_map`` as in `reconstruct`.
     The image comes back as torch, where the data are.
     """
-    bootstrap = as_bootstrap(error_map)
+    sure = as_error_map(error_map)
+    if sure == "learned":
+        learned_error = _learned_error(method, finish, learned_error)
     started = time.perf_counter()
     whole = source.completed() if isinstance(source, Measurement) else None
     parts: Iterable[Measurement | None] = [None]
@@ -118,13 +129,15 @@ def run(
                     "the reconstruction is not finite: check that noise and data have the same "
                     "units"
                 )
-            if bootstrap is not None:
+            if isinstance(sure, Bootstrap):
                 again = partial(_estimate_again, method, part)
-                error = error_map_of(
-                    likelihood, found[-1], again, bootstrap, finish=finish, first=items
-                )
+                error = error_map_of(likelihood, found[-1], again, sure, finish=finish, first=items)
                 errors.append(error.to(home))
                 items += likelihood.items
+            elif sure is not None:
+                assert method.error is not None and learned_error is not None
+                tell = partial(method.error, part, likelihood, found)
+                errors.append(learned_error(found[-1], tell).to(home))
     if isinstance(source, Likelihood):
         source.to(home)
     axes = 3 if whole is not None and whole.kind == "kspace" else 2
@@ -138,7 +151,7 @@ def run(
         residual=residual,
         chi2=diagnostics.chi2,
         diagnostics=diagnostics,
-        provenance=_provenance(whole, method, bootstrap, device, time.perf_counter() - started),
+        provenance=_provenance(whole, method, sure, device, time.perf_counter() - started),
         uncertainty=_joined(errors, batch) if errors else None,
         measurement=whole,
         steps=list(steps) if keep_steps else [],
@@ -171,6 +184,31 @@ def _likelihood(
         return source.to(device)
     part = moved(part, device) if part.data.device != device else part
     return (part.likelihood(sets=sets) if build is None else build(part)).to(device)
+
+
+def _learned_error(method: Method, finish: Finish, given: LearnedError | None) -> LearnedError:
+    """How the error that a method tells becomes that of the image; OptionError where none does."""
+    if method.error is None:
+        raise OptionError(
+            f"{method.name} tells no error of its own: give a number of repetitions, error_map=8 "
+            "(--error-map 8)"
+        )
+    if given is not None:
+        return given
+    if finish is not plainly:
+        raise OptionError(
+            "the error of such an image is not learned: give a number of repetitions, error_map=8 "
+            "(--error-map 8)"
+        )
+    return _of_estimate
+
+
+def _of_estimate(_: Tensor, tell: Callable[[bool], Tensor]) -> Tensor:
+    return tell(False)
+
+
+def _said(sure: Bootstrap | Learned) -> dict[str, Any]:
+    return {"learned": True} if isinstance(sure, str) else asdict(sure)
 
 
 def _estimate_again(method: Method, part: Measurement | None, observed: Likelihood) -> Tensor:
@@ -249,7 +287,7 @@ def _relative(sums: Tensor, root: bool = True) -> tuple[float, ...]:
 def _provenance(
     whole: Measurement | None,
     method: Method,
-    bootstrap: Bootstrap | None,
+    sure: Bootstrap | Learned | None,
     device: torch.device,
     seconds: float,
 ) -> dict[str, Any]:
@@ -259,7 +297,7 @@ def _provenance(
         "rimaging": __version__,
         "method": method.name,
         **method.provenance,
-        **({} if bootstrap is None else {"error_map": asdict(bootstrap)}),
+        **({} if sure is None else {"error_map": _said(sure)}),
         "device": str(device),
         "seconds": round(seconds, 3),
         "assumed": list(assumed),

@@ -221,13 +221,16 @@ class Reconstruction:
         from rimaging.reports.html import Picture
 
         shown = _middle(error, 3 if self._colour else 2)
-        count = self.provenance.get("error_map", {}).get("replicates", "")
+        how = self.provenance.get("error_map", {})
+        said = f"over {how.get('replicates', '')} repetitions of the measurement"
+        if how.get("learned"):
+            said = "as the weights learned to tell it"
         return Picture(
             title="Error map",
             image=shown,
             kind=self._kind,
             caption=(
-                f"Standard deviation of each pixel over {count} repetitions of the measurement; "
+                f"Standard deviation of each pixel {said}; "
                 f"{float(shown.min()):.3g} to {float(shown.max()):.3g}."
             ),
         )

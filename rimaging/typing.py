@@ -24,6 +24,9 @@ class LikelihoodLike(Protocol):
     def score(self, x: Tensor) -> Tensor:
         """The gradient of the log-likelihood at ``x``."""
 
+    def unexplained(self, x: Tensor) -> Tensor:
+        """``y - A x``, of the shape of ``y``; 0 where nothing was measured."""
+
     def curvature(self, x: Tensor, v: Tensor) -> Tensor:
         """``A* W A v`` at ``x``."""
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -61,6 +62,12 @@ class Bootstrap:
         return [torch.Generator().manual_seed(int(s.generate_state(1)[0])) for s in seeds]
 
 
+Learned = Literal["learned"]
+"""The error that the weights themselves tell (`rimaging.rim.error_head`): no repetition at all."""
+
+ErrorMap = int | Bootstrap | Learned
+"""What a door is asked for: so many repetitions, with their seed, or what the weights tell."""
+
 Finish = Callable[[Tensor, Likelihood], Tensor]
 """From an estimate and the likelihood that it explains to the image that is wanted."""
 
@@ -70,9 +77,13 @@ def plainly(x: Tensor, _: Likelihood) -> Tensor:
     return x
 
 
-def as_bootstrap(error_map: int | Bootstrap | None) -> Bootstrap | None:
-    """What a door was given: a number of repetitions, one with its seed, or none."""
-    return Bootstrap(error_map) if isinstance(error_map, int) else error_map
+def as_error_map(asked: ErrorMap | None) -> Bootstrap | Learned | None:
+    """What a door was given: repetitions, what weights tell, or none; OptionError for others."""
+    if isinstance(asked, str) and asked != "learned":
+        raise OptionError(
+            f"there is no error map {asked!r}: give a number of repetitions, or 'learned'"
+        )
+    return Bootstrap(asked) if isinstance(asked, int) else asked
 
 
 def error_map_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import get_args
 
@@ -30,7 +31,7 @@ from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.operators.varying_convolution import VaryingConvolution
 from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
-from rimaging.uncertainty import Bootstrap
+from rimaging.uncertainty import ErrorMap
 
 
 def deconvolve(
@@ -52,7 +53,7 @@ def deconvolve(
     noise_to_signal: float | None = None,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
-    error_map: int | Bootstrap | None = None,
+    error_map: ErrorMap | None = None,
     add_residual: bool = False,
     noise_correlation: Correlation | None = None,
 ) -> Reconstruction:
@@ -90,8 +91,9 @@ def deconvolve(
         noise_to_signal: of Wiener; by default from the noise and the variance of the image.
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
-        error_map: ``uncertainty`` by so many repetitions on redrawn data, 8 for example, each as
-            long as the deconvolution; see `rimaging.uncertainty`. By default none.
+        error_map: ``uncertainty``: ``"learned"`` as the weights of the RIM tell it, at no cost; or
+            by so many repetitions on redrawn data, 8 for example, each as long as the
+            deconvolution (`rimaging.uncertainty`). By default none.
         add_residual: put ``y - K x`` back into the image, as CLEAN does: light that the estimate
             does not explain stays at the resolution and the noise of the data, and fluxes of faint
             sources are whole (what an estimate of least error holds back, it holds back from them).
@@ -173,6 +175,14 @@ def deconvolve(
         image = centre_crop(x, size)
         return image + likelihood.unexplained(x) if add_residual else image
 
+    def learned_error(_: Tensor, tell: Callable[[bool], Tensor]) -> Tensor:
+        if add_residual and correlation is not None:
+            raise OptionError(
+                "where noise correlates, the learned error of an image with its residual is not "
+                "that of its pixels: give a number of repetitions, error_map=8 (--error-map 8)"
+            )
+        return centre_crop(tell(add_residual), size)
+
     said = {"target_fwhm_pixels": fwhm, "psf": psf_source(psf), "boundary": boundary}
     if add_residual:
         said["add_residual"] = True
@@ -189,6 +199,7 @@ def deconvolve(
         device=place,
         keep_steps=keep_steps,
         error_map=error_map,
+        learned_error=learned_error,
     )
     per_unit = 1.0 if detector is None else detector.gain
     error = result.uncertainty

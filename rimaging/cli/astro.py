@@ -25,13 +25,14 @@ from rimaging.cli.mosaic import (
 )
 from rimaging.cli.options import (
     AddResidual,
-    ErrorMap,
+    ErrorMapOption,
     Input,
     Method,
     NoiseCorrelation,
     Overwrite,
     Page,
     ShowSteps,
+    read_error_map,
     read_number,
     read_psf,
     weights_option,
@@ -84,7 +85,7 @@ def deconvolve(
     method: Method = "rim",
     report: Page = None,
     show_steps: ShowSteps = None,
-    error_map: ErrorMap = None,
+    error_map: ErrorMapOption = None,
     add_residual: AddResidual = False,
     noise_correlation: NoiseCorrelation = None,
     overwrite: Overwrite = False,
@@ -103,10 +104,11 @@ def deconvolve(
     halo are given, go tile by tile: see `rimaging plan` and `rimaging verify`.
     """
     output = default_output(image) if output is None else output
+    sure = read_error_map(error_map)
     by_tile = any((workers, gpus, scheduler, tile, halo, resume, allow_missing))
     whole = region is None and channels is None and method == "rim"
-    whole = whole and report is None and show_steps is None and error_map is None
-    if by_tile or (whole and is_large(image)):
+    whole = whole and report is None and show_steps is None
+    if by_tile or (whole and (sure is None or sure == "learned") and is_large(image)):
         if noise_correlation is not None:
             raise OptionError(
                 "tile by tile a correlation of the noise is found by itself where --noise is left "
@@ -114,8 +116,8 @@ def deconvolve(
             )
         if not whole:
             raise OptionError(
-                "tile by tile, an image goes whole, by the RIM, without report and error map: "
-                "leave out --region, --channels, --method, --report, --show-steps and --error-map"
+                "tile by tile, an image goes whole, by the RIM, without report and film: "
+                "leave out --region, --channels, --method, --report and --show-steps"
             )
         deconvolve_mosaic(
             sky_of(
@@ -131,6 +133,7 @@ def deconvolve(
                 read_noise=read_noise,
                 saturation=saturation,
                 add_residual=add_residual,
+                error_map=sure,
             ),
             output,
             workers_of(workers, gpus, scheduler, insecure),
@@ -156,7 +159,7 @@ def deconvolve(
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
         keep_steps=show_steps is not None,
-        error_map=error_map,
+        error_map=sure,
         add_residual=add_residual,
         noise_correlation=noise_correlation,
     )

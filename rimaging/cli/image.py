@@ -11,7 +11,7 @@ import typer
 from rimaging.cli.app import command
 from rimaging.cli.options import (
     Ensemble,
-    ErrorMap,
+    ErrorMapOption,
     Input,
     Output,
     Overwrite,
@@ -19,6 +19,7 @@ from rimaging.cli.options import (
     ShowSteps,
     Sigma,
     read_array,
+    read_error_map,
     read_mask,
     read_noise,
     with_options,
@@ -47,7 +48,7 @@ class Shared:
     ensemble: Ensemble = False
     report: Page = None
     show_steps: ShowSteps = None
-    error_map: ErrorMap = None
+    error_map: ErrorMapOption = None
     overwrite: Overwrite = False
 
     def check(self, output: Path) -> None:
@@ -64,7 +65,7 @@ class Shared:
             "lamda": self.lamda,
             "ensemble": self.ensemble,
             "keep_steps": self.show_steps is not None,
-            "error_map": self.error_map,
+            "error_map": read_error_map(self.error_map),
         }
 
     def finish(self, result: Reconstruction, output: Path) -> None:

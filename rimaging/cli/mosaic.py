@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rimaging.mosaic.driver import Outcome, Progress
     from rimaging.mosaic.run import Workers
     from rimaging.mosaics import Sky
+    from rimaging.uncertainty import ErrorMap
 
 LARGE = 1 << 26
 """Pixels from which on `deconvolve` goes tile by tile without being asked."""
@@ -116,6 +117,7 @@ def sky_of(
     read_noise: float | None = None,
     saturation: float | None = None,
     add_residual: bool = False,
+    error_map: ErrorMap | None = None,
 ) -> Sky:
     """What the options say of a mosaic."""
     from rimaging import mosaics
@@ -123,6 +125,11 @@ def sky_of(
     width = read_psf(psf)
     if width is None:
         raise DataError("a mosaic needs a PSF: give --psf, a file, a FWHM in pixels, or moffat:4.5")
+    if error_map is not None and error_map != "learned":
+        raise OptionError(
+            "tile by tile the error is the one that the weights tell: give --error-map learned, or "
+            "repetitions on a --region"
+        )
     is_file = noise is not None and Path(noise.partition("[")[0]).exists()
     return mosaics.Sky(
         image=image,
@@ -135,6 +142,7 @@ def sky_of(
         read_noise=read_noise,
         saturation=saturation,
         add_residual=add_residual,
+        error_map=error_map,
         tile=tile,
         halo=halo or "auto",
     )

@@ -18,13 +18,14 @@ from rimaging.cli.mosaic import (
 )
 from rimaging.cli.options import (
     Ensemble,
-    ErrorMap,
+    ErrorMapOption,
     Input,
     Method,
     Noise,
     Overwrite,
     Page,
     ShowSteps,
+    read_error_map,
     read_mask,
     read_noise,
     read_optional,
@@ -77,7 +78,7 @@ def recon(
     ] = None,
     report: Page = None,
     show_steps: ShowSteps = None,
-    error_map: ErrorMap = None,
+    error_map: ErrorMapOption = None,
     overwrite: Overwrite = False,
     workers: Annotated[
         int | None, typer.Option(help="Slice by slice, by so many processes started here.")
@@ -161,7 +162,7 @@ def recon(
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
         keep_steps=show_steps is not None,
-        error_map=error_map,
+        error_map=read_error_map(error_map),
         sets=sets,
         frames=frames,
         steps=steps,

@@ -16,6 +16,8 @@ from rimaging.errors import FormatError, OptionError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rimaging.uncertainty import ErrorMap
+
 Input = Annotated[str, typer.Argument(help="The measurement; file.fits[SCI] names an extension.")]
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="Where the image goes; the suffix says the format.")
@@ -24,9 +26,11 @@ Page = Annotated[Path | None, typer.Option("--report", help="Also write a report
 ShowSteps = Annotated[
     Path | None, typer.Option("--show-steps", help="Also draw the estimate at each step, as .png.")
 ]
-ErrorMap = Annotated[
-    int | None,
-    typer.Option("--error-map", help="Also its error, by so many repetitions: 8 for example."),
+ErrorMapOption = Annotated[
+    str | None,
+    typer.Option(
+        "--error-map", help="Also its error: learned, or by so many repetitions, 8 for example."
+    ),
 ]
 Ensemble = Annotated[bool, typer.Option("--ensemble", help="Mean over eight turns; 8x slower.")]
 AddResidual = Annotated[
@@ -84,6 +88,17 @@ def with_options(group: type[Any]) -> Callable[[Callable[..., None]], Callable[.
         return run
 
     return decorate
+
+
+def read_error_map(text: str | None) -> ErrorMap | None:
+    """A number of repetitions, or "learned"; raises OptionError for other texts."""
+    if text is None or text == "learned":
+        return text  # type: ignore[return-value] # the literal itself
+    if not text.isdecimal():
+        raise OptionError(
+            f"--error-map {text!r} is no number of repetitions: give 8, for example, or learned"
+        )
+    return int(text)
 
 
 def read_array(path: str, names: tuple[str, ...]) -> Tensor:

@@ -18,7 +18,7 @@ def check_outputs(
     report: Path | None,
     overwrite: bool,
     show_steps: Path | None = None,
-    error_map: int | None = None,
+    error_map: str | None = None,
 ) -> None:
     """Refuse before anything is computed what could not be written after it.
 

@@ -15,6 +15,7 @@ from rimaging.cli.options import (
     Noise,
     NoiseCorrelation,
     Overwrite,
+    read_error_map,
     read_mask,
     read_noise,
     read_psf,
@@ -43,8 +44,12 @@ def validate(
     band: Annotated[int | None, typer.Option(help="Plane of a cube, from 0; the middle.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the cut-out; 512 by default.")] = None,
     error_map: Annotated[
-        int, typer.Option("--error-map", help="Repetitions for the error map that gate 8 judges.")
-    ] = 8,
+        str,
+        typer.Option(
+            "--error-map",
+            help="What gate 8 judges: learned, or of so many repetitions.",
+        ),
+    ] = "8",
     add_residual: AddResidual = False,
     noise_correlation: NoiseCorrelation = None,
     quick: Annotated[bool, typer.Option("--quick", help="128 pixels and fewer sources.")] = False,
@@ -72,7 +77,7 @@ def validate(
         method=method,  # type: ignore[arg-type] # the door names those that exist
         band=band,
         size=size,
-        error_map=error_map,
+        error_map=read_error_map(error_map),
         add_residual=add_residual,
         noise_correlation=noise_correlation,
         quick=quick,

@@ -89,7 +89,7 @@ def fits_hdus(
         hdus.append(fits.ImageHDU(_float(phase), without(brief, "BUNIT"), name="PHASE"))
     if uncertainty is not None:
         error = fits.ImageHDU(_float(uncertainty * units.factor), brief, name="ERR")
-        error.header.add_comment("standard deviation of SCI" + _repetitions(facts))
+        error.header.add_comment("standard deviation of SCI" + _error_said(facts))
         hdus.append(error)
     if measurement is not None and measurement.kind != "kspace":
         flags = _flags(measurement)
@@ -111,8 +111,11 @@ def fits_hdus(
     return hdus, [units.said] if units.said else []
 
 
-def _repetitions(facts: dict[str, Any]) -> str:
-    count = facts.get("error_map", {}).get("replicates")
+def _error_said(facts: dict[str, Any]) -> str:
+    how = facts.get("error_map", {})
+    if how.get("learned"):
+        return ", as the weights tell it"
+    count = how.get("replicates")
     return "" if count is None else f", from {count} repetitions on redrawn data"
 
 

@@ -20,7 +20,7 @@ from rimaging.operators.operator import Operator
 from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling
 from rimaging.reconstruction import Reconstruction, like
-from rimaging.uncertainty import Bootstrap
+from rimaging.uncertainty import ErrorMap
 
 LONG = 24
 """Turns of plug-and-play where nothing was measured of most pixels: the answer spreads by turns."""
@@ -38,7 +38,7 @@ def denoise(
     ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
-    error_map: int | Bootstrap | None = None,
+    error_map: ErrorMap | None = None,
 ) -> Reconstruction:
     """Take white noise away: ``y = x + n``, ``n ~ N(0, sigma^2)``.
 
@@ -62,7 +62,8 @@ def denoise(
         ensemble: the mean over the eight flips and turns of the image, eight times slower.
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
-        error_map: ``uncertainty`` by so many repetitions on redrawn data, 8 for example, each as
+        error_map: ``uncertainty``: ``"learned"`` as weights tell it that learned to, or by so many
+            repetitions on redrawn data, 8 for example, each as
             long as the answer itself; see `rimaging.uncertainty`. By default none.
 
     Returns:
@@ -100,7 +101,7 @@ def deblur(
     ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
-    error_map: int | Bootstrap | None = None,
+    error_map: ErrorMap | None = None,
 ) -> Reconstruction:
     """Undo a known blur: ``y = kernel * x + n``.
 
@@ -147,7 +148,7 @@ def upscale(
     ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
-    error_map: int | Bootstrap | None = None,
+    error_map: ErrorMap | None = None,
 ) -> Reconstruction:
     """Enlarge: ``y = D x + n``, ``D`` bicubic downsampling by ``scale`` (`Bicubic`).
 
@@ -193,7 +194,7 @@ def inpaint(
     ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
-    error_map: int | Bootstrap | None = None,
+    error_map: ErrorMap | None = None,
 ) -> Reconstruction:
     """Fill in pixels that are missing: ``y = m x + n``.
 
@@ -233,7 +234,7 @@ def restore(
     ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
-    error_map: int | Bootstrap | None = None,
+    error_map: ErrorMap | None = None,
 ) -> Reconstruction:
     """Invert any operator: ``y = A x + n``, from ``y`` and ``A`` to an image ``x``.
 

@@ -29,7 +29,7 @@ from rimaging.reconstruction import Reconstruction
 from rimaging.rim.ensemble import ELEMENTS, turn, turn_back
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
-from rimaging.uncertainty import Bootstrap
+from rimaging.uncertainty import ErrorMap
 
 MethodName = Literal["rim", "plug-and-play", "map", "tv", "wiener", "richardson-lucy"]
 
@@ -67,7 +67,7 @@ class How:
     ensemble: bool = False
     device: str | torch.device | None = None
     keep_steps: bool = False
-    error_map: int | Bootstrap | None = None
+    error_map: ErrorMap | None = None
 
     def direct(self, task: Task) -> Weights:
         """The weights to infer with."""

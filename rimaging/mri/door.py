@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from rimaging.mri.adaptation import adapted
 from rimaging.mri.measured import with_measured
 from rimaging.mri.methods import MethodName, check_options, classical
 from rimaging.operators.likelihood import Likelihood
-from rimaging.reconstruct import run
+from rimaging.reconstruct import LearnedError, run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
-from rimaging.uncertainty import Bootstrap, Finish
+from rimaging.uncertainty import ErrorMap, Finish
 
 
 def reconstruct(
@@ -52,7 +52,7 @@ def reconstruct(
     add_residual: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
-    error_map: int | Bootstrap | None = None,
+    error_map: ErrorMap | None = None,
 ) -> Reconstruction:
     """Reconstruct images ``x`` from undersampled k-space ``y = M F S x + n``.
 
@@ -96,8 +96,9 @@ def reconstruct(
             back into the coil images, with its noise (`rimaging.mri.measured`).
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
-        error_map: ``uncertainty`` by so many repetitions on redrawn k-space, 8 for example, each as
-            long as the reconstruction; see `rimaging.uncertainty`. By default none.
+        error_map: ``uncertainty``: ``"learned"`` as the weights of the RIM tell it, at no cost; or
+            by so many repetitions on redrawn k-space, 8 for example, each as long as the
+            reconstruction (`rimaging.uncertainty`). By default none.
 
     Returns:
         A `Reconstruction` whose ``image`` is complex64 ``(..., y, x)``.
@@ -143,6 +144,7 @@ def reconstruct(
         noted(chosen, {"add_residual": True}) if add_residual else chosen,
         sets=count > 1,
         finish=finisher(count, size, add_residual),
+        learned_error=learned_error(count, size, add_residual),
         device=place,
         keep_steps=keep_steps,
         error_map=error_map,
@@ -196,6 +198,27 @@ def finisher(sets: int, size: Sequence[int] | None, add_residual: bool) -> Finis
         return image if size is None else centre_crop(image, size)
 
     return finish
+
+
+def learned_error(sets: int, size: Sequence[int] | None, add_residual: bool) -> LearnedError:
+    """What makes the error of an image of that of its estimate.
+
+    Of sets that were combined ``e^2 = sum_k |x_k|^2 e_k^2 / sum_k |x_k|^2``, to first order.
+    """
+
+    def learned(x: Tensor, tell: Callable[[bool], Tensor]) -> Tensor:
+        if add_residual:
+            raise OptionError(
+                "the error of an image that keeps its samples is not learned: leave out "
+                "add_residual, or give a number of repetitions, error_map=8 (--error-map 8)"
+            )
+        error = tell(False)
+        if sets > 1:
+            power = x.abs().square() + torch.finfo(error.dtype).tiny
+            error = ((power * error.square()).sum(dim=-3) / power.sum(dim=-3)).sqrt()
+        return error if size is None else centre_crop(error, size)
+
+    return learned
 
 
 def combine(x: Tensor) -> Tensor:

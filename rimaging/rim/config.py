@@ -41,6 +41,8 @@ class RIMConfig:
             conjugate gradients: then every pixel is inferred from its neighbourhood alone.
         atrous: a cell at full resolution, which commutes with shifts by any pixel; ``fine`` are
             then all its features, ``depth`` all its residual blocks.
+        error_features: of the network that tells the error of an estimate (`ErrorHead`), 0: none.
+        error_residual: whether it also tells that of the estimate with its residual put back.
     """
 
     complex: bool = False
@@ -63,6 +65,8 @@ class RIMConfig:
     depth: int = 0
     atrous: bool = False
     chebyshev: bool = False
+    error_features: int = 0
+    error_residual: bool = False
 
     @property
     def planes(self) -> int:
@@ -83,3 +87,14 @@ class RIMConfig:
             depth=self.depth,
             atrous=self.atrous,
         )
+
+    @property
+    def error_inputs(self) -> int:
+        """Planes that the error head reads: of `RIM.error`."""
+        directions = 2 if self.newton_iterations else 1
+        return self.planes * (3 + directions) + self.channels + 2
+
+    @property
+    def error_outputs(self) -> int:
+        """Errors that it tells of each pixel."""
+        return self.channels * (2 if self.error_residual else 1)

@@ -47,6 +47,10 @@ class Interpolating:
         """That of the likelihood."""
         return self.likelihood.information()
 
+    def unexplained(self, x: Tensor) -> Tensor:
+        """That of the likelihood."""
+        return self.likelihood.unexplained(x)
+
     def chi2(self, x: Tensor) -> Tensor:
         """That of the likelihood."""
         return self.likelihood.chi2(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from rimaging.errors import OptionError, ShapeError
 from rimaging.rim.cell import AtrousCell, MultiscaleCell, State, recurrent_cell
 from rimaging.rim.config import RIMConfig
+from rimaging.rim.error_head import ErrorHead
 from rimaging.rim.frame import Frame, local_mean
 from rimaging.rim.interpolation import Interpolating
 from rimaging.rim.newton import consistent, newton_direction
@@ -51,6 +53,10 @@ class RIM(nn.Module):
         self.cell: MultiscaleCell | AtrousCell = recurrent_cell(config.cell()).to(
             memory_format=torch.channels_last
         )  # type: ignore[call-overload]
+        self.error_head: ErrorHead | None = None
+        if config.error_features:
+            sizes = (config.error_inputs, config.error_outputs, config.error_features)
+            self.error_head = ErrorHead(*sizes)
 
     def forward(
         self,
@@ -130,15 +136,7 @@ class RIM(nn.Module):
         # steps, at half the cost and without the memory.
         with torch.no_grad():
             x = step.estimate.detach()
-            score = likelihood.score(x)
-            images = [scale * score]
-            if self.config.newton_iterations:
-                iterations, damping = self.config.newton_iterations, self.config.damping
-                direction = newton_direction(
-                    likelihood, x, score, iterations, damping, chebyshev=self.config.chebyshev
-                )
-                images.append(direction / scale)
-            seen = [self._planes(image) / frame.contrast for image in images]
+            seen = self._directions(likelihood, x, frame)
         relative = (self._planes(step.estimate / scale) - frame.mean) / frame.contrast
         relative, *seen = (plane.clamp(-FARTHEST, FARTHEST) for plane in (relative, *seen))
         if not self.config.estimate:
@@ -158,6 +156,76 @@ class RIM(nn.Module):
         if self.config.consistency_iterations:
             estimate = self._consistent(likelihood, estimate, update, frame)
         return Step(estimate, state)
+
+    def error(self, likelihood: LikelihoodLike, estimates: Sequence[Tensor]) -> Tensor:
+        """How far the last of some estimates is off: a standard deviation for each pixel.
+
+        ``e = s exp h((x/s - m) / a, m / a, s score / a, d / (s a), (x - x_before) / (s a),
+        s sqrt(information), 1/a, log a)`` with the frame of ``x`` itself; 68 % of the truth
+        shall lie within ``e`` and 95 % within ``1.96 e``, over draws like those of training.
+
+        Args:
+            likelihood: the measurement that they explain.
+            estimates: of `forward`, first to last; the last two are looked at.
+
+        Returns:
+            ``(error, *batch, [channels,] y, x)``, in units of the image: that of the estimate and,
+            with ``error_residual``, that of the estimate with its residual put back. Of a complex
+            image it is that of one real component.
+
+        Raises:
+            OptionError: weights without an error head.
+        """
+        return self.log_error(likelihood, estimates).exp() * likelihood.noise_scale
+
+    def log_error(self, likelihood: LikelihoodLike, estimates: Sequence[Tensor]) -> Tensor:
+        """The logarithm of `error` in units of the noise, as the head is trained."""
+        head = self.checked_error_head()
+        with torch.no_grad():
+            x = estimates[-1].detach()
+            before = estimates[-2].detach() if len(estimates) > 1 else x
+            scale = likelihood.noise_scale
+            frame = self.frame(likelihood, x)
+            moved = self._planes((x - before) / scale) / frame.contrast
+            relative = (self._planes(x / scale) - frame.mean) / frame.contrast
+            seen = [
+                plane.clamp(-FARTHEST, FARTHEST)
+                for plane in (relative, moved, *self._directions(likelihood, x, frame))
+            ]
+            contrast = (1 / frame.contrast, frame.contrast.log())
+            planes = (*seen, frame.mean / frame.contrast, frame.information, *contrast)
+            inputs = torch.cat(planes, dim=1)
+        told: Tensor = head(inputs).unflatten(1, (-1, self.config.channels)).movedim(1, 0)
+        return told.reshape(told.shape[0], *x.shape)
+
+    def checked_error_head(self, residual: bool = False) -> ErrorHead:
+        """The error head; OptionError where there is none, or none of what is asked for.
+
+        residual: the error of the estimate with its residual put back is wanted.
+        """
+        if self.error_head is None:
+            raise OptionError(
+                "these weights tell no error of their own: take others, or as many repetitions as "
+                "you like, error_map=8 (--error-map 8)"
+            )
+        if residual and not self.config.error_residual:
+            raise OptionError(
+                "these weights tell no error of an image with its residual put back: leave out "
+                "add_residual, or take repetitions, error_map=8 (--error-map 8)"
+            )
+        return self.error_head
+
+    def _directions(self, likelihood: LikelihoodLike, x: Tensor, frame: Frame) -> list[Tensor]:
+        """The score, and perhaps a damped Gauss-Newton direction, as the network sees them."""
+        scale, score = likelihood.noise_scale, likelihood.score(x)
+        images = [scale * score]
+        if self.config.newton_iterations:
+            iterations, damping = self.config.newton_iterations, self.config.damping
+            direction = newton_direction(
+                likelihood, x, score, iterations, damping, chebyshev=self.config.chebyshev
+            )
+            images.append(direction / scale)
+        return [self._planes(image) / frame.contrast for image in images]
 
     def _consistent(
         self,

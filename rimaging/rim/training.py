@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rimaging.errors import DataError, WeightsError
+from rimaging.errors import DataError, OptionError, WeightsError
 from rimaging.rim.ahead import drawn_ahead, reused
 from rimaging.rim.config import RIMConfig
+from rimaging.rim.coverage import coverage_loss, distances
 from rimaging.rim.graphs import Graphs
 from rimaging.rim.loss import loss, misfit
 from rimaging.rim.precision import network_dtype
@@ -86,16 +87,15 @@ class Trainer:
         torch.manual_seed(training.seed)
         self.config = training
         self.rim = RIM(model)
+        if training.error_only and self.rim.error_head is None:
+            raise OptionError("error_only needs an error head: set error_features, 32 for example")
         if start is not None:
-            if start.config != model:
-                raise WeightsError(
-                    f"the weights to start from are of {start.config}, expected {model}: "
-                    "give the settings of these weights, or start from none"
-                )
-            self.rim.load_state_dict(start.state_dict())
+            _begin_with(self.rim, start)
         self.ema = RIM(model)
         self.ema.load_state_dict(self.rim.state_dict())
-        self.optimiser = torch.optim.Adam(self.rim.parameters(), training.learning_rate)
+        learned = self.rim.error_head if training.error_only else self.rim
+        assert learned is not None
+        self.optimiser = torch.optim.Adam(learned.parameters(), training.learning_rate)
         self.sample = sample
         self.validate = validate
         self.iteration = 0
@@ -228,23 +228,31 @@ class Trainer:
     def _optimise(self, likelihood: LikelihoodLike, truth: Tensor) -> Tensor:
         """What a step computes, which a GPU can record (`rimaging.rim.graphs`)."""
         config = self.config
-        estimates = self.rim(
-            likelihood,
-            network_dtype=network_dtype(self.device),
-            checkpoint_steps=config.checkpoint_steps,
-        )
-        value = loss(
-            estimates,
-            truth,
-            likelihood.noise_scale,
-            likelihood.item_axes,
-            config.late,
-            config.floor,
-            config.blocks,
-            config.shapes,
-        )
-        if config.misfit:
+        with torch.set_grad_enabled(not config.error_only):
+            estimates = self.rim(
+                likelihood,
+                network_dtype=network_dtype(self.device),
+                checkpoint_steps=config.checkpoint_steps,
+            )
+        value = truth.new_zeros((), dtype=likelihood.noise_scale.dtype)
+        if not config.error_only:
+            value = loss(
+                estimates,
+                truth,
+                likelihood.noise_scale,
+                likelihood.item_axes,
+                config.late,
+                config.floor,
+                config.blocks,
+                config.shapes,
+            )
+        if config.misfit and not config.error_only:
             value = value + config.misfit * misfit(estimates, likelihood, config.late, config.floor)
+        if self.rim.error_head is not None:
+            residual = self.rim.config.error_residual
+            with torch.no_grad():
+                off = distances(likelihood, estimates[-1], truth, residual)
+            value = value + coverage_loss(self.rim.log_error(likelihood, estimates), off)
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.rim.parameters(), config.clip)
@@ -309,3 +317,15 @@ class Trainer:
             raise WeightsError(
                 f"{self.folder.state} is not the state of this run ({error}): choose another folder"
             ) from None
+
+
+def _begin_with(rim: RIM, start: RIM) -> None:
+    """Take over the weights of another; an error head that it lacks stays as it was drawn."""
+    new = start.error_head is None
+    headless = replace(rim.config, error_features=0, error_residual=False)
+    if (headless if new else rim.config) != start.config:
+        raise WeightsError(
+            f"the weights to start from are of {start.config}, expected {rim.config}: "
+            "give the settings of these weights, or start from none"
+        )
+    rim.load_state_dict(start.state_dict(), strict=not new)

@@ -28,6 +28,7 @@ class TrainingConfig:
             measure shapes (`rimaging.rim.spots`).
         misfit: weight of the logarithm of what the estimates leave unexplained (chi^2), for those
             whose yardstick is the measurement.
+        error_only: train the error head alone (`RIMConfig.error_features`), nothing of the rest.
         reuse: optimiser steps that each drawn batch serves, where drawing takes longer than a step.
         checkpoint_steps: recompute inference steps in the backward pass, for memory.
         validate_every: optimiser steps between validations, curves and checkpoints.
@@ -47,6 +48,7 @@ class TrainingConfig:
     blocks: float = 0.0
     shapes: float = 0.0
     misfit: float = 0.0
+    error_only: bool = False
     reuse: int = 1
     checkpoint_steps: bool = False
     validate_every: int = 500

@@ -32,6 +32,10 @@ class LocalLikelihood:
         """As of the likelihood inside."""
         return self.inner.score(x)
 
+    def unexplained(self, x: Tensor) -> Tensor:
+        """As of the likelihood inside."""
+        return self.inner.unexplained(x)
+
     def curvature(self, x: Tensor, v: Tensor) -> Tensor:
         """As of the likelihood inside."""
         return self.inner.curvature(x, v)
@@ -43,3 +47,7 @@ class LocalLikelihood:
     def bound(self, x: Tensor) -> Tensor:
         """As of the likelihood inside."""
         return self.inner.bound(x)
+
+    def chi2(self, x: Tensor) -> Tensor:
+        """As of the likelihood inside."""
+        return self.inner.chi2(x)

@@ -40,16 +40,16 @@ def tile_processor(settings: dict[str, Any]) -> Process:
 
 
 class SkyTiles:
-    """Deconvolves blocks: ``process(block, unit)``, the planes "image" and perhaps "residual".
+    """Deconvolves blocks: ``process(block, unit)``, planes "image", "uncertainty", "residual".
 
     settings: ``weights`` (path) and ``sha256``, ``steps``; ``blur``: see `rimaging.tiles.blur`;
     ``psf``: an example of it, packed;
     ``noise``, ``masks``, ``background``: maps, see `rimaging.tiles.inputs`, or None;
     ``saturation``: level from which on pixels are masked, or None; ``gain`` (or None) and
-    ``read_noise``: of a detector that counts; ``residual``: whether to give it; ``add_residual``:
-    whether it goes back into the image. Packed, for each channel, or None where it is to be taken
-    from each plane: ``level`` of the sky, ``factor`` and ``scale`` of the noise
-    (`rimaging.tiles.planes.Channels`), all ``(channel,)``.
+    ``read_noise``: of a detector that counts; ``residual``, ``uncertainty``: whether to give them;
+    ``add_residual``: whether the residual goes back into the image. Packed, for each channel, or
+    None where it is to be taken from each plane: ``level`` of the sky, ``factor`` and ``scale`` of
+    the noise (`rimaging.tiles.planes.Channels`), all ``(channel,)``.
 
     Pixels that are NaN or masked weigh nothing; those without any measured pixel within reach of
     the kernel come back NaN.
@@ -72,6 +72,7 @@ class SkyTiles:
         gain = settings["gain"]
         self.detector = None if gain is None else Detector(gain, settings["read_noise"])
         self.residual: bool = settings["residual"]
+        self.uncertainty: bool = settings["uncertainty"]
         self.add_residual: bool = settings["add_residual"]
         self.at_once = BATCH if self.device.type == "cpu" else GPU_BATCH
 
@@ -111,15 +112,20 @@ class SkyTiles:
         if seen.weight is not None and not bool(seen.weight.any()):
             shape = seen.data[inside].shape
             empty = np.full(shape, np.nan, np.float32)
+            unsure = {"uncertainty": empty} if self.uncertainty else {}
             nothing = {"residual": np.zeros(shape, np.float32)} if self.residual else {}
-            return {"image": empty, **nothing}
+            return {"image": empty, **unsure, **nothing}
         with torch.inference_mode():
             channels = self.channels(seen, place[0])
             likelihood = likelihood_of(self.blur.operator(place), seen, channels, self.detector)
             local = LocalLikelihood(likelihood, channels.scale)
-            x = self.rim(local, steps=self.steps)[-1]
+            found = self.rim(local, steps=self.steps)
+            x = found[-1]
             light = x + likelihood.unexplained(x) if self.add_residual else x
             planes = {"image": self._known(self._sky(light, seen, channels), seen.weight)[inside]}
+            if self.uncertainty:
+                error = self.rim.error(local, found)[-1 if self.add_residual else 0]
+                planes["uncertainty"] = self._known(error / self._per_unit, seen.weight)[inside]
             if self.residual:
                 planes["residual"] = weighted_residual(likelihood, x)[0][inside]
         return {name: plane.cpu().numpy() for name, plane in planes.items()}
@@ -161,9 +167,13 @@ class SkyTiles:
 
     def _sky(self, x: Tensor, seen: Seen, channels: Channels) -> Tensor:
         """An estimate above the sky in the units of the image, on its sky."""
-        per_unit = 1.0 if self.detector is None else self.detector.gain
         level = channels.level if seen.level is None else channels.level + seen.level
-        return x / per_unit + level
+        return x / self._per_unit + level
+
+    @property
+    def _per_unit(self) -> float:
+        """Of the estimate, one unit of the image: electrons, or one."""
+        return 1.0 if self.detector is None else self.detector.gain
 
     def _known(self, x: Tensor, weight: Tensor | None) -> Tensor:
         """NaN where no measured pixel is within reach; raises DataError for other NaN."""

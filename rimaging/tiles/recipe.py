@@ -71,7 +71,7 @@ def recipe_for(
         task=Task(
             "rimaging.tiles.processor:tile_processor",
             settings,
-            ("image", "residual") if sky.residual else ("image",),
+            planes_of(sky),
             bytes_per_pixel=_bytes_per_pixel(process, process.blur, grid),
             batch_pixels=BATCH,
         ),
@@ -89,6 +89,12 @@ def recipe_for(
             },
         },
     )
+
+
+def planes_of(sky: Sky) -> tuple[str, ...]:
+    """The names of what comes out, in the order of a file's extensions."""
+    wanted = {"uncertainty": sky.error_map is not None, "residual": sky.residual}
+    return ("image", *(name for name, asked_for in wanted.items() if asked_for))
 
 
 def examples(psf: Tensor | VaryingPsf, shape: tuple[int, int, int]) -> Tensor:
@@ -136,6 +142,8 @@ def settings_of(
             f"weights {str(sky.weights)!r} solve by conjugate gradients, whose step lengths are of "
             "a whole image and not of a tile: take weights with chebyshev = true, such as 'astro'"
         )
+    if sky.error_map is not None:
+        rim.checked_error_head(sky.add_residual)
     if sky.gain is not None and sky.noise is not None:
         raise OptionError("noise and gain say the same thing twice: give one of them")
     if sky.gain is None and sky.read_noise is not None:
@@ -155,6 +163,7 @@ def settings_of(
         "gain": sky.gain,
         "read_noise": sky.read_noise or 0.0,
         "residual": sky.residual,
+        "uncertainty": sky.error_map is not None,
         "add_residual": sky.add_residual,
         "asked": asked(sky),
         "level": packed(level),

@@ -15,6 +15,7 @@ from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.mosaic.sources import Description, file_identity
 from rimaging.mosaic.task import digest
 from rimaging.reports.arrays import to_numpy
+from rimaging.uncertainty import Learned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class Sky:
 
     tile: side of a tile in pixels; by default 1024, on GPUs 4096. channels: in one unit. halo:
     "auto" measures how wide it must be for a seam error below 1e-3 of the noise, "exact" is as far
-    as anything reaches, or pixels. residual: also write ``(y - A x) / sigma``. add_residual: as of
+    as anything reaches, or pixels. residual: also write ``(y - A x) / sigma``. error_map: "learned"
+    also writes the error that the weights tell. add_residual: as of
     `rimaging.astro.deconvolve`.
     """
 
@@ -52,6 +54,7 @@ class Sky:
     channels: int | None = None
     halo: str = "auto"
     residual: bool = False
+    error_map: Learned | None = None
     add_residual: bool = False
 
 

@@ -75,7 +75,10 @@ def exact_reach(rim: RIM, radius: int, steps: int) -> int:
     normal = 2 * radius
     step = normal * max(1, config.newton_iterations) + rim.cell.reach
     step += normal * config.consistency_iterations
-    return FRAME_RADIUS + normal * config.initial_iterations + steps * step
+    reach = FRAME_RADIUS + normal * config.initial_iterations + steps * step
+    if rim.error_head is not None:  # it looks at the last estimate, in a frame of that
+        reach += FRAME_RADIUS + normal * max(1, config.newton_iterations) + rim.error_head.reach
+    return reach
 
 
 def _fwhm(psf: Tensor) -> float:

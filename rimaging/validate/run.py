@@ -16,7 +16,7 @@ from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.errors import DataError, OptionError
 from rimaging.method import Weights
 from rimaging.operators.target import largest_target
-from rimaging.uncertainty import Bootstrap
+from rimaging.uncertainty import ErrorMap
 from rimaging.validate.cutout import middle, plane_of
 from rimaging.validate.experiments import (
     Answer,
@@ -96,7 +96,7 @@ def validate(
     iterations: int | None = None,
     band: int | None = None,
     size: int | None = None,
-    error_map: int | Bootstrap | None = REPETITIONS,
+    error_map: ErrorMap | None = REPETITIONS,
     add_residual: bool = False,
     noise_correlation: Correlation | None = None,
     quick: bool = False,
@@ -112,7 +112,8 @@ def validate(
             noise_correlation: as for `deconvolve`; what is drawn as noise correlates so too.
         band: plane of a cube; the middle one by default.
         size: side of the central cut-out in pixels, at most; 512 by default.
-        error_map: repetitions for the error map that gate 8 judges; None leaves that gate out.
+        error_map: the error map that gate 8 judges, of so many repetitions or "learned"; None
+            leaves that gate out.
         quick: 128 pixels and a third of the sources.
         seed: of places and brightnesses.
 
@@ -135,7 +136,7 @@ def validate(
     level = float(sky_level(plane.data, plane.mask))
 
     def estimate(
-        measurement: Measurement, width: float, repetitions: int | Bootstrap | None = None
+        measurement: Measurement, width: float, repetitions: ErrorMap | None = None
     ) -> Answer:
         found = deconvolve(
             measurement,

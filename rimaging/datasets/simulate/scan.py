@@ -55,6 +55,7 @@ def measure(
     sets: int,
     stated: Tensor,
     generator: torch.Generator,
+    noisy_truth: bool = True,
 ) -> tuple[Gaussian, Tensor]:
     """Scan ``coil_images`` and estimate the maps: the likelihood of the scan, and its truth.
 
@@ -66,6 +67,8 @@ def measure(
         sigma: of the noise, ``(batch, 1, 1, 1)``. stated: what the likelihood is told of it.
         sets: of maps, 1 or 2; the truth is ``(batch, [2,] y, x)``.
         generator: decides the noise, and where maps end.
+        noisy_truth: whether ``k`` in the truth has its noise, as a full scan would have; else it is
+            the object itself, as an error map has it in mind.
 
     Raises:
         DataError: maps that cover next to nothing, as noise or a narrow middle of k-space give.
@@ -80,7 +83,7 @@ def measure(
     covered = (maps != 0).flatten(-3 - (sets > 1), -3).any(dim=1).float().mean(dim=(-2, -1))
     if bool((covered < COVERED).any()):
         raise DataError("maps cover next to nothing: draw another scan")
-    seen = fourier.adjoint(full)
+    seen = fourier.adjoint(full) if noisy_truth else coil_images
     truth = (maps.conj() * (seen[:, None] if sets > 1 else seen)).sum(dim=-3)
     return Gaussian(CartesianMRI(maps, mask, sets=sets > 1), y, stated, weight), truth
 
