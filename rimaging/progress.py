@@ -1,8 +1,10 @@
-"""The progress bar of a training run: loss, PSNR and the time left."""
+"""Progress bars on stderr: of a training run its loss, PSNR and the time left; of a count."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -62,6 +64,15 @@ class TrainingBar:
             f"PSNR {standing.psnr:.2f} dB  {duration(standing.seconds_left)} left",
             highlight=False,
         )
+
+
+@contextmanager
+def counting(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, that is moved by calling what comes with how many are done."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def duration(seconds: float) -> str:

@@ -38,25 +38,15 @@ def adapt(
         raise OptionError(f"{output.name!r} exists: choose another name, or give --overwrite")
     if not output.parent.is_dir():
         raise OptionError(f"the folder of {output.name!r} does not exist: create it first")
-    from rich.console import Console
-    from rich.progress import Progress
-
     from rimaging import mri
     from rimaging.mri.adaptation import ITERATIONS
+    from rimaging.progress import counting
     from rimaging.rim.weights import load_weights, save_weights
 
     card = load_weights(weights)[1]
     count = ITERATIONS if iterations is None else iterations
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("adapting", total=count)
-        rim = mri.adapt(
-            scans,
-            weights,
-            iterations=count,
-            sets=sets,
-            report=lambda done: bar.update(task, completed=done),
-        )
+    with counting("adapting", count) as done:
+        rim = mri.adapt(scans, weights, iterations=count, sets=sets, report=done)
     # of the scans no more than their number: a name of a file may be that of a person
     facts = {"from": card.pop("sha256"), "iterations": count, "scans": len(scans)}
     save_weights(rim, output, card | {"name": output.stem, "adapted": facts})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -103,6 +104,7 @@ def recon(
     from rimaging.datasets.geometry import check_positions
     from rimaging.datasets.losses import losses
     from rimaging.datasets.sources import as_measurement
+    from rimaging.progress import counting
 
     if like is not None:
         if not is_folder(output):
@@ -154,22 +156,24 @@ def recon(
         check_positions(scan)  # likewise
     if adapt is not None:
         typer.echo(f"rimaging: fits the network to the scan, {adapt} iterations", err=True)
-    result = mri.reconstruct(
-        scan,
-        mask=measured,
-        maps=coils,
-        noise=sigma,
-        weights=weights,
-        method=method,  # type: ignore[arg-type] # the door names those that exist
-        keep_steps=show_steps is not None,
-        error_map=read_error_map(error_map),
-        sets=sets,
-        frames=frames,
-        steps=steps,
-        ensemble=ensemble,
-        adapt=adapt,
-        add_residual=add_residual,
-    )
+    with counting("adapting", adapt) if adapt else nullcontext() as done:
+        result = mri.reconstruct(
+            scan,
+            mask=measured,
+            maps=coils,
+            noise=sigma,
+            weights=weights,
+            method=method,  # type: ignore[arg-type] # the door names those that exist
+            keep_steps=show_steps is not None,
+            error_map=read_error_map(error_map),
+            sets=sets,
+            frames=frames,
+            steps=steps,
+            ensemble=ensemble,
+            adapt=adapt,
+            add_residual=add_residual,
+            on_iteration=done,
+        )
     finish(result, output, report, overwrite, like, show_steps)
     for lost in losses(output, result.image, result.measurement):
         typer.echo(f"  {lost}")

@@ -53,6 +53,7 @@ def reconstruct(
     device: str | torch.device | None = None,
     keep_steps: bool = False,
     error_map: ErrorMap | None = None,
+    on_iteration: Callable[[int], None] | None = None,
 ) -> Reconstruction:
     """Reconstruct images ``x`` from undersampled k-space ``y = M F S x + n``.
 
@@ -99,6 +100,7 @@ def reconstruct(
         error_map: ``uncertainty``: ``"learned"`` as the weights of the RIM tell it, at no cost; or
             by so many repetitions on redrawn k-space, 8 for example, each as long as the
             reconstruction (`rimaging.uncertainty`). By default none.
+        on_iteration: called after each iteration of ``adapt`` with its number.
 
     Returns:
         A `Reconstruction` whose ``image`` is complex64 ``(..., y, x)``.
@@ -136,7 +138,7 @@ def reconstruct(
         chosen = rim_method(weights, steps, place, ensemble)
     else:
         rim, origin = load_rim(weights, place)
-        rim = adapted([(measurement, count)], rim, adapt, place)
+        rim = adapted([(measurement, count)], rim, adapt, place, on_iteration)
         chosen = rim_method(rim, steps, place, ensemble)
         chosen = noted(chosen, {"weights": origin, "adapted": adapt})
     result = run(
