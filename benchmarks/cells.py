@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rimaging.datasets.cards import Split, load_operator_card
+from rimaging.datasets.data_card import Split
+from rimaging.datasets.operator_card import load_operator_card
 from rimaging.datasets.simulate.photographs import Photographs
 from rimaging.datasets.simulate.pictures import Pictures
 from rimaging.operators.convolution import Convolution

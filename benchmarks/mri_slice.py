@@ -23,7 +23,7 @@ from torch import Tensor
 import rimaging
 from rimaging.benchmark import bart
 from rimaging.benchmark.scans import BRAIN, measured_columns, real_mask
-from rimaging.datasets.cards import data_root
+from rimaging.datasets.data_card import data_root
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.simulate.masks import poisson_disc
 from rimaging.errors import FormatError

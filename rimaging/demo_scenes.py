@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rimaging import astro, image, mri
-from rimaging.datasets.cards import data_root
+from rimaging.datasets.data_card import data_root
 from rimaging.datasets.simulate.coils import coil_profiles, normalise
 from rimaging.datasets.simulate.masks import poisson_disc
 from rimaging.datasets.simulate.phase import smooth_phase

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rimaging import __version__
-from rimaging.datasets.cards import data_root
+from rimaging.datasets.data_card import data_root
 from rimaging.errors import FormatError, RimagingError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution

@@ -14,11 +14,8 @@ from typing import Any
 import torch
 
 from rimaging import __version__
-from rimaging.datasets.cards import (
-    DataCard,
-    OperatorCard,
-    load_operator_card,
-)
+from rimaging.datasets.data_card import DataCard
+from rimaging.datasets.operator_card import OperatorCard, load_operator_card
 from rimaging.datasets.simulate import SAMPLERS
 from rimaging.datasets.simulate.pictures import OPERATORS as KINDS
 from rimaging.errors import CardError, FormatError, OptionError

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rimaging.catalogue import card_folder
-from rimaging.datasets.cards import DataCard, data_root, load_data_card
+from rimaging.datasets.data_card import DataCard, data_root, load_data_card
 from rimaging.errors import OptionError
 
 READS: dict[str, tuple[str, ...]] = {

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from rimaging.catalogue import card_folder
-from rimaging.datasets.cards import load_data_card
+from rimaging.datasets.data_card import load_data_card
 from rimaging.errors import CardError, DataError, FormatError, OptionError, WeightsError
 from rimaging.experiment import Validation, load_experiment, sampler, train
 from rimaging.rim.rim import RIM

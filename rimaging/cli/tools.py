@@ -71,7 +71,7 @@ def benchmark(
     """Print a table of docs/results.md."""
     from importlib import import_module
 
-    from rimaging.datasets.cards import data_root
+    from rimaging.datasets.data_card import data_root
 
     if table not in TABLES:
         raise OptionError(f"there is no table {table!r}: choose {', '.join(TABLES)}")

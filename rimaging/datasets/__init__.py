@@ -9,22 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rimaging.datasets.cards import (
-        DataCard,
-        OperatorCard,
-        data_root,
-        load_data_card,
-        load_operator_card,
-    )
+    from rimaging.datasets.data_card import DataCard, data_root, load_data_card
     from rimaging.datasets.measurement import Measurement
+    from rimaging.datasets.operator_card import OperatorCard, load_operator_card
 
 _HOMES = {
-    "DataCard": "cards",
+    "DataCard": "data_card",
     "Measurement": "measurement",
-    "OperatorCard": "cards",
-    "data_root": "cards",
-    "load_data_card": "cards",
-    "load_operator_card": "cards",
+    "OperatorCard": "operator_card",
+    "data_root": "data_card",
+    "load_data_card": "data_card",
+    "load_operator_card": "operator_card",
 }
 
 __all__ = [

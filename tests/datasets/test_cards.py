@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from rimaging.catalogue import card_folder
-from rimaging.datasets.cards import data_root as find_data_root
-from rimaging.datasets.cards import load_data_card, load_operator_card
+from rimaging.datasets.data_card import data_root as find_data_root
+from rimaging.datasets.data_card import load_data_card
+from rimaging.datasets.operator_card import load_operator_card
 from rimaging.errors import CardError, DataError, FormatError
 
 CARDS = sorted(path.stem for path in card_folder("datasets").glob("*.toml"))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from rimaging.datasets.cards import Split
+from rimaging.datasets.data_card import Split
 from rimaging.datasets.simulate.distributions import integer
 from rimaging.datasets.simulate.photographs import (
     FOLDERS,

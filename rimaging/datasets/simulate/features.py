@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
-from rimaging.datasets.cards import Split
+from rimaging.datasets.data_card import Split
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.simulate.distributions import Parameter, draw, draw_name, with_defaults
 from rimaging.datasets.simulate.photographs import Photographs

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from rimaging.datasets.cards import Split
+from rimaging.datasets.data_card import Split
 from rimaging.datasets.simulate import masks, scan
 from rimaging.datasets.simulate.anatomy import Anatomy
 from rimaging.datasets.simulate.coils import coil_profiles, normalise, perturb, refer_to_first

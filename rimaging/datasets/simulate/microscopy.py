@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rimaging.datasets.cards import Split, load_data_card
+from rimaging.datasets.data_card import Split, load_data_card
 from rimaging.datasets.photon_noise import estimate_photon_noise
 from rimaging.datasets.picture import read_picture
 from rimaging.datasets.simulate.distributions import Parameter

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rimaging.datasets.cards import Split
+from rimaging.datasets.data_card import Split
 from rimaging.datasets.simulate.distributions import (
     Parameter,
     draw,

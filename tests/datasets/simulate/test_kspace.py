@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rimaging.datasets.cards import load_operator_card
+from rimaging.datasets.operator_card import load_operator_card
 from rimaging.datasets.simulate.anatomy import KELLMAN, SUBJECTS
 from rimaging.datasets.simulate.kspace import (
     DEFAULTS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rimaging.datasets.cards import load_data_card
+from rimaging.datasets.data_card import load_data_card
 from rimaging.datasets.simulate.microscopy import Microscopy, fit, pairs
 from rimaging.errors import CardError
 
