@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from rimaging.datasets import cards
+from rimaging.datasets.data_card import data_root as find_data_root
 from rimaging.errors import FormatError
 from rimaging.rim.config import RIMConfig
 from rimaging.rim.rim import RIM
@@ -30,7 +30,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def data_root() -> Path:
     """The folder of real data: $RIMAGING_DATA, or shared/data beside the checkout."""
     try:
-        return cards.data_root()
+        return find_data_root()
     except FormatError as absent:
         pytest.skip(str(absent))
 
