@@ -28,13 +28,15 @@ class Method:
 
     solve: from the piece (None where only a likelihood was given) and its likelihood to the
     estimates, first to last. error: from these three to the error of the last estimate, or of that
-    with its residual put back, for methods that may know (`RIM.error`). bytes_per_pixel: of the
+    with its residual put back, for methods that know (`RIM.error`); error_residual: whether they
+    know the second. bytes_per_pixel: of the
     image, beside the physics. provenance: what to write down of it.
     """
 
     name: str
     solve: Callable[[Measurement | None, Any], list[Tensor]]
     error: Callable[[Measurement | None, Any, list[Tensor], bool], Tensor] | None = None
+    error_residual: bool = False
     bytes_per_pixel: float = 64.0
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -70,7 +72,8 @@ def rim_method(
     return Method(
         name="rim",
         solve=solve,
-        error=error,
+        error=None if rim.error_head is None else error,
+        error_residual=rim.config.error_residual,
         bytes_per_pixel=4 * rim.cell.numbers,
         provenance={"weights": provenance, "steps": count, **turned},
     )

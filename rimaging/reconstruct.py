@@ -190,8 +190,8 @@ def _learned_error(method: Method, finish: Finish, given: LearnedError | None) -
     """How the error that a method tells becomes that of the image; OptionError where none does."""
     if method.error is None:
         raise OptionError(
-            f"{method.name} tells no error of its own: give a number of repetitions, error_map=8 "
-            "(--error-map 8)"
+            f"{method.name} tells no error of its own (with these weights): give a number of "
+            "repetitions, error_map=8 (--error-map 8)"
         )
     if given is not None:
         return given

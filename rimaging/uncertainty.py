@@ -65,6 +65,9 @@ class Bootstrap:
 Learned = Literal["learned"]
 """The error that the weights themselves tell (`rimaging.rim.error_head`): no repetition at all."""
 
+Auto = Literal["auto"]
+"""What the weights tell, where they do, and none where they do not."""
+
 ErrorMap = int | Bootstrap | Learned
 """What a door is asked for: so many repetitions, with their seed, or what the weights tell."""
 

@@ -31,7 +31,7 @@ from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.operators.varying_convolution import VaryingConvolution
 from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
-from rimaging.uncertainty import ErrorMap
+from rimaging.uncertainty import Auto, ErrorMap
 
 
 def deconvolve(
@@ -53,7 +53,7 @@ def deconvolve(
     noise_to_signal: float | None = None,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
-    error_map: ErrorMap | None = None,
+    error_map: ErrorMap | Auto | None = "auto",
     add_residual: bool = False,
     noise_correlation: Correlation | None = None,
 ) -> Reconstruction:
@@ -91,9 +91,9 @@ def deconvolve(
         noise_to_signal: of Wiener; by default from the noise and the variance of the image.
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
-        error_map: ``uncertainty``: ``"learned"`` as the weights of the RIM tell it, at no cost; or
-            by so many repetitions on redrawn data, 8 for example, each as long as the
-            deconvolution (`rimaging.uncertainty`). By default none.
+        error_map: ``uncertainty``: ``"learned"`` as the weights of the RIM tell it; or by so many
+            repetitions on redrawn data, 8 for example, each as long as the deconvolution
+            (`rimaging.uncertainty`); or None. By default as the weights tell it, where they do.
         add_residual: put ``y - K x`` back into the image, as CLEAN does: light that the estimate
             does not explain stays at the resolution and the noise of the data, and fluxes of faint
             sources are whole (what an estimate of least error holds back, it holds back from them).
@@ -119,7 +119,7 @@ def deconvolve(
     if is_dask(image):
         if detector is not None or saturation is not None:
             raise OptionError("gain and saturation of a lazy array: give noise= and mask= instead")
-        if error_map is not None or add_residual or noise_correlation is not None:
+        if error_map not in (None, "auto") or add_residual or noise_correlation is not None:
             raise OptionError(
                 "a dask array has no error map, no residual and no correlation of its noise: "
                 "compute() a cut-out and give that"
@@ -183,6 +183,11 @@ def deconvolve(
             )
         return centre_crop(tell(add_residual), size)
 
+    if error_map == "auto":
+        told = chosen.error is not None
+        if add_residual:  # where noise correlates, that of its pixels is not that of the estimate
+            told = told and chosen.error_residual and correlation is None
+        error_map = "learned" if told else None
     said = {"target_fwhm_pixels": fwhm, "psf": psf_source(psf), "boundary": boundary}
     if add_residual:
         said["add_residual"] = True

@@ -25,7 +25,6 @@ from rimaging.cli.mosaic import (
 )
 from rimaging.cli.options import (
     AddResidual,
-    ErrorMapOption,
     Input,
     Method,
     NoiseCorrelation,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rimaging.datasets.section import Section
+    from rimaging.uncertainty import Auto
 
 ENDINGS = r"(\.(fits|fit|fts|fz|gz|bz2|asdf|zarr|npz|npy|tiff?|png))+$"
 
@@ -85,7 +85,14 @@ def deconvolve(
     method: Method = "rim",
     report: Page = None,
     show_steps: ShowSteps = None,
-    error_map: ErrorMapOption = None,
+    error_map: Annotated[
+        str | None,
+        typer.Option(
+            "--error-map",
+            help="ERR: learned, of so many repetitions, or none. As the weights tell it by default "
+            "(tile by tile only where asked for).",
+        ),
+    ] = None,
     add_residual: AddResidual = False,
     noise_correlation: NoiseCorrelation = None,
     overwrite: Overwrite = False,
@@ -159,7 +166,7 @@ def deconvolve(
         weights=weights,
         method=method,  # type: ignore[arg-type] # the door names those that exist
         keep_steps=show_steps is not None,
-        error_map=sure,
+        error_map=_default_error(output) if error_map is None else sure,
         add_residual=add_residual,
         noise_correlation=noise_correlation,
     )
@@ -170,6 +177,13 @@ def default_output(image: str) -> Path:
     """``NAME_rim.fits`` in the present folder, for an image of that name."""
     name = Path(re.sub(r"\[[^\[\]]*\]$", "", image)).name
     return Path(re.sub(ENDINGS, "", name, flags=re.IGNORECASE) + "_rim.fits")
+
+
+def _default_error(output: Path) -> Auto | None:
+    """What the weights tell, where the file has a place for it."""
+    from rimaging.datasets.losses import HOLDS_UNCERTAINTY
+
+    return "auto" if output.name.lower().endswith(HOLDS_UNCERTAINTY) else None
 
 
 def _noise(text: str | None, section: Section | None) -> float | Tensor | None:

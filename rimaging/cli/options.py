@@ -91,12 +91,15 @@ def with_options(group: type[Any]) -> Callable[[Callable[..., None]], Callable[.
 
 
 def read_error_map(text: str | None) -> ErrorMap | None:
-    """A number of repetitions, or "learned"; raises OptionError for other texts."""
-    if text is None or text == "learned":
-        return text  # type: ignore[return-value] # the literal itself
+    """A number of repetitions, "learned" or "none"; raises OptionError for other texts."""
+    if text is None or text == "none":
+        return None
+    if text == "learned":
+        return "learned"
     if not text.isdecimal():
         raise OptionError(
-            f"--error-map {text!r} is no number of repetitions: give 8, for example, or learned"
+            f"--error-map {text!r} is no number of repetitions: give 8, for example, or learned, "
+            "or none"
         )
     return int(text)
 

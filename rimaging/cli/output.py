@@ -32,7 +32,7 @@ def check_outputs(
         check_folder(Path(output).expanduser(), ".dcm", overwrite=overwrite)
     else:
         wanted.append((Path(output), SUFFIXES))
-    if error_map is not None:
+    if error_map not in (None, "none"):
         beside = error_file(output)
         if beside is not None:
             wanted.append((beside, SUFFIXES))

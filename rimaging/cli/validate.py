@@ -44,12 +44,12 @@ def validate(
     band: Annotated[int | None, typer.Option(help="Plane of a cube, from 0; the middle.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the cut-out; 512 by default.")] = None,
     error_map: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--error-map",
-            help="What gate 8 judges: learned, or of so many repetitions.",
+            help="What gate 8 judges: learned (the default), of so many repetitions, or none.",
         ),
-    ] = "8",
+    ] = None,
     add_residual: AddResidual = False,
     noise_correlation: NoiseCorrelation = None,
     quick: Annotated[bool, typer.Option("--quick", help="128 pixels and fewer sources.")] = False,
@@ -77,7 +77,7 @@ def validate(
         method=method,  # type: ignore[arg-type] # the door names those that exist
         band=band,
         size=size,
-        error_map=read_error_map(error_map),
+        error_map="auto" if error_map is None else read_error_map(error_map),
         add_residual=add_residual,
         noise_correlation=noise_correlation,
         quick=quick,

@@ -42,7 +42,7 @@ def error_map(again: Repetition, radius: float) -> Gate:
     """
     asked = f"68 % and 95 %, to within {COVERAGE:.0%} (at sources one standard error granted)"
     if again.uncertainty is None:
-        finding = "the method gives no uncertainty"
+        finding = "the method gives no uncertainty by itself: ask for repetitions, 8 for example"
         return Gate(number=8, name=NAME, outcome="not given", finding=finding, asked=asked)
     tiny = torch.finfo(again.uncertainty.dtype).tiny
     ratio = (again.image - again.truth).abs() / again.uncertainty.clamp_min(tiny)

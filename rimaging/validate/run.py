@@ -16,7 +16,7 @@ from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.errors import DataError, OptionError
 from rimaging.method import Weights
 from rimaging.operators.target import largest_target
-from rimaging.uncertainty import ErrorMap
+from rimaging.uncertainty import Auto, ErrorMap
 from rimaging.validate.cutout import middle, plane_of
 from rimaging.validate.experiments import (
     Answer,
@@ -46,8 +46,6 @@ SIDE, QUICK_SIDE = 512, 128
 """Pixels of the cut-out that is looked at."""
 
 SOURCES, QUICK_SOURCES = 48, 16
-REPETITIONS = 8
-"""For the error map of gate 8."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def validate(
     iterations: int | None = None,
     band: int | None = None,
     size: int | None = None,
-    error_map: ErrorMap | None = REPETITIONS,
+    error_map: ErrorMap | Auto | None = "auto",
     add_residual: bool = False,
     noise_correlation: Correlation | None = None,
     quick: bool = False,
@@ -112,8 +110,8 @@ def validate(
             noise_correlation: as for `deconvolve`; what is drawn as noise correlates so too.
         band: plane of a cube; the middle one by default.
         size: side of the central cut-out in pixels, at most; 512 by default.
-        error_map: the error map that gate 8 judges, of so many repetitions or "learned"; None
-            leaves that gate out.
+        error_map: what gate 8 judges, as for `deconvolve`: by default the map that comes with it.
+            None leaves that gate out.
         quick: 128 pixels and a third of the sources.
         seed: of places and brightnesses.
 
@@ -136,7 +134,7 @@ def validate(
     level = float(sky_level(plane.data, plane.mask))
 
     def estimate(
-        measurement: Measurement, width: float, repetitions: ErrorMap | None = None
+        measurement: Measurement, width: float, sure: ErrorMap | Auto | None = None
     ) -> Answer:
         found = deconvolve(
             measurement,
@@ -145,7 +143,7 @@ def validate(
             method=method,
             iterations=iterations,
             background=level,
-            error_map=repetitions,
+            error_map=sure,
             add_residual=add_residual,
             noise_correlation=correlation,
         )
@@ -167,7 +165,7 @@ def validate(
         facts["PSF"] = f"that of {varying.name} in the middle: it varies over the image"
     place = field_of(plane, level, fwhm, seed, correlation)
     facts |= {"PSF FWHM": f"{place.fwhm:.2f} px", "sigma": f"{place.sigma:.4g}"}
-    sure = None if error_map is None else partial(estimate, repetitions=error_map)
+    sure = None if error_map is None else partial(estimate, sure=error_map)
     return run_gates(place, estimate, QUICK_SOURCES if quick else SOURCES, facts, sure)
 
 

@@ -41,7 +41,8 @@ def test_a_validation_of_a_real_method_tells_and_writes_a_page(
     tmp_path: Path, oracle: Any, real_weights: Path
 ) -> None:
     cube = np.stack([np.zeros_like(oracle.data), oracle.data.numpy()])
-    result = validate(cube, 3.0, 0.5, weights=real_weights, band=1, size=80, quick=True)
+    given = {"weights": real_weights, "band": 1, "size": 80, "quick": True, "error_map": 4}
+    result = validate(cube, 3.0, 0.5, **given)  # type: ignore[arg-type]
     assert result.gates[7].outcome in ("pass", "fail") and "times the map" in result.text()
     assert len(result.gates) == 11 and result.facts["pixels"] == "80 x 80"
     assert "star flux against magnitude" in result.text()

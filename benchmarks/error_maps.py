@@ -1,0 +1,104 @@
+"""Print how often the truth lies within the error map: the learned one, and that of repetitions.
+
+    python benchmarks/error_maps.py
+
+Draws of the test split (no image of it was trained on) by the cards of the error heads, with their
+truth. Asked: 68.3 % of the pixels within one error of the map, 95 % within 1.96. "Light": where the
+truth is above one sigma of the noise. Then the real brain, whose reference has noise of its own:
+there the error of the map and sigma add up.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch import Tensor
+
+from rimaging.benchmark import scans
+from rimaging.datasets.data_card import data_root
+from rimaging.datasets.kspace_noise import estimate_kspace_noise
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.operator_card import load_operator_card
+from rimaging.experiment import sampler
+from rimaging.operators.fourier import centred_ifft
+from rimaging.operators.likelihood import Likelihood
+from rimaging.rim.coverage import COVERAGE
+from rimaging.rim.rim import RIM
+from rimaging.rim.weights import load_weights
+from rimaging.uncertainty import Bootstrap, error_map_of
+
+CARDS = {"astro": "sky-error", "mri": "mri-error"}
+SIDES = {"astro": 96, "mri": 128}
+BATCH = 2
+LAST = -1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--draws", type=int, default=24, help="batches of two images")
+    parser.add_argument("--repetitions", type=int, default=8)
+    given = parser.parse_args()
+    print("| weights | error map | pixels | within 1 | within 1.96 | error / map |")
+    print("| --- | --- | --- | ---: | ---: | ---: |")
+    for name, card in CARDS.items():
+        rim = load_weights(name)[0]
+        sample = sampler(load_operator_card(card), data_root(), "test")
+        generator = torch.Generator().manual_seed(0)
+        drawn = [sample(generator, BATCH, SIDES[name]) for _ in range(given.draws)]
+        for method in ("learned", f"{given.repetitions} repetitions"):
+            how = Bootstrap(given.repetitions) if method != "learned" else None
+            found = [_ratios(rim, likelihood, truth, how) for likelihood, truth in drawn]
+            for pixels, ratios in zip(("all", "light"), zip(*found, strict=True), strict=True):
+                print(_row(name, method, pixels, torch.cat(ratios)))
+    for pattern in scans.PATTERNS:
+        print(_row("mri", "learned", f"real brain, {pattern}", _brain(pattern)))
+
+
+@torch.inference_mode()
+def _ratios(
+    rim: RIM, likelihood: Likelihood, truth: Tensor, how: Bootstrap | None
+) -> tuple[Tensor, Tensor]:
+    """``|x - truth| / error`` of all pixels that are seen, and of those with light."""
+    found = rim(likelihood)
+    x = found[LAST]
+    error = rim.error(likelihood, found)[0]
+    if how is not None:
+        error = error_map_of(likelihood, x, lambda again: rim(again)[LAST], how)
+    seen = (likelihood.information() > 0).expand(x.shape)
+    light = seen & (truth.abs() > likelihood.noise_scale)
+    return _components(x - truth, error, seen), _components(x - truth, error, light)
+
+
+def _brain(pattern: str) -> Tensor:
+    """The same of a real brain, whose reference has noise that an error of the object has not."""
+    scan = scans.real(data_root(), pattern, 2)
+    rim = load_weights("mri")[0]
+    sigma = estimate_kspace_noise(scan.kspace * scan.mask, scan.mask)
+    measurement = Measurement(
+        kind="kspace", data=scan.kspace * scan.mask, mask=scan.mask, maps=scan.maps, noise=sigma
+    )
+    likelihood = measurement.likelihood(sets=True)
+    with torch.inference_mode():
+        found = rim(likelihood)
+        error = rim.error(likelihood, found)[0]
+    reference = (scan.maps.conj() * centred_ifft(scan.kspace)).sum(dim=-3)
+    norm = scan.maps.abs().square().sum(dim=-3)
+    both = (error.square() + sigma**2 * norm).sqrt()
+    return _components(found[LAST] - reference, both, norm > 0)
+
+
+def _components(off: Tensor, error: Tensor, where: Tensor) -> Tensor:
+    """Of a complex image both its real and its imaginary part."""
+    parts = torch.view_as_real(off).unbind(-1) if off.is_complex() else (off,)
+    return torch.cat([(part.abs() / error)[where] for part in parts])
+
+
+def _row(name: str, method: str, pixels: str, ratios: Tensor) -> str:
+    shares = " | ".join(f"{float((ratios <= bound).double().mean()):.1%}" for bound in COVERAGE)
+    typical = float(ratios.median()) / 0.6745
+    return f"| `{name}` | {method} | {pixels} | {shares} | {typical:.2f} |"
+
+
+if __name__ == "__main__":
+    main()
