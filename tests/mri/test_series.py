@@ -171,6 +171,21 @@ def test_a_killed_client_is_resumed_and_nothing_is_done_twice(
     assert np.array_equal(written(output), mri.reconstruct(scan, weights=complex_weights).image)
 
 
+@pytest.mark.parametrize("given", ["file", "array"])
+def test_slices_share_the_noise_of_their_coils(
+    scan: Path, tmp_path: Path, complex_weights: Path, given: str
+) -> None:
+    sigma = SIGMA * torch.tensor([0.5, 1.0, 2.0, 1.0])[:, None, None]
+    source = scan if given == "file" else kspace()
+    whole = mri.reconstruct(source, noise=sigma, weights=complex_weights)
+    output = tmp_path / "out.npz"
+    job = mri.Scan(kspace=source, noise=sigma, weights=complex_weights)
+    mri.reconstruct_to(job, output)
+    assert np.array_equal(written(output), np.asarray(whole.image))
+    plain = mri.reconstruct(source, noise=SIGMA, weights=complex_weights)
+    assert not np.array_equal(np.asarray(plain.image), np.asarray(whole.image))
+
+
 def test_a_corrupt_slice_is_put_aside_and_the_others_done(scan: Path, tmp_path: Path) -> None:
     whole = mri.reconstruct(scan, noise=SIGMA, method="cg-sense").image
     with h5py.File(scan, "r") as file:
