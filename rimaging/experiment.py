@@ -123,10 +123,11 @@ def train(
         WeightsError: weights to start from that are of another kind.
     """
     record = experiment.record()
-    initial = None
+    initial: RIM | None = None
+    began: dict[str, Any] = {}
     if start is not None:
-        initial, card = load_weights(start)
-        record["start"] = card["sha256"]
+        initial, began = load_weights(start)
+        record["start"] = began.pop("sha256")
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
         raise OptionError(f"device {name!r} is not here: use cpu, or cuda on a machine with a GPU")
@@ -163,7 +164,10 @@ def train(
     if not trainer.run(validated, on_step, workers):
         return None, trainer.stopped_by
     weights = out / f"{experiment.operator.name}.safetensors"
-    save_weights(trainer.ema, weights, weights_card(experiment, trainer, record.get("start")))
+    card = weights_card(experiment, trainer, record.get("start"))
+    # Where the error alone was learned, the weights are still what they were.
+    card = {**began, "error": card} if experiment.training.error_only and began else card
+    save_weights(trainer.ema, weights, card)
     return weights, None
 
 

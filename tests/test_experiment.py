@@ -88,6 +88,24 @@ def test_the_weights_say_what_they_were_trained_on(photographs: Path, tmp_path: 
     assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_an_error_that_is_learned_later_leaves_card_and_weights(
+    photographs: Path, tmp_path: Path
+) -> None:
+    first, _ = train(load_experiment("gray-denoise", [photographs], SMALL), tmp_path / "run")
+    assert first is not None
+    settings = {**SMALL, "error_features": 4, "error_only": True}
+    plan = load_experiment("gray-denoise", [photographs], settings)
+    path, _ = train(plan, tmp_path / "error", start=first)
+    assert path is not None
+    (before, old), (after, new) = load_weights(first), load_weights(path)
+    assert before.error_head is None and after.error_head is not None
+    kept = {k: v for k, v in after.state_dict().items() if not k.startswith("error_head.")}
+    assert all(torch.equal(kept[k], v) for k, v in before.state_dict().items())
+    assert new["training"] == old["training"] and new["name"] == old["name"]
+    assert new["error"]["training"]["error_only"]
+    assert new["error"]["trained"]["start"] == old["sha256"]
+
+
 def _validation(card: Path):  # type: ignore[no-untyped-def]
     with linked_data([load_data_card(card)]) as root:
         return sampler(load_experiment("gray-denoise", [card]).operator, root, "validation")
