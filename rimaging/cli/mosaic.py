@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rimaging.cli.app import command
-from rimaging.cli.options import Input, read_number, read_psf, weights_option
+from rimaging.cli.options import (
+    Input,
+    read_error_map,
+    read_number,
+    read_psf,
+    weights_option,
+)
 from rimaging.errors import DataError, FormatError, OptionError
 
 if TYPE_CHECKING:
@@ -62,6 +68,9 @@ def plan(
         float | None, typer.Option(help="Pixels from it on are masked; else SATURATE says.")
     ] = None,
     weights: Annotated[str, weights_option("astro")] = "astro",
+    error_map: Annotated[
+        str | None, typer.Option("--error-map", help="learned: with a plane of errors.")
+    ] = None,
     workers: WorkersOption = None,
     gpus: Gpus = None,
     tile: Tile = None,
@@ -82,6 +91,7 @@ def plan(
         gain=gain,
         read_noise=read_noise,
         saturation=saturation,
+        error_map=read_error_map(error_map),
     )
     found = mosaics.plan(sky, workers_of(workers, gpus, None, False), output)
     for line in found.lines():
