@@ -15,10 +15,8 @@ from torch import Tensor
 from rimaging.errors import DataError, OptionError, WeightsError
 from rimaging.rim.ahead import drawn_ahead, reused
 from rimaging.rim.config import RIMConfig
-from rimaging.rim.coverage import coverage_loss, distances
 from rimaging.rim.graphs import Graphs
-from rimaging.rim.loss import loss, misfit
-from rimaging.rim.precision import network_dtype
+from rimaging.rim.objective import objective
 from rimaging.rim.rim import RIM
 from rimaging.rim.run_folder import RunFolder
 from rimaging.rim.stopping import stop_requests
@@ -228,31 +226,7 @@ class Trainer:
     def _optimise(self, likelihood: LikelihoodLike, truth: Tensor) -> Tensor:
         """What a step computes, which a GPU can record (`rimaging.rim.graphs`)."""
         config = self.config
-        with torch.set_grad_enabled(not config.error_only):
-            estimates = self.rim(
-                likelihood,
-                network_dtype=network_dtype(self.device),
-                checkpoint_steps=config.checkpoint_steps,
-            )
-        value = truth.new_zeros((), dtype=likelihood.noise_scale.dtype)
-        if not config.error_only:
-            value = loss(
-                estimates,
-                truth,
-                likelihood.noise_scale,
-                likelihood.item_axes,
-                config.late,
-                config.floor,
-                config.blocks,
-                config.shapes,
-            )
-        if config.misfit and not config.error_only:
-            value = value + config.misfit * misfit(estimates, likelihood, config.late, config.floor)
-        if self.rim.error_head is not None:
-            residual = self.rim.config.error_residual
-            with torch.no_grad():
-                off = distances(likelihood, estimates[-1], truth, residual)
-            value = value + coverage_loss(self.rim.log_error(likelihood, estimates), off)
+        value = objective(self.rim, likelihood, truth, config)
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.rim.parameters(), config.clip)
