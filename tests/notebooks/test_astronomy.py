@@ -23,7 +23,7 @@ def test_the_notebook_goes_from_a_fits_to_figures_and_back(
     place = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
     said = "".join(output.get("text", "") for output in outputs)
     (found,) = re.findall(r"chi2 [\d.]+ -> ([\d.]+)", said)
     assert 0.9 < float(found) < 1.1
