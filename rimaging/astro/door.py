@@ -20,7 +20,7 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import DataError, OptionError
-from rimaging.method import Weights, choose_device, rim_method
+from rimaging.method import Method, Weights, choose_device, rim_method
 from rimaging.mosaic.lazy import is_dask
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.correlated import CorrelatedGaussian, NoiseCorrelation
@@ -176,18 +176,8 @@ def deconvolve(
         return image + likelihood.unexplained(x) if add_residual else image
 
     def learned_error(_: Tensor, tell: Callable[[bool], Tensor]) -> Tensor:
-        if add_residual and correlation is not None:
-            raise OptionError(
-                "where noise correlates, the learned error of an image with its residual is not "
-                "that of its pixels: give a number of repetitions, error_map=8 (--error-map 8)"
-            )
         return centre_crop(tell(add_residual), size)
 
-    if error_map == "auto":
-        told = chosen.error is not None
-        if add_residual:  # where noise correlates, that of its pixels is not that of the estimate
-            told = told and chosen.error_residual and correlation is None
-        error_map = "learned" if told else None
     said = {"target_fwhm_pixels": fwhm, "psf": psf_source(psf), "boundary": boundary}
     if add_residual:
         said["add_residual"] = True
@@ -203,7 +193,7 @@ def deconvolve(
         finish=finish,
         device=place,
         keep_steps=keep_steps,
-        error_map=error_map,
+        error_map=_chosen_error(error_map, chosen, add_residual, correlation is not None),
         learned_error=learned_error,
     )
     per_unit = 1.0 if detector is None else detector.gain
@@ -272,6 +262,23 @@ def _noise_of(
     if measurement.psf is None:  # which is said elsewhere
         return measurement, None
     return with_correlation(measurement, example(measurement.psf), given)
+
+
+def _chosen_error(
+    asked: ErrorMap | Auto | None, method: Method, add_residual: bool, correlated: bool
+) -> ErrorMap | None:
+    """What is told where nothing was asked for; OptionError for what nobody learned."""
+    if asked != "auto" and asked != "learned":
+        return asked
+    if add_residual and (correlated or not method.error_residual):
+        if asked == "auto":
+            return None
+        why = "where noise correlates" if correlated else "with these weights"
+        raise OptionError(
+            f"the error of an image with its residual is not learned {why}: give a number of "
+            "repetitions, error_map=8 (--error-map 8)"
+        )
+    return None if asked == "auto" and method.error is None else "learned"
 
 
 def _detector(

@@ -113,6 +113,8 @@ def reconstruct(
     """
     check_options(method, sets, steps, lamda, iterations, ensemble, adapt)
     place = choose_device(device)
+    if error_map == "learned":
+        _check_learned(method, weights, place, add_residual)
     axis = None
     source = kspace
     if volume:
@@ -146,7 +148,7 @@ def reconstruct(
         noted(chosen, {"add_residual": True}) if add_residual else chosen,
         sets=count > 1,
         finish=finisher(count, size, add_residual),
-        learned_error=learned_error(count, size, add_residual),
+        learned_error=learned_error(count, size),
         device=place,
         keep_steps=keep_steps,
         error_map=error_map,
@@ -202,18 +204,13 @@ def finisher(sets: int, size: Sequence[int] | None, add_residual: bool) -> Finis
     return finish
 
 
-def learned_error(sets: int, size: Sequence[int] | None, add_residual: bool) -> LearnedError:
+def learned_error(sets: int, size: Sequence[int] | None) -> LearnedError:
     """What makes the error of an image of that of its estimate.
 
     Of sets that were combined ``e^2 = sum_k |x_k|^2 e_k^2 / sum_k |x_k|^2``, to first order.
     """
 
     def learned(x: Tensor, tell: Callable[[bool], Tensor]) -> Tensor:
-        if add_residual:
-            raise OptionError(
-                "the error of an image that keeps its samples is not learned: leave out "
-                "add_residual, or give a number of repetitions, error_map=8 (--error-map 8)"
-            )
         error = tell(False)
         if sets > 1:
             power = x.abs().square() + torch.finfo(error.dtype).tiny
@@ -221,6 +218,17 @@ def learned_error(sets: int, size: Sequence[int] | None, add_residual: bool) -> 
         return error if size is None else centre_crop(error, size)
 
     return learned
+
+
+def _check_learned(method: str, weights: Weights, place: torch.device, kept: bool) -> None:
+    """Refuse what nobody learned, before minutes go into it."""
+    if kept:
+        raise OptionError(
+            "the error of an image that keeps its samples is not learned: leave out "
+            "add_residual, or give a number of repetitions, error_map=8 (--error-map 8)"
+        )
+    if method == "rim":
+        load_rim(weights, place)[0].checked_error_head()
 
 
 def combine(x: Tensor) -> Tensor:
