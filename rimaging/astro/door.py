@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import get_args
 
 import torch
 from torch import Tensor
 
-from rimaging.astro.methods import Boundary, MethodName, classical
+from rimaging.astro.methods import Boundary, MethodName, check_options, classical
 from rimaging.astro.noise import Correlation, example, with_correlation
 from rimaging.astro.psf import TARGET, Psf, check_psf, psf_source, with_psf
 from rimaging.datasets.arrays import to_tensor
@@ -114,7 +113,7 @@ def deconvolve(
         ShapeError: arrays that do not fit. OptionError: an unknown method, boundary or profile.
         FormatError, WeightsError: files and weights that cannot be read.
     """
-    _check_options(method, boundary, steps, iterations, noise_to_signal)
+    check_options(method, boundary, steps, iterations, noise_to_signal)
     detector = _detector(gain, read_noise, noise)
     if is_dask(image):
         if detector is not None or saturation is not None:
@@ -291,24 +290,3 @@ def _detector(
     if noise is not None:
         raise OptionError("noise and gain say the same thing twice: give one of them")
     return Detector(gain, read_noise or 0.0)
-
-
-def _check_options(
-    method: str,
-    boundary: str,
-    steps: int | None,
-    iterations: int | None,
-    noise_to_signal: float | None,
-) -> None:
-    if method not in get_args(MethodName):
-        raise OptionError(
-            f"method {method!r} does not exist: choose {', '.join(get_args(MethodName))}"
-        )
-    if boundary not in get_args(Boundary):
-        raise OptionError(f"boundary {boundary!r} does not exist: choose 'reflect' or 'valid'")
-    if iterations is not None and method != "richardson-lucy":
-        raise OptionError(f"iterations are those of richardson-lucy, not of {method}: leave it out")
-    if noise_to_signal is not None and method != "wiener":
-        raise OptionError(f"noise_to_signal is for wiener, not for {method}: leave it out")
-    if steps is not None and method != "rim":
-        raise OptionError(f"steps are those of a RIM, not of {method}: leave it out")

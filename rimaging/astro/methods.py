@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
+from rimaging.errors import OptionError
 from rimaging.method import Method
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
@@ -18,6 +19,28 @@ from rimaging.reconstruction import centre_crop
 
 MethodName = Literal["rim", "richardson-lucy", "wiener"]
 Boundary = Literal["reflect", "valid"]
+
+
+def check_options(
+    method: str,
+    boundary: str,
+    steps: int | None,
+    iterations: int | None,
+    noise_to_signal: float | None,
+) -> None:
+    """Refuse options that do not go together, by `OptionError`."""
+    if method not in get_args(MethodName):
+        raise OptionError(
+            f"method {method!r} does not exist: choose {', '.join(get_args(MethodName))}"
+        )
+    if boundary not in get_args(Boundary):
+        raise OptionError(f"boundary {boundary!r} does not exist: choose 'reflect' or 'valid'")
+    if iterations is not None and method != "richardson-lucy":
+        raise OptionError(f"iterations are those of richardson-lucy, not of {method}: leave it out")
+    if noise_to_signal is not None and method != "wiener":
+        raise OptionError(f"noise_to_signal is for wiener, not for {method}: leave it out")
+    if steps is not None and method != "rim":
+        raise OptionError(f"steps are those of a RIM, not of {method}: leave it out")
 
 
 def classical(
