@@ -29,8 +29,8 @@ class Method:
     solve: from the piece (None where only a likelihood was given) and its likelihood to the
     estimates, first to last. error: from these three to the error of the last estimate, or of that
     with its residual put back, for methods that know (`RIM.error`); error_residual: whether they
-    know the second. bytes_per_pixel: of the
-    image, beside the physics. provenance: what to write down of it.
+    know the second. bytes_per_pixel: of the image, beside the physics. provenance: what to write
+    down of it.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def seam_error(
     places: Iterable[Corner],
     halos: tuple[int, int],
     noise: Callable[[Unit], float],
-    plane: str = "image",
+    planes: Sequence[str] = ("image",),
 ) -> float:
     """Greatest ``|narrow - wide| / noise`` at corners of tiles, where a halo is felt most.
 
@@ -60,6 +60,7 @@ def seam_error(
         process, read: as for any unit. places: `corners`, and others that may be worse.
         halos: the one in question, and one so wide that it makes no difference.
         noise: standard deviation around a unit.
+        planes: of the answer, which are compared.
     """
     worst = 0.0
     for place in places:
@@ -69,9 +70,10 @@ def seam_error(
         found = []
         for unit in (narrow, wide):
             answer = process(read(unit), unit)
-            planes = answer if isinstance(answer, dict) else {plane: answer}
-            found.append(planes_of({plane: planes[plane]}, unit, (plane,))[plane])
-        difference = np.abs(found[0] - found[1])
-        if np.isfinite(difference).any():
-            worst = max(worst, float(np.nanmax(difference)) / noise(wide))
+            answer = answer if isinstance(answer, dict) else {planes[0]: answer}
+            found.append(planes_of({p: answer[p] for p in planes}, unit, tuple(planes)))
+        for plane in planes:
+            difference = np.abs(found[0][plane] - found[1][plane])
+            if np.isfinite(difference).any():
+                worst = max(worst, float(np.nanmax(difference)) / noise(wide))
     return worst

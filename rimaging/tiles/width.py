@@ -29,7 +29,8 @@ def find_halo(
     """
     if is_whole(grid):
         return 0, 0.0
-    exact = exact_reach(process.rim, max(process.blur.radius), process.steps)
+    told = process.uncertainty
+    exact = exact_reach(process.rim, max(process.blur.radius), process.steps, error=told)
     exact += max(process.blur.radius) if process.add_residual else 0
     exact = min(-(-exact // ALIGN) * ALIGN, -(-max(grid.shape[1:]) // ALIGN) * ALIGN)
     wanted = parse_halo(asked)
@@ -50,6 +51,7 @@ def find_halo(
             places,
             (halo, wide),
             lambda unit: float(sigma[unit.core[0].start]),
+            ("image", "uncertainty") if told else ("image",),
         )
 
     if wanted is not None:
@@ -64,20 +66,22 @@ def is_whole(grid: Grid) -> bool:
     return grid.counts[1:] == (1, 1)
 
 
-def exact_reach(rim: RIM, radius: int, steps: int) -> int:
+def exact_reach(rim: RIM, radius: int, steps: int, error: bool = False) -> int:
     """Pixels beyond which nothing can act on a pixel; the solves are fixed polynomials.
 
     The score, a curvature and the bound on its rows reach ``2 radius`` each, the frame of the
     network 16 (`rimaging.rim.frame.FRAME_RADIUS`), each of its steps no more than the cell's
-    ``reach``. A solve of n iterations takes one score and n - 1 curvatures.
+    ``reach``. A solve of n iterations takes one score and n - 1 curvatures. The ``error`` that the
+    weights tell is looked for around the last estimate, in a frame of that.
     """
     config = rim.config
     normal = 2 * radius
     step = normal * max(1, config.newton_iterations) + rim.cell.reach
     step += normal * config.consistency_iterations
     reach = FRAME_RADIUS + normal * config.initial_iterations + steps * step
-    if rim.error_head is not None:  # it looks at the last estimate, in a frame of that
-        reach += FRAME_RADIUS + normal * max(1, config.newton_iterations) + rim.error_head.reach
+    if error:
+        head = rim.checked_error_head()
+        reach += FRAME_RADIUS + normal * max(1, config.newton_iterations) + head.reach
     return reach
 
 
