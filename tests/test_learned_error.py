@@ -138,6 +138,7 @@ def test_tile_by_tile_it_is_that_of_the_door(
         tile=80,
         halo="exact",
         steps=1,
+        noise=None if counting else 7.0,
         error_map="learned",
         **counting,  # type: ignore[arg-type]
     )
@@ -150,12 +151,14 @@ def test_tile_by_tile_it_is_that_of_the_door(
         for unit in recipe.grid:
             found = process(read(unit.block), unit)["uncertainty"]  # type: ignore[call-overload]
             assert np.allclose(found, whole[unit.core], rtol=1e-4)
+    with pytest.raises(OptionError, match="give the noise"):
+        unknown = {"noise": None, "gain": None, "read_noise": None}
+        mosaics.recipe(replace(sky, add_residual=True, **unknown))  # type: ignore[arg-type]
     one = mosaics.recipe(replace(sky, tile=None, steps=None))
     (unit,) = one.grid
     found = one.task.build()(open_source(one.source).read(unit.block), unit)["uncertainty"]  # type: ignore[call-overload]
-    door = told(
-        torch.from_numpy(np.load(str(sky.image))), 2.0, target=1.2, weights=telling, **counting
-    )
+    data = torch.from_numpy(np.load(str(sky.image)))
+    door = told(data, 2.0, noise=sky.noise, target=1.2, weights=telling, **counting)
     assert np.allclose(found, door, rtol=1e-3)
 
 

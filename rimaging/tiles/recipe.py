@@ -149,6 +149,12 @@ def settings_of(
     if sky.gain is None and sky.read_noise is not None:
         raise OptionError("read_noise needs gain=, electrons per unit: or give noise=sigma")
     noise_map, sigma = noise_of(sky.noise, source, shape) if sky.gain is None else (None, None)
+    estimated = sky.gain is None and noise_map is None and sigma is None
+    if sky.error_map is not None and sky.add_residual and estimated:
+        raise OptionError(
+            "noise that is estimated may correlate, and then the learned error of an image with "
+            "its residual is not that of its pixels: give the noise, or leave out one of the two"
+        )
     background_map, level = background_of(sky.background, shape)
     settings: dict[str, Any] = {
         "weights": str(path.resolve()),
