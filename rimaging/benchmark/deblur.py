@@ -49,6 +49,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         *hand_made(),
         *(ours(name, first) for name in dict.fromkeys((ANY, weights))),
         ours(None, first),
+        ours(None, first, eight=True),
     ]
     counts = ", ".join(f"{name}: {len(c)} images" for name, c in columns.items())
     protocol = [
