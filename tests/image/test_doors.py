@@ -14,6 +14,7 @@ from torch import Tensor
 import rimaging
 from rimaging import image
 from rimaging.errors import DataError, OptionError, ShapeError, WeightsError
+from rimaging.image.methods import END_SHARE
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
@@ -146,8 +147,14 @@ def test_turns_begin_where_the_weights_for_blur_end_and_the_answer_is_between() 
     assert result.provenance["weights"]["name"] == "image" and len(result.steps) == 7
     direct = image.deblur(blurred, kernel, 0.01, method="rim")
     assert direct.provenance["weights"]["name"] == "deblur"
-    assert torch.allclose(result.image, (direct.image + result.steps[-2]) / 2, atol=1e-6)
+    between = torch.lerp(direct.image, result.steps[-2], END_SHARE)  # type: ignore[arg-type]
+    assert torch.allclose(result.image, between, atol=1e-6)
     assert (result.image - clean).norm() < 1.1 * (direct.image - clean).norm()
+    # an ensemble is one of where it begins, the turns are already turned
+    eight = image.deblur(blurred, kernel, 0.01, ensemble=True, keep_steps=True)
+    begin = image.deblur(blurred, kernel, 0.01, method="rim", ensemble=True)
+    between = torch.lerp(begin.image, eight.steps[-2], END_SHARE)  # type: ignore[arg-type]
+    assert torch.allclose(eight.image, between, atol=1e-6)
 
 
 def test_upscaling_gives_an_image_that_shrinks_to_the_data(real_weights: Path) -> None:
