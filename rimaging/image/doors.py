@@ -59,7 +59,8 @@ def denoise(
             takes ``deblur`` and then ``image``, as the denoiser of plug-and-play.
         steps: of the method; as in training, or as is usual for it, by default.
         lamda: weight of the prior of map and tv in units of the noise, noise-to-signal of wiener.
-        ensemble: the mean over the eight flips and turns of the image, eight times slower.
+        ensemble: the mean over the eight flips and turns of the image, eight times slower; of
+            plug-and-play that begins with weights of ours, of that begin alone.
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
         error_map: ``uncertainty``: ``"learned"`` as weights tell it that learned to, or by so many

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rimaging.typing import LikelihoodLike
 
-COVERAGE = {1.0: 0.683, 1.96: 0.95}
+SHARES = {1.0: 0.683, 1.96: 0.95}
 """So many errors of the map, and how much of the truth shall lie within them."""
 
 LEAST = 1e-6
@@ -22,7 +22,7 @@ def coverage_loss(log_error: Tensor, distance: Tensor) -> Tensor:
 
     ``rho_q(u) = max(q u, (q - 1) u)`` is least where a share ``q`` lies below (Koenker & Bassett,
     Econometrica 46, 1978, 33); of the logarithm, since a quantile does not mind and a star then
-    weighs no more than the sky around it. The shares are those of a normal error (`COVERAGE`).
+    weighs no more than the sky around it. The shares are those of a normal error (`SHARES`).
 
     Args:
         log_error: of the map, in units of the noise.
@@ -30,7 +30,7 @@ def coverage_loss(log_error: Tensor, distance: Tensor) -> Tensor:
     """
     found = distance.abs().clamp_min(LEAST).log() - log_error
     total = found.new_zeros(())
-    for bound, share in COVERAGE.items():
+    for bound, share in SHARES.items():
         beyond = found - math.log(bound)
         total = total + torch.maximum(share * beyond, (share - 1) * beyond).mean()
     return total

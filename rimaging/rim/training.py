@@ -297,9 +297,11 @@ def _begin_with(rim: RIM, start: RIM) -> None:
     """Take over the weights of another; an error head that it lacks stays as it was drawn."""
     new = start.error_head is None
     headless = replace(rim.config, error_features=0, error_residual=False)
-    if (headless if new else rim.config) != start.config:
+    wanted, found = asdict(headless if new else rim.config), asdict(start.config)
+    unlike = [f"{k} = {found[k]}, expected {wanted[k]}" for k in found if found[k] != wanted[k]]
+    if unlike:
         raise WeightsError(
-            f"the weights to start from are of {start.config}, expected {rim.config}: "
+            f"the weights to start from are of another kind ({'; '.join(unlike)}): "
             "give the settings of these weights, or start from none"
         )
     rim.load_state_dict(start.state_dict(), strict=not new)

@@ -8,13 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rimaging.rim.coverage import SHARES
 from rimaging.validate.gate import Gate, judged
 from rimaging.validate.sources import Catalogue
 
 NAME = "coverage of the error map"
-BOUNDS = {1.0: 0.683, 1.96: 0.95}
-"""Errors of the map, and how much of the truth lies within so many of them."""
-
 COVERAGE = 0.03
 MEDIAN = 0.6745
 """Of the absolute value of a normal number of variance one."""
@@ -49,7 +47,7 @@ def error_map(again: Repetition, radius: float) -> Gate:
     discs = _discs(again.catalogue, radius, again.measured)
     numbers: dict[str, float] = {}
     said, passed = [], True
-    for bound, share in BOUNDS.items():
+    for bound, share in SHARES.items():
         inside = (ratio <= bound).double()
         everywhere = float(inside[again.measured].mean())
         each = (

@@ -17,7 +17,7 @@ from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.operators.target import gaussian_psf
 from rimaging.rim.config import RIMConfig
-from rimaging.rim.coverage import COVERAGE, coverage_loss, distances
+from rimaging.rim.coverage import SHARES, coverage_loss, distances
 from rimaging.rim.rim import RIM
 from rimaging.rim.training import Trainer
 from rimaging.rim.training_config import TrainingConfig
@@ -94,8 +94,8 @@ def test_the_loss_is_least_for_the_standard_deviation_of_a_normal_error() -> Non
     assert abs(float(tried[losses.argmin()])) < 0.03
     # and no error at all is no infinite loss
     assert torch.isfinite(coverage_loss(torch.zeros(3), torch.zeros(3)))
-    assert list(COVERAGE.values()) == pytest.approx(
-        [math.erf(bound / math.sqrt(2)) for bound in COVERAGE], abs=1e-3
+    assert list(SHARES.values()) == pytest.approx(
+        [math.erf(bound / math.sqrt(2)) for bound in SHARES], abs=1e-3
     )
 
 
@@ -153,7 +153,7 @@ def test_trained_alone_it_covers_and_all_else_stays(tmp_path: Path) -> None:
         estimates = trained(likelihood)
         ratio = (estimates[-1] - truth).abs() / trained.error(likelihood, estimates)[0]
     for half in (ratio[..., :6], ratio[..., 10:]):
-        for bound, share in COVERAGE.items():
+        for bound, share in SHARES.items():
             assert float((half <= bound).float().mean()) == pytest.approx(share, abs=0.06)
     # a run that was stopped, and one that starts from weights with their head, go on
     again = Trainer(model, ONLY, unlike, lambda rim: 0.0, tmp_path, start=start)
