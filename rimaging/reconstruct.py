@@ -29,15 +29,13 @@ from rimaging.uncertainty import (
     ErrorMap,
     Finish,
     Learned,
+    LearnedError,
     as_data,
     as_error_map,
     error_map_of,
+    of_estimate,
     plainly,
 )
-
-LearnedError = Callable[[Tensor, Callable[[bool], Tensor]], Tensor]
-"""From an estimate, and what tells its error without (False) or with (True) its residual put back,
-to the error of the final image."""
 
 CPU_PIECE = 2**28
 """Bytes that one piece of a large batch may take on a CPU, where larger ones are no faster."""
@@ -87,7 +85,7 @@ def run(
     device: torch.device,
     keep_steps: bool = False,
     error_map: ErrorMap | None = None,
-    learned_error: LearnedError | None = None,
+    learned_error: LearnedError = of_estimate,
 ) -> Reconstruction:
     """Take a measurement through a method, in pieces that fit the memory.
 
@@ -98,7 +96,7 @@ def run(
     """
     sure = as_error_map(error_map)
     if sure == "learned":
-        learned_error = _learned_error(method, finish, learned_error)
+        _check_learned(method, finish, learned_error)
     started = time.perf_counter()
     whole = source.completed() if isinstance(source, Measurement) else None
     parts: Iterable[Measurement | None] = [None]
@@ -135,7 +133,7 @@ def run(
                 errors.append(error.to(home))
                 items += likelihood.items
             elif sure is not None:
-                assert method.error is not None and learned_error is not None
+                assert method.error is not None
                 tell = partial(method.error, part, likelihood, found)
                 errors.append(learned_error(found[-1], tell).to(home))
     if isinstance(source, Likelihood):
@@ -186,25 +184,18 @@ def _likelihood(
     return (part.likelihood(sets=sets) if build is None else build(part)).to(device)
 
 
-def _learned_error(method: Method, finish: Finish, given: LearnedError | None) -> LearnedError:
-    """How the error that a method tells becomes that of the image; OptionError where none does."""
+def _check_learned(method: Method, finish: Finish, learned_error: LearnedError) -> None:
+    """Raise OptionError where a method tells no error, or nothing makes it that of the image."""
     if method.error is None:
         raise OptionError(
             f"{method.name} tells no error of its own (with these weights): give a number of "
             "repetitions, error_map=8 (--error-map 8)"
         )
-    if given is not None:
-        return given
-    if finish is not plainly:
+    if finish is not plainly and learned_error is of_estimate:
         raise OptionError(
             "the error of such an image is not learned: give a number of repetitions, error_map=8 "
             "(--error-map 8)"
         )
-    return _of_estimate
-
-
-def _of_estimate(_: Tensor, tell: Callable[[bool], Tensor]) -> Tensor:
-    return tell(False)
 
 
 def _said(sure: Bootstrap | Learned) -> dict[str, Any]:

@@ -80,6 +80,16 @@ def plainly(x: Tensor, _: Likelihood) -> Tensor:
     return x
 
 
+LearnedError = Callable[[Tensor, Callable[[bool], Tensor]], Tensor]
+"""From an estimate, and what tells its error without (False) or with (True) its residual put back,
+to the error of the final image."""
+
+
+def of_estimate(_: Tensor, tell: Callable[[bool], Tensor]) -> Tensor:
+    """The error of the estimate itself."""
+    return tell(False)
+
+
 def as_error_map(asked: ErrorMap | None) -> Bootstrap | Learned | None:
     """What a door was given: repetitions, what weights tell, or none; OptionError for others."""
     if isinstance(asked, str) and asked != "learned":

@@ -23,9 +23,9 @@ from rimaging.mri.adaptation import adapted
 from rimaging.mri.measured import with_measured
 from rimaging.mri.methods import MethodName, check_options, classical
 from rimaging.operators.likelihood import Likelihood
-from rimaging.reconstruct import LearnedError, run
+from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
-from rimaging.uncertainty import ErrorMap, Finish
+from rimaging.uncertainty import ErrorMap, Finish, LearnedError
 
 
 def reconstruct(
