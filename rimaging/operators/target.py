@@ -30,7 +30,9 @@ def relative_kernel(psf: Tensor, target_fwhm: float) -> Tensor:
         K = P T / (T^2 + 10^-6)
 
     in Fourier space, on a grid three times the stamp, then cut to the stamp; of sum 1, so that flux
-    is conserved.
+    is conserved. Only the middle of the PSF is divided: towards the edge of its stamp, where a cut
+    would ring, `K` is the PSF itself, and what lies beyond goes there too. So the core keeps its
+    share of the light, and the photometry its zero point.
 
     Args:
         psf: real ``(..., y, x)`` with odd sides, centred, of any positive sum.
@@ -50,10 +52,9 @@ def relative_kernel(psf: Tensor, target_fwhm: float) -> Tensor:
             f"the PSF is narrower than the target of FWHM {target_fwhm:.3g} pixels in some "
             f"direction: give target={largest_target(psf, target_fwhm):.2f} or less"
         )
-    height, width = psf.shape[-2:]
-    kernel: Tensor = torch.fft.ifft2(ratio).real[..., :height, :width]
-    kernel = kernel / kernel.sum(dim=(-2, -1), keepdim=True)
-    return kernel.to(psf.dtype)
+    unit = psf.double() / psf.double().sum(dim=(-2, -1), keepdim=True)
+    kernel = _on_stamp(ratio, unit)
+    return (kernel / kernel.sum(dim=(-2, -1), keepdim=True)).to(psf.dtype)
 
 
 def relative_basis(basis: Tensor, target_fwhm: float) -> Tensor:
@@ -67,9 +68,7 @@ def relative_basis(basis: Tensor, target_fwhm: float) -> Tensor:
     _check(basis, target_fwhm)
     if target_fwhm == 0:
         return basis
-    height, width = basis.shape[-2:]
-    kernels: Tensor = torch.fft.ifft2(_filtered(_tapered(basis), target_fwhm)).real
-    return kernels[..., :height, :width].to(basis.dtype)
+    return _on_stamp(_filtered(_middle(basis), target_fwhm), basis.double()).to(basis.dtype)
 
 
 def largest_target(psf: Tensor, at_most: float) -> float:
@@ -107,9 +106,8 @@ def radius_squared(radius: int) -> Tensor:
 
 
 def _ratio(psf: Tensor, target_fwhm: float) -> Tensor:
-    """``P T / (T^2 + DAMPING)`` on the large grid, of the tapered PSF."""
-    tapered = _tapered(psf)
-    return _filtered(tapered / tapered.sum(dim=(-2, -1), keepdim=True), target_fwhm)
+    """``P T / (T^2 + DAMPING)`` on the large grid, of the middle of the PSF of sum 1."""
+    return _filtered(_middle(psf) / psf.double().sum(dim=(-2, -1), keepdim=True), target_fwhm)
 
 
 def _filtered(stamp: Tensor, target_fwhm: float) -> Tensor:
@@ -122,7 +120,18 @@ def _filtered(stamp: Tensor, target_fwhm: float) -> Tensor:
     return spectrum * target / (target**2 + DAMPING)
 
 
-def _tapered(psf: Tensor) -> Tensor:
+def _on_stamp(spectrum: Tensor, psf: Tensor) -> Tensor:
+    """The kernel of a spectrum on the stamp of the PSF, with the PSF's own edge and of its sum."""
+    height, width = psf.shape[-2:]
+    divided: Tensor = torch.fft.ifft2(spectrum).real[..., :height, :width]
+    kernel = divided + psf - _middle(psf)  # the edge is too smooth for a narrow target to matter
+    edge = 1 - _middle(torch.ones_like(psf))
+    share = edge / edge.sum(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
+    beyond = (psf - kernel).sum(dim=(-2, -1), keepdim=True)
+    return kernel + beyond * share
+
+
+def _middle(psf: Tensor) -> Tensor:
     rows, columns = (_taper(side).to(psf.device) for side in psf.shape[-2:])
     return psf.double() * rows[:, None] * columns[None, :]
 
