@@ -1,4 +1,4 @@
-"""The PSF of an image from its own stars: an effective PSF (ePSF), built by photutils."""
+"""The PSF of an image from its own stars: an effective PSF (ePSF), begun by photutils."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
-from rimaging.datasets.psf import psf_shape, resampled
+from rimaging.datasets.psf import psf_shape
+from rimaging.datasets.star_fit import fitted
 from rimaging.errors import DataError, FormatError
 
 __all__ = ["StarPsf", "psf_of_stars", "write_psf"]
@@ -23,8 +24,14 @@ THRESHOLD = 10.0
 
 FEWEST = 5
 MOST = 40
-OVERSAMPLED = 30
-"""Stars from which the ePSF is built on half pixels."""
+"""Stars of the ePSF, the brightest."""
+MOST_FITTED = 120
+"""Stars that it is fitted to: many weak ones tell what the brightest have in common by chance."""
+WELL_SAMPLED = 2.5
+"""FWHM in pixels from which on stars can be moved without loss, and the PSF is fitted."""
+ITERATIONS = 10
+MARGIN = 3
+"""Pixels around the stamp that are thrown away: where some of the stars have ended."""
 
 FAINT_NEIGHBOUR = 0.05
 """Flux of a neighbour over that of the star which is still isolated."""
@@ -58,6 +65,8 @@ def psf_of_stars(
 
     Raises DataError where fewer than five such stars are found, FormatError without photutils.
 
+    A PSF of 2.5 pixels or more is then fitted to up to 120 stars (`rimaging.datasets.star_fit`).
+
     Source: Anderson & King, PASP 112, 1360 (2000).
     """
     photutils = _photutils()
@@ -83,9 +92,14 @@ def psf_of_stars(
                 f"{len(chosen)} of {len(found)} stars are isolated and unsaturated, expected "
                 f"{FEWEST}: give a larger image, saturation=, or a PSF (moffat:FWHM)"
             )
-        stars = chosen[np.argsort(chosen[:, 2])[::-1][:MOST]]
+        stars = chosen[np.argsort(chosen[:, 2])[::-1]][:MOST]
         psf = _build(photutils, above, bad, stars, reach)
-        fwhm, ellipticity = psf_shape(psf)
+        fwhm, _ = psf_shape(psf)
+    if fwhm >= WELL_SAMPLED:
+        stars = chosen[np.argsort(chosen[:, 2])[::-1]][:MOST_FITTED]
+        fit = fitted(psf.double().numpy(), above, stars[:, :2], fwhm)
+        psf = torch.from_numpy(fit.psf).float()
+    fwhm, ellipticity = psf_shape(psf)
     return StarPsf(
         psf=psf,
         stars=len(stars),
@@ -192,7 +206,8 @@ def _choose(
     rows, columns = data.shape
     sky = above[~bad]
     sigma = 1.4826 * float(np.median(np.abs(sky - np.median(sky))))
-    inside = (x > reach) & (x < columns - 1 - reach) & (y > reach) & (y < rows - 1 - reach)
+    far = reach + MARGIN
+    inside = (x > far) & (x < columns - 1 - far) & (y > far) & (y < rows - 1 - far)
     good = inside & (peak > THRESHOLD * sigma)
     for index in np.flatnonzero(good):
         column, row = round(x[index]), round(y[index])
@@ -221,17 +236,20 @@ def _build(
     from astropy.nddata import NDData
     from astropy.table import Table
 
-    fine = 2 if len(stars) >= OVERSAMPLED else 1
     table = Table({"x": stars[:, 0], "y": stars[:, 1]})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of single stars
-        cut = photutils.extract_stars(NDData(above, mask=bad), table, size=2 * reach + 1)
+        side = 2 * (reach + MARGIN) + 1
+        cut = photutils.extract_stars(NDData(above, mask=bad), table, size=side)
+        # On the pixels of the image, where every star tells of every value, and unsmoothed: the
+        # usual kernel of 5 x 5 is meant for quarter pixels, on whole ones it widens a PSF by up to
+        # a fifth.
         builder = photutils.EPSFBuilder(
-            oversampling=fine, maxiters=6 if fine == 1 else 4, progress_bar=False
+            oversampling=1, smoothing_kernel=None, maxiters=ITERATIONS, progress_bar=False
         )
         epsf = builder(cut).epsf
-    image = torch.from_numpy(np.array(epsf.data, dtype=np.float64))
-    psf = resampled(image, 1 / fine, (reach, reach)) if fine > 1 else image
+    psf = torch.from_numpy(np.array(epsf.data, dtype=np.float64))
+    psf = psf[MARGIN:-MARGIN, MARGIN:-MARGIN]
     # What is left of the sky, from the rim of the stamp.
     rim = torch.ones_like(psf, dtype=torch.bool)
     rim[1:-1, 1:-1] = False

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from rimaging.datasets.epsf import psf_of_stars, write_psf
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.open import open as open_measurement
+from rimaging.datasets.star_fit import fitted
 from rimaging.errors import DataError
 
 pytest.importorskip("photutils")
@@ -42,6 +44,60 @@ def test_the_psf_of_injected_stars_is_found() -> None:
     core = found.psf[rows // 2 - 4 : rows // 2 + 5, columns // 2 - 4 : columns // 2 + 5]
     line = torch.arange(-4.0, 5)
     assert abs(float((core * line).sum())) < 0.05 > abs(float((core * line[:, None]).sum()))
+
+
+def moffats(fwhm: float, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A field of stars, and the PSF that they have, integrated over 5 x 5 points of a pixel."""
+    generator = torch.Generator().manual_seed(3)
+
+    def profile(dy: float, dx: float, half: int) -> torch.Tensor:
+        points = (torch.arange(10 * half + 5) - 5.0 * half - 2) / 5
+        squared = (points[:, None] - dy) ** 2 + (points[None, :] - dx) ** 2
+        value = (1 + squared * (4 * (2 ** (1 / 3) - 1)) / fwhm**2) ** -3.0
+        return value.reshape(2 * half + 1, 5, 2 * half + 1, 5).mean(dim=(1, 3))
+
+    image = 100 + 3 * torch.randn(300, 300, generator=generator)
+    where = 30 + 240 * torch.rand(count, 2, generator=generator)
+    for y, x in where.tolist():
+        flux = 10 ** (3.5 + 2 * float(torch.rand((), generator=generator)))
+        row, column = round(y), round(x)
+        star = profile(y - row, x - column, 20)
+        image[row - 20 : row + 21, column - 20 : column + 21] += flux * star / star.sum()
+    return image, profile(0, 0, 10)
+
+
+@pytest.mark.parametrize(("fwhm", "worst"), [(1.8, 0.02), (3.1, 0.01)])
+def test_few_stars_tell_the_width_of_their_psf(fwhm: float, worst: float) -> None:
+    image, truth = moffats(fwhm, 25)
+    psf = psf_of_stars(Measurement(kind="sky", data=image), side=21).psf
+    truth = truth - truth[0].median()  # no stamp can tell its wings from the sky
+    truth = truth / truth.sum()
+    assert float((psf - truth).abs().max() / truth.max()) < worst
+
+
+def misfit(psf: np.ndarray, truth: np.ndarray) -> float:
+    """Largest difference in the middle over the peak, at the best scale and level of sky."""
+    middle = psf[4:-4, 4:-4].ravel()
+    basis = np.stack([middle, np.ones_like(middle)], axis=1)
+    seen = truth[4:-4, 4:-4].ravel()
+    left = seen - basis @ np.linalg.lstsq(basis, seen, rcond=None)[0]
+    return float(abs(left).max() / seen.max())
+
+
+def test_a_psf_that_is_too_wide_is_fitted_to_its_stars() -> None:
+    wide, truth = moffats(3.5, 1)[1], moffats(3.1, 1)[1]
+    generator = np.random.default_rng(0)
+    places = np.stack(np.meshgrid(20 + 30 * np.arange(4), 20 + 30 * np.arange(4)), -1).reshape(
+        -1, 2
+    )
+    image = generator.normal(0, 1e-4, (150, 150))
+    for x, y in places.tolist():
+        image[y - 10 : y + 11, x - 10 : x + 11] += (truth / truth.sum()).numpy()
+    start = (wide / wide.sum()).double().numpy()
+    found = fitted(start, image, places + generator.uniform(-0.2, 0.2, places.shape), 3.3)
+    assert found.stars >= 12 and found.change < 0.01
+    before, after = (misfit(psf, truth.double().numpy()) for psf in (start, found.psf))
+    assert after < 0.01 < 0.2 * before
 
 
 def test_it_is_written_with_its_facts_and_its_pixels(tmp_path: Path) -> None:
