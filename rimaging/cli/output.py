@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from rimaging.errors import FormatError
 
 if TYPE_CHECKING:
     from rimaging.reconstruction import Reconstruction
+
+DOUBTFUL = 2.0
+"""chi2 from which on a picture is not left without a word: its noise or its model is off."""
 
 
 def check_outputs(
@@ -83,7 +87,15 @@ def finish(
     """Write the image, and the report and the film where they are wanted, and say so."""
     result.save(output, overwrite=overwrite, like=like)
     shape = " x ".join(map(str, result.image.shape))
-    typer.echo(f"wrote {output} ({shape}, chi2 {float(result.chi2):.3f} per measured value)")
+    chi2 = float(result.chi2)
+    typer.echo(f"wrote {output} ({shape}, chi2 {chi2:.3f} per measured value)")
+    if chi2 > DOUBTFUL and result.provenance["method"] == "rim":  # others do not aim at the noise
+        typer.echo(
+            f"rimaging: warning: what is left over is {math.sqrt(chi2):.2g} times the noise: the "
+            "noise is understated (state it; that of resampled data is more than it looks), or "
+            "the model (PSF, coil maps, mask) is wrong; --report shows where",
+            err=True,
+        )
     beside = None if result.uncertainty is None else error_file(output)
     if beside is not None:
         result.save_error(beside, overwrite=overwrite)

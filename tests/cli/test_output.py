@@ -41,6 +41,15 @@ def test_nifti_has_the_error_in_a_second_file(kspace: Path) -> None:
     assert again.exit_code == 2 and "out_error.nii.gz" in again.stderr
 
 
+def test_noise_that_cannot_be_is_warned_of(kspace: Path) -> None:
+    np.save("sky.npy", np.random.default_rng(0).normal(100, 5, (48, 48)).astype(np.float32))
+    given = ["deconvolve", "sky.npy", "--psf", "3", "-o", "sky.fits", "--overwrite", "--noise"]
+    well, badly = (CliRunner().invoke(app, [*given, sigma]) for sigma in ("5", "0.5"))
+    assert well.exit_code == badly.exit_code == 0
+    assert "warning" not in well.output
+    assert "times the noise: the noise is understated" in badly.stderr
+
+
 @pytest.mark.parametrize("name", ["out.h5", "out.npz", "out.fits"])
 def test_other_files_hold_it(kspace: Path, name: str) -> None:
     result = recon("-o", name, "--error-map", 2)
