@@ -21,8 +21,6 @@ from rimaging.validate.stars import Response
 
 OFFSET = (5, 3)
 WRONG = 0.05
-CROWD = 4
-"""Times as many sources for the error map, of which each one has but a few pixels."""
 
 
 class Answer(NamedTuple):
@@ -74,7 +72,7 @@ def only_noise(place: Field, estimate: Estimator) -> Gate:
 
 def seen_again(place: Field, estimate: Estimator, base: Answer, sources: int) -> Gate:
     """Take the answer for the truth, add light, observe it with new noise, and ask how sure."""
-    light = place.mixture(CROWD * sources)
+    light = place.mixture(sources)
     seen = place.measurement.data - left_over(place, place.measurement, base.image)
     noise = place.noise * place.standard_noise()
     data = seen + seen_by_psf(light, place.psf, place.shape) + noise

@@ -49,6 +49,19 @@ def test_the_kernel_keeps_the_flux_and_leads_to_the_psf(shape: tuple[int, ...]) 
     assert float((seen(kernel, 2.0) - psf).abs().max()) < 0.01 * float(psf.max())
 
 
+@pytest.mark.parametrize("wing", [-0.01, 0.01])
+def test_wings_that_end_with_the_stamp_cost_the_core_nothing(wing: float) -> None:
+    """What stands at the rim of a stamp, right or wrong, must not scale the stars."""
+    psf = stamp(4.0, 25)
+    rows, columns = torch.meshgrid(torch.arange(25), torch.arange(25), indexing="ij")
+    rim = torch.maximum((rows - 12).abs(), (columns - 12).abs()) > 10
+    psf = psf + wing * rim / rim.sum()
+    psf = psf / psf.sum()
+    found = seen(relative_kernel(psf, 2.0), 2.0)
+    core = slice(6, 19)
+    assert float(found[core, core].sum() / psf[core, core].sum()) == pytest.approx(1, abs=1e-3)
+
+
 def test_a_point_as_the_target_leaves_the_psf() -> None:
     psf = stamp(3.0, 15)
     assert torch.allclose(relative_kernel(5 * psf, 0), psf)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.validate.coverage import Repetition, error_map
-from rimaging.validate.experiments import CROWD, Answer, seen_again
+from rimaging.validate.experiments import Answer, seen_again
 from rimaging.validate.sources import seen_by_psf, stars
 
 GENERATOR = torch.Generator().manual_seed(3)
@@ -66,7 +66,7 @@ def test_the_injected_light_is_in_the_data_and_in_the_truth(oracle: Any, place: 
     """An estimator that recovers the light exactly errs by what it adds itself."""
     base = oracle(place.measurement, place.target)
     state = place.generator.get_state()
-    light = seen_by_psf(place.mixture(CROWD * 12), place.psf, place.shape)
+    light = seen_by_psf(place.mixture(48), place.psf, place.shape)
     place.generator.set_state(state)  # the gate draws the same
     own = 0.5 * torch.randn(place.shape, generator=torch.Generator().manual_seed(7))
     seen = []
@@ -76,7 +76,7 @@ def test_the_injected_light_is_in_the_data_and_in_the_truth(oracle: Any, place: 
         image, residual, _ = oracle(replace(measurement, data=oracle.data + light), target)
         return Answer(image + own, residual, torch.full_like(image, 0.5))
 
-    found = seen_again(place, exact, base, 12)
+    found = seen_again(place, exact, base, 48)
     noise = seen[0] - light
     assert float(noise.std()) == pytest.approx(place.sigma, rel=0.05)
     assert float(light.max()) > 20 * float(noise.abs().max())
