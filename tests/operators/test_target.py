@@ -49,7 +49,7 @@ def test_the_kernel_keeps_the_flux_and_leads_to_the_psf(shape: tuple[int, ...]) 
     assert float((seen(kernel, 2.0) - psf).abs().max()) < 0.01 * float(psf.max())
 
 
-@pytest.mark.parametrize("wing", [-0.01, 0.01])
+@pytest.mark.parametrize("wing", [-0.004, 0.01])
 def test_wings_that_end_with_the_stamp_cost_the_core_nothing(wing: float) -> None:
     """What stands at the rim of a stamp, right or wrong, must not scale the stars."""
     psf = stamp(4.0, 25)
