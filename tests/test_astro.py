@@ -12,6 +12,7 @@ from torch import Tensor
 
 import rimaging
 from rimaging import astro
+from rimaging.datasets.psf import psf_shape
 from rimaging.errors import DataError, FormatError, OptionError, ShapeError, WeightsError
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.target import gaussian_psf
@@ -195,6 +196,31 @@ def test_a_real_blend(data_root: Path, real_weights: Path) -> None:
     result = astro.deconvolve(blend["images"], blend["psfs"], weights=real_weights)
     assert result.image.shape == blend["images"].shape and np.isfinite(result.image).all()
     assert result.provenance["target_fwhm_pixels"] == 2.0
+
+
+def test_the_psf_of_each_band_comes_from_its_own_stars(real_weights: Path) -> None:
+    pytest.importorskip("photutils")
+    generator = torch.Generator().manual_seed(2)
+    bands = []
+    for fwhm in (3.0, 4.5):
+        sky = torch.zeros(220, 220)
+        places = torch.randint(2, 12, (25, 2), generator=generator) * 18  # of which none touch
+        for y, x in places.tolist():
+            sky[y, x] = 3000 + 6000 * float(torch.rand((), generator=generator))
+        seen = Convolution(gaussian_psf(fwhm), sky.shape, "zero")(sky)
+        bands.append(100 + seen + torch.randn(sky.shape, generator=generator))
+    image = torch.stack(bands)
+    result = astro.deconvolve(image, "stars", 1.0, weights=real_weights)
+    assert result.measurement is not None and result.measurement.psf is not None
+    found = result.measurement.psf
+    assert found.shape[0] == 2 and result.provenance["psf"] == "stars"
+    for psf, fwhm in zip(found, (3.0, 4.5), strict=True):
+        assert psf_shape(psf)[0] == pytest.approx(fwhm, rel=0.02)
+    assert any("of its own stars" in note for note in result.provenance["assumed"])
+    with pytest.raises(DataError, match="isolated and unsaturated"):
+        astro.deconvolve(torch.randn(60, 60, generator=generator), "stars", 1.0)
+    with pytest.raises(OptionError, match="rimaging psf IMAGE"):
+        astro.as_psf("stars")
 
 
 REFUSED: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {

@@ -68,7 +68,8 @@ def deconvolve(
             of a Gaussian, or a profile: ``"gaussian:3.2"``, ``"moffat:4.5"``, ``"moffat:4.5:2.5"``
             (FWHM and beta, 3 by default). Normalised to 1, padded to odd sides (with a warning).
             One that varies over the image: a model of PSFEx (``"field.psf"``), a STDPSF file, a
-            `GriddedPSFModel` of photutils, a `VaryingPsf`. ``"beam"``: the clean beam of the
+            `GriddedPSFModel` of photutils, a `VaryingPsf`. ``"stars"``: that of the image's own
+            stars, of each band (`rimaging.datasets.epsf`). ``"beam"``: the clean beam of the
             header or of each channel, which is also taken where there is no other.
         noise: standard deviation of single pixels, a number or a map; else estimated by band.
         mask: 1 where a pixel is good, ``(..., y, x)``.

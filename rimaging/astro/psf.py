@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 Psf = Array | str | Path | float | VaryingPsf
 
+STARS = "stars"
+"""The PSF that asks for that of the image's own stars."""
+
 TARGET = 2.0
 """FWHM in pixels of the target PSF that the weights ``astro`` were trained for."""
 
@@ -36,6 +40,8 @@ def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, Va
 
     Of a varying PSF the measurement gets the one in its middle, to check and to show.
     """
+    if isinstance(psf, str) and psf == STARS:
+        return _from_stars(measurement), None
     beams = measurement.beams
     asked = isinstance(psf, str) and psf == "beam"
     if asked or (psf is None and measurement.psf is None and beams is not None):
@@ -58,6 +64,31 @@ def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, Va
         varying = varying.moved((varying.origin[0] + top, varying.origin[1] + left))
     middle = [(n - 1) / 2 for n in measurement.data.shape[-2:]]
     return replace(measurement, psf=varying.at(*middle)), varying
+
+
+def _from_stars(measurement: Measurement) -> Measurement:
+    """The measurement with the PSF of its own stars, one for each band, and a note of them."""
+    from rimaging.datasets.epsf import psf_of_stars
+
+    data, mask = measurement.data, measurement.mask
+    planes = data.reshape(-1, *data.shape[-2:])
+    known = [None] * len(planes)
+    if mask is not None:
+        known = list(mask.expand(data.shape).reshape(planes.shape))
+    bands = [
+        replace(measurement, data=plane, mask=good, noise=None, psf=None, quality=None)
+        for plane, good in zip(planes, known, strict=True)
+    ]
+    found = [psf_of_stars(band) for band in bands]
+    side = max(one.psf.shape[-1] for one in found)
+    if any(one.psf.shape[-1] != side for one in found):
+        found = [psf_of_stars(band, side=side) for band in bands]
+    stack = torch.stack([one.psf for one in found]).reshape(*data.shape[:-2], side, side)
+    said = ", ".join(f"{one.fwhm:.2f} pixels from {one.stars}" for one in found[:8])
+    assumed = [*measurement.provenance.get("assumed", []), f"PSF of FWHM {said} of its own stars"]
+    return replace(
+        measurement, psf=stack, provenance={**measurement.provenance, "assumed": assumed}
+    )
 
 
 def as_varying(psf: object) -> VaryingPsf | None:
@@ -103,6 +134,11 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
         raise OptionError(f"the PSF {psf.name!r} varies, one for the whole image is needed here")
     if not isinstance(psf, str | Path):
         return single(to_tensor(psf, "PSF"))
+    if psf == STARS:
+        raise OptionError(
+            "the PSF of an image's own stars is sought in memory: larger images take it from a "
+            "file, which `rimaging psf IMAGE -o psf.fits` writes"
+        )
     name, _, numbers = str(psf).partition(":")
     if name not in ("gaussian", "moffat"):
         if sniff(split_extension(psf)[0]) == "fits":
@@ -139,8 +175,8 @@ def check_psf(measurement: Measurement) -> None:
     psf, lead = measurement.psf, tuple(measurement.data.shape[:-2])
     if psf is None:
         raise DataError(
-            "deconvolution needs a PSF: give psf=, an array, a file, a FWHM in pixels, or "
-            "'moffat:4.5'"
+            "deconvolution needs a PSF: give psf=, an array, a file, a FWHM in pixels, "
+            "'moffat:4.5', or 'stars' for that of the image's own stars"
         )
     own = tuple(psf.shape[:-2])
     aligned = zip(reversed(own), reversed(lead), strict=False)

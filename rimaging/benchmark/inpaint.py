@@ -22,7 +22,7 @@ from rimaging.benchmark.contest import (
 from rimaging.benchmark.photographs import gray_set
 from rimaging.benchmark.table import Table, publish
 from rimaging.image.doors import LONG
-from rimaging.image.methods import Task
+from rimaging.image.methods import ANY, HOLES, Task
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.sampling import Sampling
 from rimaging.reports.figures import strip
@@ -43,7 +43,8 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
     entries = [
         Entry("mean of the known", lambda case, _: filled(case.likelihood)),
         *hand_made(300),
-        ours(weights, first),
+        *(ours(name, first) for name in dict.fromkeys((ANY, weights))),
+        ours(weights, first, eight=True),
     ]
     protocol = [
         f"BSD68, gray, 8 bit, {len(images)} images. Pixels missing at random, one fixed mask per "
@@ -67,7 +68,7 @@ def cases(images: Sequence[Tensor], share: float) -> list[Case]:
         known = (torch.rand(image.shape, generator=generator) >= share).float()
         hidden = Sampling(known)
         likelihood = Gaussian(hidden, hidden(image), SIGMA)
-        found.append(Case(likelihood, image, decibels(image), Task(turns=LONG)))
+        found.append(Case(likelihood, image, decibels(image), Task(weights=HOLES, turns=LONG)))
     return found
 
 

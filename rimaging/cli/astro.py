@@ -57,7 +57,10 @@ def deconvolve(
     ] = None,
     psf: Annotated[
         str | None,
-        typer.Option(help="File, file.fits[PSF], a FWHM in pixels, moffat:4.5 or gaussian:3.2."),
+        typer.Option(
+            help="File, file.fits[PSF], a FWHM in pixels, moffat:4.5, gaussian:3.2, or stars: from "
+            "the image's own."
+        ),
     ] = None,
     noise: Annotated[
         str | None,

@@ -15,7 +15,7 @@ TABLES = {
     "sr": "super-resolution",
     "projections": "image-any",
     "deblur": "deblur",
-    "inpaint": "image-any",
+    "inpaint": "inpainting",
     "care": "care",
     "features": "features",
     "mri": "mri",

@@ -94,7 +94,7 @@ def _plan(measurement: Measurement) -> str:
         return f"{door}: {kspace_plan(measurement)}"
     if measurement.kind == "sky":
         if measurement.psf is None:
-            return f"{door}: give a PSF (--psf); without one, rimaging denoise"
+            return f"{door}: give a PSF (--psf FILE, or --psf stars); without one, rimaging denoise"
         return f"{door}: deconvolve"
     return f"{door}: remove noise"
 

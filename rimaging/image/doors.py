@@ -10,7 +10,7 @@ from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sources import Array, Source, single
 from rimaging.errors import DataError, OptionError, ShapeError
-from rimaging.image.methods import BLUR, COLOUR, DENOISER, How, MethodName, Task, invert
+from rimaging.image.methods import BLUR, COLOUR, DENOISER, HOLES, How, MethodName, Task, invert
 from rimaging.image.picture import Picture, noted
 from rimaging.method import Weights
 from rimaging.operators.convolution import Boundary, Convolution
@@ -55,8 +55,9 @@ def denoise(
         method: ``"rim"``, ``"plug-and-play"`` (the RIM as a denoiser), or to compare with ``"map"``
             (gradient ascent with a Huber prior), ``"tv"``, ``"wiener"``, ``"richardson-lucy"``. By
             default the RIM where the weights were trained for the operator, else plug-and-play.
-            The other doors take ``image-any`` by default, trained for several operators; `deblur`
-            takes ``deblur`` and then ``image``, as the denoiser of plug-and-play.
+            The other doors take ``image-any`` by default, trained for several operators; `inpaint`
+            takes ``inpainting``, `deblur` takes ``deblur`` and then ``image``, as the denoiser of
+            plug-and-play.
         steps: of the method; as in training, or as is usual for it, by default.
         lamda: weight of the prior of map and tv in units of the noise, noise-to-signal of wiener.
         ensemble: the mean over the eight flips and turns of the image, eight times slower; of
@@ -219,7 +220,8 @@ def inpaint(
         )
     known = (known > 0.5).to(pixels)
     hidden = replace(picture.measurement, data=known * pixels)
-    result = invert(hidden, how, Task(turns=LONG), lambda y: Sampling(known.to(y.data)))
+    task = Task(weights=HOLES, turns=LONG)
+    result = invert(hidden, how, task, lambda y: Sampling(known.to(y.data)))
     return picture.present(result, image)
 
 

@@ -43,9 +43,15 @@ KINDS: dict[str, type[Operator]] = {
 }
 """Names of operators in the cards of weights."""
 
-ANY, BLUR, DENOISER, COLOUR = "image-any", "deblur", "image", "denoise-colour"
-"""Weights for several operators, for blur, the best denoiser, and that of three channels together:
-what is used where none are given."""
+ANY, BLUR, HOLES, DENOISER, COLOUR = (
+    "image-any",
+    "deblur",
+    "inpainting",
+    "image",
+    "denoise-colour",
+)
+"""Weights for several operators, for blur, for missing pixels, the best denoiser, and that of three
+channels together: what is used where none are given."""
 
 BEGUN, BEGUN_AT = 6, 25 / 255
 """Turns of plug-and-play that begins with a good estimate, and the level of their first."""
