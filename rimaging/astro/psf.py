@@ -76,7 +76,7 @@ def _from_stars(measurement: Measurement) -> Measurement:
     if mask is not None:
         known = list(mask.expand(data.shape).reshape(planes.shape))
     bands = [
-        replace(measurement, data=plane, mask=good, noise=None, psf=None, quality=None)
+        Measurement(kind="sky", data=plane, mask=good, header=measurement.header)
         for plane, good in zip(planes, known, strict=True)
     ]
     found = [psf_of_stars(band) for band in bands]

@@ -32,7 +32,9 @@ def validate(
     ] = None,
     psf: Annotated[
         str | None,
-        typer.Option(help="File, file.fits[PSF], a FWHM in pixels, moffat:4.5, gaussian:3.2, or stars."),
+        typer.Option(
+            help="File, file.fits[PSF], a FWHM in pixels, moffat:4.5, gaussian:3.2, or stars."
+        ),
     ] = None,
     noise: Noise = None,
     mask: Annotated[str | None, typer.Option(help="File, 1 where pixels are good.")] = None,

@@ -95,14 +95,16 @@ def psf_of_stars(
         stars = chosen[np.argsort(chosen[:, 2])[::-1]][:MOST]
         psf = _build(photutils, above, bad, stars, reach)
         fwhm, _ = psf_shape(psf)
+    count = len(stars)
     if fwhm >= WELL_SAMPLED:
         stars = chosen[np.argsort(chosen[:, 2])[::-1]][:MOST_FITTED]
         fit = fitted(psf.double().numpy(), above, stars[:, :2], fwhm)
-        psf = torch.from_numpy(fit.psf).float()
+        if fit.stars >= FEWEST:
+            psf, count = torch.from_numpy(fit.psf).float(), fit.stars
     fwhm, ellipticity = psf_shape(psf)
     return StarPsf(
         psf=psf,
-        stars=len(stars),
+        stars=count,
         found=len(found),
         fwhm=fwhm,
         ellipticity=ellipticity,
