@@ -223,6 +223,23 @@ def test_the_psf_of_each_band_comes_from_its_own_stars(real_weights: Path) -> No
         astro.as_psf("stars")
 
 
+def test_an_ensemble_knows_no_direction(real_weights: Path) -> None:
+    """Turned data give the turned answer, which one inference alone does not."""
+    generator = torch.Generator().manual_seed(5)
+    psf = PSF / PSF.sum()
+    psf = 0.8 * psf + 0.2 * psf.roll(1, dims=-1)  # of no symmetry itself
+    data = stars(psf) + 0.05 * torch.randn(stars(psf).shape, generator=generator)
+
+    def differ(ensemble: bool) -> float:
+        settings: dict[str, Any] = {"noise": SIGMA, "weights": real_weights, "ensemble": ensemble}
+        plain = astro.deconvolve(data, psf, **settings).image
+        turned = astro.deconvolve(torch.rot90(data), torch.rot90(psf), **settings).image
+        difference = torch.rot90(torch.as_tensor(turned), -1) - torch.as_tensor(plain)
+        return float(difference.abs().max() / torch.as_tensor(plain).abs().max())
+
+    assert differ(True) < 1e-5 < 1e-4 < differ(False)
+
+
 REFUSED: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "no PSF": (DataError, "needs a PSF", {"psf": None}),
     "two PSFs for one band": (ShapeError, "one for each band", {"psf": torch.stack([PSF, PSF])}),
@@ -236,6 +253,7 @@ REFUSED: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "unknown boundary": (OptionError, "valid", {"boundary": "edge"}),
     "iterations of a RIM": (OptionError, "richardson-lucy", {"iterations": 3}),
     "ratio of a RIM": (OptionError, "wiener", {"noise_to_signal": 0.1}),
+    "an ensemble of Wiener": (OptionError, "network", {"method": "wiener", "ensemble": True}),
     "steps of Wiener": (OptionError, "RIM", {"method": "wiener", "steps": 2}),
     "unknown weights": (WeightsError, "no weights", {"weights": "nonsense"}),
 }

@@ -50,6 +50,7 @@ def deconvolve(
     steps: int | None = None,
     iterations: int | None = None,
     noise_to_signal: float | None = None,
+    ensemble: bool = False,
     device: str | torch.device | None = None,
     keep_steps: bool = False,
     error_map: ErrorMap | Auto | None = "auto",
@@ -89,6 +90,8 @@ def deconvolve(
         steps: of the RIM; as in training by default.
         iterations: of Richardson-Lucy, 30 by default.
         noise_to_signal: of Wiener; by default from the noise and the variance of the image.
+        ensemble: of the RIM, the mean over the eight flips and turns of the image, eight times
+            slower: shapes and places of sources have no direction of the network's own in them.
         device: by default the GPU if there is one.
         keep_steps: keep the estimate after each step.
         error_map: ``uncertainty``: ``"learned"`` as the weights of the RIM tell it; or by so many
@@ -114,15 +117,16 @@ def deconvolve(
         ShapeError: arrays that do not fit. OptionError: an unknown method, boundary or profile.
         FormatError, WeightsError: files and weights that cannot be read.
     """
-    check_options(method, boundary, steps, iterations, noise_to_signal)
+    check_options(method, boundary, steps, iterations, noise_to_signal, ensemble)
     detector = _detector(gain, read_noise, noise)
     if is_dask(image):
         if detector is not None or saturation is not None:
             raise OptionError("gain and saturation of a lazy array: give noise= and mask= instead")
-        if error_map not in (None, "auto") or add_residual or noise_correlation is not None:
+        plain = error_map in (None, "auto") and noise_correlation is None
+        if not plain or add_residual or ensemble:
             raise OptionError(
-                "a dask array has no error map, no residual and no correlation of its noise: "
-                "compute() a cut-out and give that"
+                "a dask array has no error map, no residual, no ensemble and no correlation of its "
+                "noise: compute() a cut-out and give that"
             )
         from rimaging.astro.lazy import lazily
 
@@ -165,7 +169,7 @@ def deconvolve(
         return Gaussian(operator, piece.data, piece.noise, weight=piece.mask)
 
     chosen = (
-        rim_method(weights, steps, place)
+        rim_method(weights, steps, place, ensemble)
         if method == "rim"
         else classical(method, fwhm, boundary, iterations, noise_to_signal)
     )

@@ -27,6 +27,7 @@ def check_options(
     steps: int | None,
     iterations: int | None,
     noise_to_signal: float | None,
+    ensemble: bool,
 ) -> None:
     """Refuse options that do not go together, by `OptionError`."""
     if method not in get_args(MethodName):
@@ -41,6 +42,8 @@ def check_options(
         raise OptionError(f"noise_to_signal is for wiener, not for {method}: leave it out")
     if steps is not None and method != "rim":
         raise OptionError(f"steps are those of a RIM, not of {method}: leave it out")
+    if ensemble and method != "rim":
+        raise OptionError(f"an ensemble turns images of a network, {method} has none: leave it out")
 
 
 def classical(

@@ -19,6 +19,7 @@ from rimaging.operators.target import relative_kernel
 from rimaging.reports.figures import strip
 from rimaging.reports.galaxies import Moments, adaptive_moments, flux_error
 from rimaging.reports.metrics import psnr
+from rimaging.rim.ensemble import ensemble
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
 from rimaging.solvers.richardson_lucy import richardson_lucy_snapshots
@@ -173,6 +174,8 @@ def compare(rim: RIM, seen: Scene, snr: float) -> tuple[list[list[str]], dict[st
     ours = infer(rim, seen)
     shown["RIM"] = ours[0]
     rows.append(row(f"SNR {snr}: RIM (ours)", [Candidate("", judge(ours))]))
+    eight = Candidate("", judge(infer(rim, seen, eight=True)))
+    rows.append(row(f"SNR {snr}: RIM (ours), ensemble of 8", [eight]))
     return rows, shown, seen.truth[0]
 
 
@@ -255,13 +258,15 @@ def wiener_estimates(seen: Scene) -> Iterable[tuple[str, Tensor]]:
             yield label, wiener(seen.y, seen.kernel, ratio, slope=slope)
 
 
-def infer(rim: RIM, seen: Scene) -> Tensor:
-    """The last estimate of the RIM."""
+def infer(rim: RIM, seen: Scene, eight: bool = False) -> Tensor:
+    """The last estimate of the RIM, or of its ``eight`` turns."""
     estimates = []
     with torch.inference_mode():
         for y, kernel, sigma in zip(
             *(t.split(AT_ONCE) for t in (seen.y, seen.kernel, seen.sigma)), strict=True
         ):
             operator = Convolution(kernel, y.shape[-2:], "zero")
-            estimates.append(rim(Gaussian(operator, y, sigma))[-1])
+            likelihood = Gaussian(operator, y, sigma)
+            steps = ensemble(rim, likelihood) if eight else rim(likelihood)
+            estimates.append(steps[-1])
     return torch.cat(estimates)

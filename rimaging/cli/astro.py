@@ -25,6 +25,7 @@ from rimaging.cli.mosaic import (
 )
 from rimaging.cli.options import (
     AddResidual,
+    Ensemble,
     Input,
     Method,
     NoiseCorrelation,
@@ -97,6 +98,7 @@ def deconvolve(
         ),
     ] = None,
     add_residual: AddResidual = False,
+    ensemble: Ensemble = False,
     noise_correlation: NoiseCorrelation = None,
     overwrite: Overwrite = False,
     workers: WorkersOption = None,
@@ -117,7 +119,7 @@ def deconvolve(
     sure = read_error_map(error_map)
     by_tile = any((workers, gpus, scheduler, tile, halo, resume, allow_missing))
     whole = region is None and channels is None and method == "rim"
-    whole = whole and report is None and show_steps is None
+    whole = whole and report is None and show_steps is None and not ensemble
     if by_tile or (whole and (sure is None or sure == "learned") and is_large(image)):
         if noise_correlation is not None:
             raise OptionError(
@@ -126,8 +128,8 @@ def deconvolve(
             )
         if not whole:
             raise OptionError(
-                "tile by tile, an image goes whole, by the RIM, without report and film: "
-                "leave out --region, --channels, --method, --report and --show-steps"
+                "tile by tile, an image goes whole, by the RIM, without report, film and ensemble: "
+                "leave out --region, --channels, --method, --report, --show-steps and --ensemble"
             )
         deconvolve_mosaic(
             sky_of(
@@ -171,6 +173,7 @@ def deconvolve(
         keep_steps=show_steps is not None,
         error_map=_default_error(output) if error_map is None else sure,
         add_residual=add_residual,
+        ensemble=ensemble,
         noise_correlation=noise_correlation,
     )
     finish(result, output, report, overwrite, show_steps=show_steps)

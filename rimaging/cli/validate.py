@@ -10,6 +10,7 @@ import typer
 from rimaging.cli.app import command
 from rimaging.cli.options import (
     AddResidual,
+    Ensemble,
     Input,
     Method,
     Noise,
@@ -53,6 +54,7 @@ def validate(
         ),
     ] = None,
     add_residual: AddResidual = False,
+    ensemble: Ensemble = False,
     noise_correlation: NoiseCorrelation = None,
     quick: Annotated[bool, typer.Option("--quick", help="128 pixels and fewer sources.")] = False,
     seed: Annotated[int, typer.Option(help="Of the places of injected sources.")] = 0,
@@ -81,6 +83,7 @@ def validate(
         size=size,
         error_map="auto" if error_map is None else read_error_map(error_map),
         add_residual=add_residual,
+        ensemble=ensemble,
         noise_correlation=noise_correlation,
         quick=quick,
         seed=seed,

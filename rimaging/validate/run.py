@@ -98,6 +98,7 @@ def validate(
     size: int | None = None,
     error_map: ErrorMap | Auto | None = "auto",
     add_residual: bool = False,
+    ensemble: bool = False,
     noise_correlation: Correlation | None = None,
     quick: bool = False,
     seed: int = 0,
@@ -108,7 +109,7 @@ def validate(
     the output; see `rimaging.validate.gate.Gate`. Injected light brings no photon noise.
 
     Args:
-        image, psf, noise, mask, target, weights, method, iterations, add_residual,
+        image, psf, noise, mask, target, weights, method, iterations, add_residual, ensemble,
             noise_correlation: as for `deconvolve`; what is drawn as noise correlates so too.
         band: plane of a cube; the middle one by default.
         size: side of the central cut-out in pixels, at most; 512 by default.
@@ -147,6 +148,7 @@ def validate(
             background=level,
             error_map=sure,
             add_residual=add_residual,
+            ensemble=ensemble,
             noise_correlation=correlation,
         )
         known = found.uncertainty
@@ -157,7 +159,9 @@ def validate(
         )
 
     facts = {
-        "method": f"{method}, residual put back" if add_residual else method,
+        "method": method
+        + (", ensemble" if ensemble else "")
+        + (", residual put back" if add_residual else ""),
         "pixels": " x ".join(map(str, plane.data.shape)),
         "target FWHM": f"{fwhm:.2f} px",
         "sky": f"{level:.5g}",
