@@ -92,13 +92,12 @@ def psf_of_stars(
                 f"{len(chosen)} of {len(found)} stars are isolated and unsaturated, expected "
                 f"{FEWEST}: give a larger image, saturation=, or a PSF (moffat:FWHM)"
             )
-        stars = chosen[np.argsort(chosen[:, 2])[::-1]][:MOST]
+        stars = chosen[:MOST]
         psf = _build(photutils, above, bad, stars, reach)
         fwhm, _ = psf_shape(psf)
     count = len(stars)
     if fwhm >= WELL_SAMPLED:
-        stars = chosen[np.argsort(chosen[:, 2])[::-1]][:MOST_FITTED]
-        fit = fitted(psf.double().numpy(), above, stars[:, :2], fwhm)
+        fit = fitted(psf.double().numpy(), above, chosen[:MOST_FITTED, :2], fwhm)
         if fit.stars >= FEWEST:
             psf, count = torch.from_numpy(fit.psf).float(), fit.stars
     fwhm, ellipticity = psf_shape(psf)
@@ -201,7 +200,7 @@ def _choose(
     limit: float,
     reach: int,
 ) -> np.ndarray:
-    """The stars fit to be used: bright, unsaturated, isolated, whole, and like the others."""
+    """The stars fit to be used, the brightest first: unsaturated, isolated, whole, of one kind."""
     if not len(found):
         return found
     x, y, flux, peak = found[:, 0], found[:, 1], found[:, 2], found[:, 3]
@@ -229,7 +228,7 @@ def _choose(
         middle = np.median(chosen[:, axis])
         spread = 1.4826 * np.median(np.abs(chosen[:, axis] - middle))
         chosen = chosen[np.abs(chosen[:, axis] - middle) <= 3 * spread + 1e-3]
-    return np.asarray(chosen)
+    return np.asarray(chosen[np.argsort(chosen[:, 2])[::-1]])
 
 
 def _build(

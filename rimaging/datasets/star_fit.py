@@ -41,10 +41,14 @@ def fitted(psf: np.ndarray, image: np.ndarray, places: np.ndarray, fwhm: float) 
     Args:
         psf: ``(side, side)`` of odd side, sum 1, near the truth, FWHM of at least 2.5 pixels:
             finer stars cannot be moved by a Fourier shift.
+        image: in any units; its sky may differ from star to star, not within a stamp.
         places: ``(k, 2)``, x and y of stars whose stamps of ``side`` pixels lie in the image.
 
     Returns:
         A `Fit`; the PSF stays centred, as each star finds its own place.
+
+    Source: the residuals of Anderson & King, PASP 112, 1360 (2000), with Fourier shifts and robust
+    weights in place of their grid and clipping.
     """
     side = psf.shape[0]
     half = side // 2
