@@ -17,7 +17,7 @@ from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.noncartesian import equalised
 from rimaging.rim.ensemble import ELEMENTS, ensemble
 from rimaging.rim.rim import RIM
-from rimaging.rim.weights import load_weights
+from rimaging.rim.weights import load_weights, locate
 
 Weights = str | Path | RIM
 
@@ -84,9 +84,9 @@ def load_rim(weights: Weights, device: torch.device) -> tuple[RIM, dict[str, Any
     if isinstance(weights, RIM):
         return weights.to(device).eval(), {"name": "in memory", "sha256": "unknown"}
     source = str(weights)
-    path = Path(source).expanduser()
+    path = locate(source)
     stamp = path.stat().st_mtime_ns if path.is_file() else 0
-    rim, card = _loaded(source, stamp, str(device))
+    rim, card = _loaded(str(path), stamp, str(device))
     name = card.get("name") or path.name.removesuffix(".safetensors")
     return rim, {"name": name, "sha256": card["sha256"], "version": card.get("version")}
 

@@ -39,7 +39,7 @@ def load_weights(source: str | Path, sha256: str | None = None) -> tuple[RIM, di
         WeightsError: an unknown name, a file that is no safetensors or not a RIM's, values that are
             not finite, or another digest than the given one.
     """
-    path = _locate(str(source), sha256)
+    path = locate(str(source), sha256)
     digest = file_sha256(path)
     if sha256 is not None and digest != sha256.lower():
         raise WeightsError(
@@ -125,7 +125,8 @@ def file_sha256(path: Path) -> str:
         raise WeightsError(f"no weights at {path} ({error.strerror}): check the path") from None
 
 
-def _locate(source: str, sha256: str | None) -> Path:
+def locate(source: str, sha256: str | None = None) -> Path:
+    """The file of a shipped name, a path or a URL; raises as `load_weights` does."""
     if source in shipped():
         return SHIPPED / f"{source}.safetensors"
     if urlsplit(source).scheme in {"http", "https", "ftp", "file"}:
