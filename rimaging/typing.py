@@ -18,6 +18,10 @@ class LikelihoodLike(Protocol):
     def item_axes(self) -> int:
         """How many trailing axes of an image belong to one item."""
 
+    @property
+    def linear(self) -> bool:
+        """Whether what is expected of an image is linear in it."""
+
     def zeros(self) -> Tensor:
         """An image of zeros, of the shape, kind and device that the measurement asks for."""
 
@@ -29,6 +33,9 @@ class LikelihoodLike(Protocol):
 
     def curvature(self, x: Tensor, v: Tensor) -> Tensor:
         """``A* W A v`` at ``x``."""
+
+    def steepness(self, x: Tensor, v: Tensor) -> Tensor:
+        """``v* A* W A v`` at ``x``, one number per item, broadcastable to ``x``."""
 
     def information(self) -> Tensor:
         """``diag(A* W A)``, broadcastable to ``x``."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.nonlinear import NonlinearOperator
+from rimaging.operators.operator import Operator
 from rimaging.operators.space import Space
 from rimaging.operators.visibilities import Visibilities
 
@@ -73,6 +74,8 @@ class Closures(NonlinearOperator):
 
     def _forward(self, x: Tensor) -> Tensor:
         return self.of(self.operator(x))
+
+    pullback = Operator.pullback  # nothing is recorded: see vjp
 
     def vjp(self, x: Tensor, v: Tensor) -> Tensor:
         """``A*`` of the gradient with respect to the visibilities: the NUFFT need not be known."""

@@ -132,13 +132,20 @@ class Gaussian(Likelihood):
         if self.per_item is not None and isinstance(self.operator, LinearOperator):
             assert self.back is not None
             return self.per_item * (self.back - self.operator.normal(x))
-        return self.operator.vjp(x, self._weighted(self.y - self.operator(x)))
+        seen, back = self.operator.pullback(x)
+        return back(self._weighted(self.y - seen))
 
     def curvature(self, x: Tensor, v: Tensor) -> Tensor:
         """``A* W A v``, of Gauss and Newton: it depends on ``x`` where ``A`` is not linear."""
         if self.per_item is not None and isinstance(self.operator, LinearOperator):
             return self.per_item * self.operator.normal(v)
         return self.operator.vjp(x, self._weighted(self.operator.jvp(x, v)))
+
+    def steepness(self, x: Tensor, v: Tensor) -> Tensor:
+        """As of any likelihood, without the way back: ``|W^1/2 J v|^2``."""
+        seen = self.operator.jvp(x, v)
+        power = (seen.conj() * self._weighted(seen)).real.sum(dim=self._axes)
+        return power.reshape(*power.shape, *(1 for _ in self.operator.domain.shape))
 
     def information(self) -> Tensor:
         """``diag(A* W A)``, for ``x``; of a coil covariance only its inverse's diagonal."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rimaging.errors import ShapeError
+from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.operator import Operator
 
 
@@ -35,6 +36,11 @@ class Likelihood(nn.Module, ABC):
     def item_axes(self) -> int:
         """How many trailing axes of an image belong to one item."""
         return len(self.operator.domain.shape)
+
+    @property
+    def linear(self) -> bool:
+        """Whether the operator is."""
+        return isinstance(self.operator, LinearOperator)
 
     @property
     def items(self) -> int:
@@ -88,6 +94,11 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def curvature(self, x: Tensor, v: Tensor) -> Tensor:
         """``A* W A v`` with ``W`` the expected curvature of ``-log p`` at ``A x``."""
+
+    def steepness(self, x: Tensor, v: Tensor) -> Tensor:
+        """``v* A* W A v`` at ``x``, ``(*batch, 1, ..., 1)``: the curvature along ``v``."""
+        dims = tuple(range(-self.item_axes, 0))
+        return (v.conj() * self.curvature(x, v)).real.sum(dim=dims, keepdim=True)
 
     @abstractmethod
     def information(self) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,6 +38,12 @@ class NonlinearOperator(Operator):
             leaf, seen = self._record(x)
             (gradient,) = torch.autograd.grad(seen, leaf, v.detach().clone(), retain_graph=True)
         return gradient
+
+    def pullback(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """As of any operator; one pass serves both."""
+        with torch.inference_mode(False), torch.enable_grad():
+            _, seen = self._record(x)
+        return seen.detach(), partial(self.vjp, x)
 
     def jvp(self, x: Tensor, v: Tensor) -> Tensor:
         """``J(x) v``, of the shape of ``A x``."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -37,6 +39,10 @@ class Operator(nn.Module, ABC):
     @abstractmethod
     def jvp(self, x: Tensor, v: Tensor) -> Tensor:
         """``J(x) v``, from ``(*batch, *domain.shape)`` to ``(*batch, *range.shape)``."""
+
+    def pullback(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """``A x``, and the function ``v -> J(x)* v``: cheaper together than one after the other."""
+        return self.forward(x), partial(self.vjp, x)
 
     @abstractmethod
     def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:

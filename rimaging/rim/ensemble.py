@@ -41,6 +41,11 @@ class Turned:
         """That of the likelihood."""
         return self.likelihood.item_axes
 
+    @property
+    def linear(self) -> bool:
+        """That of the likelihood."""
+        return self.likelihood.linear
+
     def zeros(self) -> Tensor:
         """Zeros of the turned shape."""
         return turn(self.likelihood.zeros(), self.element)
@@ -53,6 +58,11 @@ class Turned:
         """The curvature at ``T* x`` of ``T* v``, turned."""
         back = turn_back(x, self.element), turn_back(v, self.element)
         return turn(self.likelihood.curvature(*back), self.element)
+
+    def steepness(self, x: Tensor, v: Tensor) -> Tensor:
+        """That of the likelihood, which no turn changes."""
+        back = turn_back(x, self.element), turn_back(v, self.element)
+        return self.likelihood.steepness(*back)
 
     def information(self) -> Tensor:
         """``T information``, of the full shape."""

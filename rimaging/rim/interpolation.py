@@ -29,6 +29,11 @@ class Interpolating:
         """That of the likelihood."""
         return self.likelihood.item_axes
 
+    @property
+    def linear(self) -> bool:
+        """That of the likelihood."""
+        return self.likelihood.linear
+
     def zeros(self) -> Tensor:
         """An image of zeros."""
         return self.likelihood.zeros()
@@ -42,6 +47,12 @@ class Interpolating:
         """``(A* W A + roughness / s^2 D* D) v``."""
         penalty = self.roughness / self.noise_scale**2 * minus_laplacian(v)
         return self.likelihood.curvature(x, v) + penalty
+
+    def steepness(self, x: Tensor, v: Tensor) -> Tensor:
+        """That of the likelihood, and of the penalty."""
+        dims = tuple(range(-self.item_axes, 0))
+        penalty = (v.conj() * minus_laplacian(v)).real.sum(dim=dims, keepdim=True)
+        return self.likelihood.steepness(x, v) + self.roughness / self.noise_scale**2 * penalty
 
     def information(self) -> Tensor:
         """That of the likelihood."""

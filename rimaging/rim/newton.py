@@ -1,14 +1,12 @@
-"""Damped Gauss-Newton directions by a few conjugate-gradient steps."""
+"""Damped Gauss-Newton directions, and the mode that they lead to, by conjugate gradients."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rimaging.rim.chebyshev import chebyshev_direction
-from rimaging.rim.curvature import curvature
+from rimaging.rim.curvature import curvature, score
 from rimaging.typing import LikelihoodLike
 
 
@@ -76,29 +74,51 @@ def consistent(
     """Bring an estimate back to the data: ``x + (s^2 A* W A + damping)^-1 s^2 score(x)``.
 
     This is the mode of the likelihood times a Gaussian around ``x`` of variance ``s^2 / damping``,
-    one for all or one per pixel: what was measured well follows the data, the rest stays. It is
-    differentiable in ``x``, ``damping`` and ``diagonal``, through the iterations that were made.
-    (The gradient of the solution, by one more solve of the same system, is another one where few
-    iterations do not reach it: a network drifts along the difference.) For ``diagonal`` and
-    ``chebyshev`` see `newton_direction`.
+    one for all or one per pixel: what was measured well follows the data, the rest stays. Where
+    the measurement is not linear in the image, one such solve is not the mode; as many iterations
+    then follow the likelihood itself (`_nonlinear`). It is differentiable in ``x``, ``damping`` and
+    ``diagonal``, through the iterations that were made. (The gradient of the solution, by one more
+    solve of the same system, is another one where few iterations do not reach it: a network drifts
+    along the difference.) For ``diagonal`` and ``chebyshev`` see `newton_direction`.
     """
-    score = _Score.apply(x, likelihood)  # type: ignore[no-untyped-call]
-    return x + newton_direction(likelihood, x, score, iterations, damping, diagonal, chebyshev)
+    if not (likelihood.linear or chebyshev):
+        return _nonlinear(likelihood, x, iterations, damping, diagonal)
+    direction = score(likelihood, x)
+    return x + newton_direction(likelihood, x, direction, iterations, damping, diagonal, chebyshev)
 
 
-class _Score(torch.autograd.Function):
-    """The score, whose derivative is minus the curvature (of Gauss and Newton)."""
+def _nonlinear(
+    likelihood: LikelihoodLike,
+    centre: Tensor,
+    iterations: int,
+    damping: float | Tensor,
+    diagonal: Tensor | None,
+) -> Tensor:
+    """`consistent` by non-linear conjugate gradients (Polak & Ribiere), which start at ``centre``.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, likelihood: LikelihoodLike) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.likelihood = likelihood
-        return likelihood.score(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return -ctx.likelihood.curvature(x, gradients[0]), None
+    The gradient is taken anew at every iteration, where the iteration stands; the length of a step
+    is that to the minimum of the Gauss-Newton model there. A training differentiates through the
+    gradients, with lengths and conjugation as they are: half the cost of differentiating these too.
+    """
+    variance = likelihood.noise_scale**2
+    dims = tuple(range(-likelihood.item_axes, 0))
+    tiny = torch.finfo(variance.dtype).tiny
+    x = centre
+    gradient = conjugate = torch.zeros_like(centre)
+    power = torch.zeros_like(variance)
+    for _ in range(iterations):
+        fresh = variance * score(likelihood, x) + damping * (centre - x)
+        scaled = _scaled(fresh, diagonal)
+        with torch.no_grad():
+            ratio = _ratio(_product(fresh - gradient, scaled, dims), power, power > tiny)
+        conjugate = scaled + ratio.clamp_min(0) * conjugate
+        with torch.no_grad():
+            gradient, power = fresh, _product(fresh, scaled, dims)
+            held = _product(conjugate, damping * conjugate, dims)
+            steep = variance * likelihood.steepness(x, conjugate) + held
+            length = _ratio(_product(fresh, conjugate, dims), steep, steep > tiny)
+        x = x + length * conjugate
+    return x
 
 
 def _scaled(residual: Tensor, diagonal: Tensor | None) -> Tensor:

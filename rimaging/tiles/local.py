@@ -24,6 +24,11 @@ class LocalLikelihood:
         """Of one channel: y and x."""
         return 2
 
+    @property
+    def linear(self) -> bool:
+        """That of the inner likelihood."""
+        return self.inner.linear
+
     def zeros(self) -> Tensor:
         """An image of zeros."""
         return self.inner.zeros()
@@ -39,6 +44,10 @@ class LocalLikelihood:
     def curvature(self, x: Tensor, v: Tensor) -> Tensor:
         """As of the likelihood inside."""
         return self.inner.curvature(x, v)
+
+    def steepness(self, x: Tensor, v: Tensor) -> Tensor:
+        """That of the inner likelihood."""
+        return self.inner.steepness(x, v)
 
     def information(self) -> Tensor:
         """As of the likelihood inside."""

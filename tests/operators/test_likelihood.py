@@ -122,6 +122,8 @@ def test_curvature_is_minus_the_hessian_and_information_its_diagonal(name: str, 
     x, v = (random_element(operator.domain, BATCH, seed) for seed in (6, 7))
     difference = likelihood.score(x) - likelihood.score(x + v)
     torch.testing.assert_close(likelihood.curvature(x, v), difference)
+    along = (v.conj() * difference).real.flatten(len(BATCH)).sum(-1)
+    torch.testing.assert_close(likelihood.steepness(x, v).flatten(len(BATCH)).squeeze(-1), along)
     if name == "composition":
         return  # its information is an estimate
     matrix = precision_matrix(likelihood, x)

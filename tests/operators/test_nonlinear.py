@@ -18,6 +18,8 @@ from rimaging.operators.poisson import Poisson
 from rimaging.operators.squeezenet import LAYERS, SqueezeNet
 from rimaging.operators.target import gaussian_psf
 from rimaging.rim.config import RIMConfig
+from rimaging.rim.interpolation import Interpolating
+from rimaging.rim.newton import consistent, newton_direction
 from rimaging.rim.rim import RIM
 from rimaging.testing import assert_adjoint, assert_linear, assert_score, random_element
 
@@ -80,6 +82,50 @@ def test_the_curvature_is_that_of_gauss_and_newton() -> None:
     # Where the data are met, minus the second derivative is the Gauss-Newton matrix.
     hessian = torch.func.jvp(torch.func.grad(lambda z: likelihood.log_prob(z)), (x,), (v,))[1]
     assert torch.allclose(likelihood.curvature(x, v), -hessian, rtol=1e-8)
+
+
+@pytest.mark.parametrize("operator", [saturating(), network()], ids=["pointwise", "network"])
+def test_the_steepness_is_the_curvature_along_a_direction(operator: Pointwise) -> None:
+    x, v = (0.3 * random_element(operator.domain, (2,), seed) for seed in (0, 1))
+    sigma = 0.1 + torch.rand(operator.range.shape, dtype=torch.float64)
+    bare = Gaussian(operator, operator(x) + 0.1, sigma)
+    likelihoods = [bare, Poisson(operator, operator(x).round().abs(), 0.5)]
+    for likelihood in (*likelihoods, Interpolating(bare, 0.2)):
+        assert not likelihood.linear
+        along = (v * likelihood.curvature(x, v)).sum(dim=tuple(range(1, v.ndim)), keepdim=True)
+        assert torch.allclose(likelihood.steepness(x, v), along, rtol=1e-8)
+
+
+def test_the_mode_is_found_where_one_solve_is_not_enough() -> None:
+    operator = saturating()
+    truth, centre = (2 * random_element(operator.domain, (2,), seed) for seed in (0, 1))
+    likelihood = Gaussian(operator, operator(truth), 0.05)
+    damping = 0.01 + 0.1 * torch.rand(centre.shape, dtype=torch.float64)
+
+    def slope(x: torch.Tensor) -> float:
+        pull = likelihood.noise_scale**2 * likelihood.score(x) + damping * (centre - x)
+        return float(pull.norm())
+
+    found = consistent(likelihood, centre, 200, damping, diagonal=damping + 1)
+    once = newton_direction(likelihood, centre, likelihood.score(centre), 200, damping)
+    assert slope(found) < 1e-6 * slope(centre) < slope(centre + once)
+    alone = Gaussian(operator, likelihood.y[1], 0.05)
+    own = consistent(alone, centre[1], 7, damping[1])
+    assert torch.allclose(consistent(likelihood, centre, 7, damping)[1], own, rtol=1e-9)
+
+
+def test_on_a_linear_map_both_ways_to_the_mode_are_one() -> None:
+    blur = saturating().operator
+    same = Pointwise(blur, torch.nn.Identity())
+    y, centre = (random_element(blur.domain, (), seed) for seed in (0, 1))
+    damping = (0.1 + torch.rand(centre.shape, dtype=torch.float64)).requires_grad_()
+    centre.requires_grad_()
+    modes = [consistent(Gaussian(a, y, 0.1), centre, 72, damping) for a in (blur, same)]
+    assert torch.allclose(*modes, rtol=1e-8)
+    # at the mode, what moves the iterations moves the mode: their gradients agree too
+    pulls = [torch.autograd.grad(mode, (centre, damping), y) for mode in modes]
+    for one, other in zip(*pulls, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_what_was_recorded_serves_its_own_picture_alone() -> None:

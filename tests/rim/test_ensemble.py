@@ -46,6 +46,7 @@ def test_a_turned_likelihood_is_that_of_turned_data(element: int) -> None:
     turned = Turned(likelihood, element)
     assert torch.allclose(turned.score(x), expected.score(x))
     assert torch.allclose(turned.curvature(x, x), expected.curvature(x, x))
+    assert torch.allclose(turned.steepness(x, x), expected.steepness(x, x))
     assert turned.zeros().shape == x.shape
     assert torch.allclose(turned.information(), expected.information().expand(x.shape))
 
