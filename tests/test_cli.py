@@ -51,6 +51,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "image-any": RIMConfig(steps=2, fine=4, coarse=4),
         "deblur": RIMConfig(steps=2, fine=4, coarse=4),
         "inpainting": RIMConfig(steps=2, fine=4, coarse=4),
+        "super-resolution": RIMConfig(steps=2, fine=4, coarse=4),
     }.items():
         card: dict[str, object] = {"title": f"test of {name}"}
         if name == "image-any":

@@ -43,15 +43,16 @@ KINDS: dict[str, type[Operator]] = {
 }
 """Names of operators in the cards of weights."""
 
-ANY, BLUR, HOLES, DENOISER, COLOUR = (
+ANY, BLUR, HOLES, SMALL, DENOISER, COLOUR = (
     "image-any",
     "deblur",
     "inpainting",
+    "super-resolution",
     "image",
     "denoise-colour",
 )
-"""Weights for several operators, for blur, for missing pixels, the best denoiser, and that of three
-channels together: what is used where none are given."""
+"""Weights for several operators, for blur, for missing pixels, for small clean images, the best
+denoiser, and that of three channels together: what is used where none are given."""
 
 BEGUN, BEGUN_AT = 6, 25 / 255
 """Turns of plug-and-play that begins with a good estimate, and the level of their first."""

@@ -310,6 +310,18 @@ def test_weights_are_used_on_what_they_were_trained_for(tmp_path: Path) -> None:
     assert image.upscale(scene(), 2, weights=weights).provenance["method"] == "rim"
 
 
+def test_noise_decides_what_enlarges() -> None:
+    small = scene()[..., :12, :12]
+    span = float(small.max() - small.min())
+    for sigma, name in (
+        (None, "super-resolution"),
+        (0.001, "super-resolution"),
+        (0.02, "image-any"),
+    ):
+        result = image.upscale(small, 2, None if sigma is None else sigma * span)
+        assert result.provenance["weights"]["name"] == name
+
+
 def test_weights_that_couple_channels_get_them_all_at_once(tmp_path: Path) -> None:
     weights = saved(tmp_path, ["identity"], channels=3)
     rim, _ = load_weights(weights)
