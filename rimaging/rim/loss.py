@@ -52,7 +52,7 @@ def loss(
         spots = brightest_spots(_flat(truth))
     for index, estimate in enumerate(estimates, start=1):
         error = (estimate - truth) / noise_scale
-        weight = _weight(index, count, late)
+        weight = step_weight(index, count, late)
         total = total + weight * torch.log(_power(error, axes) + floor).mean()
         for side in sides:
             power = _power(_block_means(error, side), axes)
@@ -73,12 +73,12 @@ def misfit(
     total = estimates[0].new_zeros((), dtype=likelihood.noise_scale.dtype)
     for index, estimate in enumerate(estimates, start=1):
         power = torch.log(likelihood.chi2(estimate) + floor).mean()
-        total = total + _weight(index, len(estimates), late) * power
+        total = total + step_weight(index, len(estimates), late) * power
     return total
 
 
-def _weight(index: int, count: int, late: float) -> float:
-    """Of step ``index`` of ``count``, from one: the weights of all sum to one."""
+def step_weight(index: int, count: int, late: float) -> float:
+    """The weight of step ``index`` of ``count``, from one; those of all steps sum to one."""
     return (1 - late) / count + late * 2 * index / (count * (count + 1))
 
 

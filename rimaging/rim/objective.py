@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from rimaging.rim.coverage import coverage_loss, distances
-from rimaging.rim.loss import loss, misfit
+from rimaging.rim.loss import loss, misfit, step_weight
 from rimaging.rim.precision import network_dtype
+from rimaging.rim.response import response_error
 from rimaging.rim.rim import RIM
 from rimaging.rim.training_config import TrainingConfig
 from rimaging.typing import LikelihoodLike
@@ -16,9 +17,10 @@ from rimaging.typing import LikelihoodLike
 def objective(
     rim: RIM, likelihood: LikelihoodLike, truth: Tensor, config: TrainingConfig
 ) -> Tensor:
-    """Infer, and sum what `TrainingConfig` weighs: `loss`, `misfit`, `coverage_loss`.
+    """Infer, and sum what `TrainingConfig` weighs of the errors of all estimates.
 
-    With ``error_only`` nothing flows into the estimates, and the last of the three is all.
+    These are `loss`, `misfit`, `response_error` and `coverage_loss`; with ``error_only`` nothing
+    flows into the estimates, and the last one is all.
     """
     with torch.set_grad_enabled(not config.error_only):
         estimates = rim(
@@ -40,6 +42,10 @@ def objective(
         )
         if config.misfit:
             value = value + config.misfit * misfit(estimates, likelihood, config.late, config.floor)
+        if config.response:
+            for index, estimate in enumerate(estimates, start=1):
+                weight = config.response * step_weight(index, len(estimates), config.late)
+                value = value + weight * response_error(estimate, truth).mean()
     if rim.error_head is not None:
         with torch.no_grad():
             off = distances(likelihood, estimates[-1], truth, rim.config.error_residual)

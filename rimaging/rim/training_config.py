@@ -28,6 +28,8 @@ class TrainingConfig:
             measure shapes (`rimaging.rim.spots`).
         misfit: weight of the logarithm of what the estimates leave unexplained (chi^2), for those
             whose yardstick is the measurement.
+        response: weight of the error of the flux of one star more, for samplers that draw pairs
+            (`rimaging.rim.response`).
         error_only: train the error head alone (`RIMConfig.error_features`), nothing of the rest.
         reuse: optimiser steps that each drawn batch serves, where drawing takes longer than a step.
         checkpoint_steps: recompute inference steps in the backward pass, for memory.
@@ -48,6 +50,7 @@ class TrainingConfig:
     blocks: float = 0.0
     shapes: float = 0.0
     misfit: float = 0.0
+    response: float = 0.0
     error_only: bool = False
     reuse: int = 1
     checkpoint_steps: bool = False

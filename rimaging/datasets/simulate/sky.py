@@ -41,6 +41,7 @@ DEFAULTS: dict[str, Parameter] = {
     "contrast": {"loguniform": [5, 300]},
     "scale": {"loguniform": [1e-3, 1e3]},
     "poisson": 0.3,
+    "extra": 0.0,
     "galaxies": 400,
     "versions": 6,
     "kernels": 96,
@@ -60,6 +61,10 @@ class Sky:
 
     Noise is Gaussian; for the share ``poisson`` that of the photons comes on top and the
     likelihood is told the map a pipeline would estimate from the data themselves.
+
+    With ``extra``, the significance of a star, skies come in pairs ``(2, batch // 2, ...)`` with
+    the same noise: the second has a star more, in its inner half.
+
     Parameters of the card, all optional: see ``DEFAULTS``. Raises CardError for others.
     """
 
@@ -69,6 +74,7 @@ class Sky:
         """Read the data of a split below ``root`` and draw galaxies and PSFs (20 s)."""
         self.parameters = with_defaults(parameters, DEFAULTS, "the sky")
         self.fwhm = self._fixed("target_fwhm")
+        self.pairs = self.parameters["extra"] != 0.0
         seed = SEEDS[split]
         astro = Path(root) / "astro"
         self.galaxies = torch.cat(
@@ -92,9 +98,11 @@ class Sky:
     ) -> tuple[Gaussian, Tensor]:
         """Draw a batch: the likelihood of the images and the truth (batch, size, size).
 
-        Where the boundary is "valid", the images are smaller than the truth by twice the
-        radius of the kernel.
+        Pairs are ``(2, batch // 2, size, size)``. Where the boundary is "valid", the images are
+        smaller than the truth by twice the radius of the kernel.
         """
+        if self.pairs:
+            batch = max(batch // 2, 1)
         boundary = draw_name(self.parameters["boundary"], generator)
         # A kernel wider than a third of the scene would leave nothing to see of it.
         sides = [side for side in WIDTHS if side <= size / (3 if boundary == "valid" else 1.2)]
@@ -109,17 +117,20 @@ class Sky:
         operator = Convolution(kernel, (inner, inner), boundary)  # type: ignore[arg-type]
         sharpness = kernel.square().sum(dim=(-2, -1)).sqrt().tolist()
         truth = torch.stack([self._scene(generator, size, float(s)) for s in sharpness])
+        if self.pairs:
+            extra = torch.stack([self._extra(generator, size, float(s)) for s in sharpness])
+            truth = torch.stack((truth, truth + extra))
         clean = operator(truth)
         variance = torch.ones_like(clean)
         estimate = torch.ones_like(clean)
-        noise = torch.randn(clean.shape, generator=generator)
+        noise = torch.randn(clean.shape[-3:], generator=generator)
         for item in range(batch):
             if happens(self._draw("poisson", generator), generator):
                 # Photons per unit of the sky noise: sky-limited to limited by the source.
                 gain = draw_one({"loguniform": [1, 100]}, generator)
-                variance[item] += clean[item].clamp_min(0) / gain
-                seen = clean[item] + variance[item].sqrt() * noise[item]
-                estimate[item] += seen.clamp_min(0) / gain
+                variance[..., item, :, :] += clean[..., item, :, :].clamp_min(0) / gain
+                seen = clean[..., item, :, :] + variance[..., item, :, :].sqrt() * noise[item]
+                estimate[..., item, :, :] += seen.clamp_min(0) / gain
         scale = draw(self.parameters["scale"], generator, batch)[:, None, None]
         y = scale * (clean + variance.sqrt() * noise)
         return Gaussian(operator, y, scale * estimate.sqrt()), scale * truth
@@ -172,6 +183,16 @@ class Sky:
     def _stars(self, generator: torch.Generator, flux: Tensor, size: int) -> Tensor:
         """Points seen by the target PSF, anywhere in the scene and a little outside of it."""
         place = torch.rand(2, len(flux), 1, generator=generator) * (size + 6) - 3.5
+        return self._points(flux, place, size)
+
+    def _extra(self, generator: torch.Generator, size: int, sharpness: float) -> Tensor:
+        """The star that the second sky of a pair has more."""
+        flux = draw(self.parameters["extra"], generator, 1) / sharpness
+        place = (0.25 + 0.5 * torch.rand(2, 1, 1, generator=generator)) * size
+        return self._points(flux, place, size)
+
+    def _points(self, flux: Tensor, place: Tensor, size: int) -> Tensor:
+        """Points ``(n,)`` at ``(2, n, 1)`` seen by the target PSF."""
         s = self.fwhm / 2.354820045
         row, column = torch.exp(-((torch.arange(size) - place) ** 2) / (2 * s**2))
         peak = flux / (2 * torch.pi * s**2)

@@ -82,3 +82,26 @@ def test_the_card_is_the_sampler():
 def test_unknown_parameters_are_refused(data_root):
     with pytest.raises(CardError, match="no parameter seeing"):
         Sky({"seeing": 3}, data_root)
+
+
+@pytest.mark.parametrize("boundary", ["zero", "valid"])
+def test_the_second_of_a_pair_has_a_star_more_and_the_same_noise(build, boundary):
+    sampler = build(extra=200.0, poisson=0, scale=1, boundary=boundary)
+    likelihood, truth = sampler(torch.Generator().manual_seed(6), 8, 64)
+    assert truth.shape == (2, 4, 64, 64) and likelihood.y.shape[:2] == (2, 4)
+    star = truth[1] - truth[0]
+    seen = likelihood.operator(truth)
+    assert torch.allclose(likelihood.y[1] - likelihood.y[0], seen[1] - seen[0], atol=0.02)
+    # its significance is what was asked for, less what the target PSF spreads
+    power = (seen[1] - seen[0]).square().sum(dim=(-2, -1)).sqrt()
+    assert (power > 60).all() and (power < 201).all()
+    place = star.flatten(1).argmax(dim=1)
+    for line in (place // 64, place % 64):
+        assert (line >= 15).all() and (line <= 49).all()
+
+
+def test_pairs_with_photon_noise_are_as_noisy_as_they_say(build):
+    sampler = build(extra=50.0, poisson=1, boundary="zero")
+    likelihood, truth = sampler(torch.Generator().manual_seed(7), 16, 64)
+    chi2 = likelihood.chi2(truth)
+    assert chi2.shape == (2, 8) and 0.8 < float(chi2.median()) < 1.2

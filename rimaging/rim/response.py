@@ -1,0 +1,55 @@
+"""What one more star does to an estimate, as a loss: for those who measure fluxes.
+
+The estimate of least squared error shares light out between neighbours by what is likely, so that a
+star takes some from, or leaves some to, what lies around it. In pairs of the same sky with the same
+noise, of which the second has a star more, all else drops out of the difference of the estimates.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rimaging.errors import ShapeError
+
+RADII = (2.5, 4.0, 7.0)
+"""Of the apertures, in pixels: those of a target PSF of two pixels, and what a star takes from."""
+
+SOFT = 0.01
+"""Errors of flux below this share of it count by their square, larger ones by their size."""
+
+
+def response_error(estimate: Tensor, truth: Tensor) -> Tensor:
+    """``mean_r sqrt(e_r^2 + SOFT^2) - SOFT`` with ``e_r = sum_r (d - d_true) / sum_r d_true``.
+
+    ``d`` is the second image of each pair less the first, and ``sum_r`` goes over the pixels within
+    ``r`` of the brightest one of ``d_true``.
+
+    Args:
+        estimate, truth: ``(2, n, y, x)``.
+
+    Returns:
+        ``(n,)``.
+
+    Raises:
+        ShapeError: images that are not in pairs.
+    """
+    if truth.ndim != 4 or len(truth) != 2:
+        raise ShapeError(
+            f"the response to a star is asked of pairs (2, n, y, x), got {tuple(truth.shape)}: "
+            "let the sampler draw pairs (extra = {loguniform = [5, 2000]} of the sky), or leave "
+            "`response` out of the training"
+        )
+    star = truth[1] - truth[0]
+    off = estimate[1] - estimate[0] - star
+    rows, columns = star.shape[-2:]
+    place = star.flatten(1).argmax(dim=1)
+    dy = torch.arange(rows, device=star.device) - (place // columns)[:, None]
+    dx = torch.arange(columns, device=star.device) - (place % columns)[:, None]
+    square = dy[:, :, None] ** 2 + dx[:, None, :] ** 2
+    total = star.new_zeros(len(star))
+    for radius in RADII:
+        inside = square <= radius**2
+        error = (inside * off).sum(dim=(-2, -1)) / (inside * star).sum(dim=(-2, -1))
+        total = total + (error.square() + SOFT**2).sqrt() - SOFT
+    return total / len(RADII)
