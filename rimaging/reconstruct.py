@@ -86,12 +86,15 @@ def run(
     keep_steps: bool = False,
     error_map: ErrorMap | None = None,
     learned_error: LearnedError = of_estimate,
+    first: int = 0,
 ) -> Reconstruction:
     """Take a measurement through a method, in pieces that fit the memory.
 
     ``build`` makes the likelihood of a piece (by default its own), ``finish`` the final image of
     an estimate and the likelihood that it explains, ``learned_error`` the error of that image by
     what `Method.error` tells of the estimate; ``sets`` and ``error_map`` as in `reconstruct`.
+    ``first`` is the number of the first item where the measurement is a part of a larger one, so
+    that its repetitions are those that it has in the whole.
     The image comes back as torch, where the data are.
     """
     sure = as_error_map(error_map)
@@ -108,7 +111,7 @@ def run(
     changes: list[Tensor] = []
     misfits: list[Tensor] = []
     errors: list[Tensor] = []
-    items = 0
+    items = first
     home = source.data.device if isinstance(source, Measurement) else source.y.device
     for part in parts:
         with torch.inference_mode():

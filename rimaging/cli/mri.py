@@ -113,10 +113,9 @@ def recon(
     measured, sigma = read_mask(mask), read_noise(noise)
     coils = read_optional(maps, ("maps", "mps", "smaps", "csm", "sensitivities"))
     if any((workers, gpus, scheduler, resume, allow_missing)):
-        if report is not None or show_steps is not None or error_map is not None:
+        if report is not None or show_steps is not None:
             raise OptionError(
-                "slice by slice there is neither report nor error map: leave out --report, "
-                "--show-steps and --error-map"
+                "slice by slice there is no report: leave out --report and --show-steps"
             )
         if adapt is not None:
             raise OptionError(
@@ -136,6 +135,7 @@ def recon(
                 steps=steps,
                 ensemble=ensemble,
                 add_residual=add_residual,
+                error_map=read_error_map(error_map),
             ),
             output,
             workers_of(workers, gpus, scheduler, insecure),

@@ -16,7 +16,7 @@ from rimaging.errors import FormatError, OptionError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rimaging.uncertainty import ErrorMap
+    from rimaging.uncertainty import Learned
 
 Input = Annotated[str, typer.Argument(help="The measurement; file.fits[SCI] names an extension.")]
 Output = Annotated[
@@ -90,7 +90,7 @@ def with_options(group: type[Any]) -> Callable[[Callable[..., None]], Callable[.
     return decorate
 
 
-def read_error_map(text: str | None) -> ErrorMap | None:
+def read_error_map(text: str | None) -> int | Learned | None:
     """A number of repetitions, "learned" or "none"; raises OptionError for other texts."""
     if text is None or text == "none":
         return None

@@ -29,6 +29,7 @@ def check_outputs(
     An output that ends with / is a folder of DICOM files.
     """
     from rimaging.datasets.folder import check_folder, is_folder
+    from rimaging.datasets.losses import error_file
     from rimaging.datasets.save import SUFFIXES, sidecar
 
     wanted: list[tuple[Path, tuple[str, ...]]] = []
@@ -56,26 +57,6 @@ def check_outputs(
             raise FormatError(f"the folder of {path.name!r} does not exist: create it first")
 
 
-def error_file(output: Path | str) -> Path | None:
-    """Where an error map goes: ``NAME_error.nii.gz`` beside NIfTI; None: into the output itself.
-
-    Raises FormatError for a format that has no place for it.
-    """
-    from rimaging.datasets.losses import HOLDS_UNCERTAINTY
-
-    name = str(output)
-    if name.lower().endswith(HOLDS_UNCERTAINTY):
-        return None
-    for suffix in (".nii.gz", ".nii"):
-        if name.lower().endswith(suffix):
-            stem = name[: -len(suffix)]
-            return Path(f"{stem}_error{name[len(stem) :]}")
-    raise FormatError(
-        f"{Path(name).name!r} holds no error map: write .fits, .h5, .npz, or .nii.gz (a second "
-        "file), or leave out --error-map"
-    )
-
-
 def finish(
     result: Reconstruction,
     output: Path | str,
@@ -85,6 +66,8 @@ def finish(
     show_steps: Path | None = None,
 ) -> None:
     """Write the image, and the report and the film where they are wanted, and say so."""
+    from rimaging.datasets.losses import error_file
+
     result.save(output, overwrite=overwrite, like=like)
     shape = " x ".join(map(str, result.image.shape))
     chi2 = float(result.chi2)

@@ -1,4 +1,4 @@
-"""What a file format cannot hold of a reconstruction, in words."""
+"""What a file format cannot hold of a reconstruction, in words, and where its error goes then."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import Tensor
 from rimaging.datasets.folder import is_folder
 from rimaging.datasets.geometry import image_affine, is_sheared
 from rimaging.datasets.measurement import Measurement
+from rimaging.errors import FormatError
 
-__all__ = ["losses"]
+__all__ = ["error_file", "losses"]
 
 HOLDS_COMPLEX = (".npz", ".npy", ".h5", ".cfl")
 HOLDS_UNCERTAINTY = (".npz", ".h5", ".fits")
@@ -44,3 +45,21 @@ def losses(
     elif affine is None and name.endswith(HOLDS_GEOMETRY):
         lost.append("no geometry: the scan states none")
     return lost
+
+
+def error_file(output: str | Path) -> Path | None:
+    """Where an error map goes: ``NAME_error.nii.gz`` beside NIfTI; None: into the output itself.
+
+    Raises FormatError for a format that has no place for it.
+    """
+    name = str(output)
+    if name.lower().endswith(HOLDS_UNCERTAINTY):
+        return None
+    for suffix in (".nii.gz", ".nii"):
+        if name.lower().endswith(suffix):
+            stem = name[: -len(suffix)]
+            return Path(f"{stem}_error{name[len(stem) :]}").expanduser()
+    raise FormatError(
+        f"{Path(name).name!r} holds no error map: write .fits, .h5, .npz, or .nii.gz (a second "
+        "file), or leave out --error-map"
+    )

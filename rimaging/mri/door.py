@@ -114,7 +114,7 @@ def reconstruct(
     check_options(method, sets, steps, lamda, iterations, ensemble, adapt)
     place = choose_device(device)
     if error_map == "learned":
-        _check_learned(method, weights, place, add_residual)
+        check_learned(method, weights, place, add_residual)
     axis = None
     source = kspace
     if volume:
@@ -220,15 +220,19 @@ def learned_error(sets: int, size: Sequence[int] | None) -> LearnedError:
     return learned
 
 
-def _check_learned(method: str, weights: Weights, place: torch.device, kept: bool) -> None:
+def check_learned(method: str, weights: Weights, place: torch.device, kept: bool) -> None:
     """Refuse what nobody learned, before minutes go into it."""
     if kept:
         raise OptionError(
             "the error of an image that keeps its samples is not learned: leave out "
             "add_residual, or give a number of repetitions, error_map=8 (--error-map 8)"
         )
-    if method == "rim":
-        load_rim(weights, place)[0].checked_error_head()
+    if method != "rim":
+        raise OptionError(
+            f"{method} tells no error of its own: give a number of repetitions, error_map=8 "
+            "(--error-map 8)"
+        )
+    load_rim(weights, place)[0].checked_error_head()
 
 
 def combine(x: Tensor) -> Tensor:

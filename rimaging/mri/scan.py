@@ -6,14 +6,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rimaging.datasets.sources import Array, Source
 from rimaging.errors import OptionError
 from rimaging.mosaic.sources import file_identity
 from rimaging.mosaic.task import digest
+from rimaging.mri.door import check_learned
 from rimaging.mri.methods import MethodName, check_options
 from rimaging.reports.arrays import to_numpy
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import SHIPPED, file_sha256
+from rimaging.uncertainty import Learned, as_error_map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,7 @@ class Scan:
     """K-space and how to reconstruct it, as `rimaging.mri.reconstruct` has it.
 
     kspace: a path, a `Measurement` or an array ``(..., coil, y, x)``. weights: a name or a path,
-    which the workers can read as well.
+    which the workers can read as well. error_map: with a fixed seed, if it is a number.
 
     Raises OptionError as `rimaging.mri.reconstruct`, and for weights in memory.
     """
@@ -41,6 +45,7 @@ class Scan:
     iterations: int | None = None
     ensemble: bool = False
     add_residual: bool = False
+    error_map: int | Learned | None = None
 
     def __post_init__(self) -> None:
         check_options(
@@ -48,6 +53,10 @@ class Scan:
         )
         if isinstance(self.weights, RIM):
             raise OptionError("workers load weights themselves: give a name or a path, not a RIM")
+        as_error_map(self.error_map)
+        if self.error_map == "learned":
+            place = torch.device("cpu")
+            check_learned(self.method, self.weights_path, place, self.add_residual)
 
     @property
     def path(self) -> Path | None:

@@ -19,7 +19,7 @@ import torch
 from rimaging import __version__
 from rimaging.datasets.folder import is_folder
 from rimaging.datasets.geometry import check_positions
-from rimaging.datasets.losses import losses
+from rimaging.datasets.losses import error_file, losses
 from rimaging.datasets.save import SUFFIXES, save
 from rimaging.errors import OptionError
 from rimaging.mosaic import store
@@ -32,7 +32,7 @@ from rimaging.mosaic.task import Task
 from rimaging.mosaic.tiles import Grid
 from rimaging.mri.front import Front, front_of
 from rimaging.mri.scan import Scan
-from rimaging.mri.unit import PLANES, facts_file
+from rimaging.mri.unit import ERROR, PLANES, facts_file
 
 TASK = "rimaging.mri.unit:slice_process"
 READER = "rimaging.mri.unit:reader"
@@ -82,9 +82,12 @@ def reconstruct_to(
         FormatError: files that cannot be read or written. DataError, ShapeError, WeightsError: as
         of `rimaging.mri.reconstruct`.
     """
+    beside = None if scan.error_map is None else error_file(output)
     place = run_folder(output)
     folder = RunFolder.beside(place / "slices.zarr")
-    _check(output, folder, resume=resume, overwrite=overwrite)
+    for path in (output, beside):
+        if path is not None:
+            _check(path, folder, resume=resume, overwrite=overwrite)
     if workers is not None and workers.scheduler is not None:
         check_address(workers.scheduler, insecure=workers.insecure)  # before all the reading
     place.mkdir(exist_ok=True)
@@ -163,7 +166,7 @@ def _recipe(scan: Scan, place: Path) -> Recipe:
             "identity": scan.identity(),
         },
         grid=Grid((front.count, rows, image[-1]), (1, rows, image[-1]), 0),
-        task=Task(TASK, settings, PLANES),
+        task=Task(TASK, settings, PLANES if scan.error_map is None else (*PLANES, ERROR)),
         notes={
             "lead": list(front.lead),
             "grid": list(front.grid),
@@ -219,15 +222,26 @@ def _assemble(
         if unit.index not in missing:
             for plane, part in zip(PLANES, (image.real, image.imag), strict=True):
                 part[unit.core] = store.read(place / "slices.zarr", plane, unit)
+    error = None
+    if ERROR in recipe.task.planes:
+        error = np.full(recipe.grid.shape, np.nan, np.float32)
+        for unit in recipe.grid:
+            if unit.index not in missing:
+                error[unit.core] = store.read(place / "slices.zarr", ERROR, unit)
+        error = error.reshape(shape)
     provenance = _provenance(recipe, front, outcome, missing)
     chi2 = provenance.get("chi2")
     weights = provenance.get("weights")
     named = f" {weights['name']} {weights['sha256'][:12]}" if weights else ""
     told = "" if chi2 is None else f", chi2 {chi2:.3f}"
+    beside = None if error is None else error_file(output)
+    if error is not None and beside is not None:
+        save(beside, error, front.whole, provenance=provenance, overwrite=overwrite)
     save(
         output,
         torch.from_numpy(image.reshape(shape)),
         front.whole,
+        uncertainty=error if beside is None else None,
         provenance=provenance,
         history=f"rimaging {__version__} {recipe.task.settings['method']}{named}{told}",
         overwrite=overwrite,

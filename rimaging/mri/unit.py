@@ -22,12 +22,14 @@ from rimaging.mosaic.folder import write_whole
 from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import Process, unpack
 from rimaging.mosaic.tiles import Unit
-from rimaging.mri.door import finisher, noted
+from rimaging.mri.door import finisher, learned_error, noted
 from rimaging.mri.front import COMMON, item_name
 from rimaging.mri.methods import classical
 from rimaging.reconstruct import run
 
 PLANES = ("real", "imaginary")
+ERROR = "uncertainty"
+"""The plane of errors, where they are asked for."""
 
 
 def reader(settings: dict[str, Any]) -> Callable[[Slices], NDArray[np.float32]]:
@@ -55,7 +57,7 @@ def slice_process(settings: dict[str, Any]) -> Process:
 
 
 class SliceProcess:
-    """Reconstructs slices: ``process(kspace, unit)`` gives the planes "real" and "imaginary".
+    """Reconstructs slices: ``process(kspace, unit)`` gives `PLANES`, and perhaps `ERROR`.
 
     settings: of `rimaging.mri.front.Front` (``source``, ``shared``), of `Scan`, ``size`` to crop to
     or None, ``facts``: a folder to which goes what is said of each slice.
@@ -86,7 +88,10 @@ class SliceProcess:
             noted(method, {"add_residual": True}) if kept else method,
             sets=count > 1,
             finish=finisher(count, self.settings["size"], kept),
+            learned_error=learned_error(count, self.settings["size"]),
             device=self.device,
+            error_map=self.settings["error_map"],
+            first=place,
         )
         facts = {
             "chi2": result.chi2,
@@ -100,7 +105,10 @@ class SliceProcess:
         }
         write_whole(facts_file(self.settings["facts"], place), json.dumps(facts, default=str))
         image = to_tensor(result.image).to(torch.complex64).cpu().numpy().reshape(unit.shape)
-        return {"real": image.real.copy(), "imaginary": image.imag.copy()}
+        planes = {"real": image.real.copy(), "imaginary": image.imag.copy()}
+        if result.uncertainty is not None:
+            planes[ERROR] = to_tensor(result.uncertainty).float().cpu().numpy().reshape(unit.shape)
+        return planes
 
     def measurement(self, block: NDArray[Any], place: int) -> Measurement:
         """The measurement of a slice, completed by what the whole decided."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -29,6 +30,9 @@ from rimaging.mosaic.receipts import read_receipts
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.noncartesian import NonCartesianMRI
 from rimaging.operators.trajectories import radial
+from rimaging.rim.config import RIMConfig
+from rimaging.rim.rim import RIM
+from rimaging.rim.weights import save_weights
 
 SIZE = 32
 SIGMA = 0.01
@@ -138,6 +142,53 @@ def test_slices_keep_what_was_measured_as_in_one_process(
     assert np.array_equal(written(tmp_path / "out.npz"), alone.image)
     said = json.loads(str(np.load(tmp_path / "out.npz")["provenance"]))
     assert said["add_residual"] is True and said["ensemble"] == 8
+
+
+def test_errors_of_slices_are_those_of_the_whole(
+    scan: Path, tmp_path: Path, complex_weights: Path
+) -> None:
+    torch.manual_seed(0)
+    config = RIMConfig(
+        complex=True, steps=2, initial_iterations=3, fine=4, coarse=4, error_features=4
+    )
+    save_weights(RIM(config), tmp_path / "w.safetensors", {})
+    cases: list[dict[str, Any]] = [
+        {"weights": tmp_path / "w.safetensors", "error_map": "learned"},
+        {"weights": tmp_path / "w.safetensors", "error_map": "learned", "sets": 2},
+        {"method": "cg-sense", "iterations": 3, "error_map": 2, "add_residual": True},
+    ]
+    for case in cases:
+        alone = mri.reconstruct(scan, **case)
+        assert alone.uncertainty is not None
+        mri.reconstruct_to(mri.Scan(kspace=scan, **case), tmp_path / "out.npz", overwrite=True)
+        assert np.array_equal(np.load(tmp_path / "out.npz")["uncertainty"], alone.uncertainty)
+        assert np.array_equal(written(tmp_path / "out.npz"), alone.image)
+    # a format without a place for it has a file beside it
+    mri.reconstruct_to(mri.Scan(kspace=scan, **cases[-1]), tmp_path / "out.nii.gz")
+    import nibabel
+
+    volume = np.asarray(nibabel.load(tmp_path / "out_error.nii.gz").dataobj).transpose(2, 1, 0)
+    assert np.array_equal(volume, np.asarray(alone.uncertainty))
+    with pytest.raises(OptionError, match="out_error"):
+        (tmp_path / "out.nii.gz").unlink()
+        mri.reconstruct_to(mri.Scan(kspace=scan, **cases[-1]), tmp_path / "out.nii.gz")
+
+
+def test_errors_that_nobody_can_tell_are_refused_at_once(
+    scan: Path, tmp_path: Path, complex_weights: Path
+) -> None:
+    with pytest.raises(OptionError, match="tell no error"):
+        mri.Scan(kspace=scan, weights=complex_weights, error_map="learned")
+    with pytest.raises(OptionError, match="tells no error"):
+        mri.Scan(kspace=scan, method="cg-sense", error_map="learned")
+    with pytest.raises(OptionError, match="not learned"):
+        mri.Scan(kspace=scan, error_map="learned", add_residual=True)
+    with pytest.raises(OptionError, match="2 or more"):
+        mri.Scan(kspace=scan, method="cg-sense", error_map=1)
+    asked = mri.Scan(kspace=scan, method="cg-sense", error_map=2)
+    with pytest.raises(FormatError, match="holds no error map"):
+        mri.reconstruct_to(asked, tmp_path / "out.cfl")
+    assert not (tmp_path / "out.run").exists()
 
 
 def test_a_killed_client_is_resumed_and_nothing_is_done_twice(
