@@ -28,7 +28,7 @@ SCENES = {
     "400 stars": ALONE | {"field": 1.0, "sources": 400.0, "stars": 1.0, "brightest": 1e3},
     "nebulae": ALONE | {"nebula": 1.0, "contrast": {"loguniform": [5.0, 50.0]}},
 }
-FIXED = {"poisson": 0.0, "boundary": "reflect", "galaxies": 60, "versions": 2}
+FIXED = {"poisson": 0.0, "boundary": "reflect", "galaxies": 60, "versions": 2, "pairs": 1.0}
 SNR = (15.0, 30.0, 100.0)
 RADII = (2.0, 3.0, 4.6, 7.0)
 SIDE, PAIRS = 64, 8

@@ -8,7 +8,7 @@ from torch import Tensor
 from rimaging.rim.coverage import coverage_loss, distances
 from rimaging.rim.loss import loss, misfit, step_weight
 from rimaging.rim.precision import network_dtype
-from rimaging.rim.response import response_error
+from rimaging.rim.response import in_pairs, response_error
 from rimaging.rim.rim import RIM
 from rimaging.rim.training_config import TrainingConfig
 from rimaging.typing import LikelihoodLike
@@ -42,7 +42,7 @@ def objective(
         )
         if config.misfit:
             value = value + config.misfit * misfit(estimates, likelihood, config.late, config.floor)
-        if config.response:
+        if config.response and in_pairs(truth, likelihood.item_axes):
             for index, estimate in enumerate(estimates, start=1):
                 weight = config.response * step_weight(index, len(estimates), config.late)
                 value = value + weight * response_error(estimate, truth).mean()

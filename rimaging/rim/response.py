@@ -10,13 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rimaging.errors import ShapeError
-
 RADII = (2.5, 4.0, 7.0)
 """Of the apertures, in pixels: those of a target PSF of two pixels, and what a star takes from."""
 
 SOFT = 0.01
 """Errors of flux below this share of it count by their square, larger ones by their size."""
+
+
+def in_pairs(truth: Tensor, axes: int) -> bool:
+    """Whether a batch of images of so many axes comes in pairs, ``(2, n, ...)``."""
+    return truth.ndim == axes + 2 and len(truth) == 2
 
 
 def response_error(estimate: Tensor, truth: Tensor) -> Tensor:
@@ -30,16 +33,7 @@ def response_error(estimate: Tensor, truth: Tensor) -> Tensor:
 
     Returns:
         ``(n,)``.
-
-    Raises:
-        ShapeError: images that are not in pairs.
     """
-    if truth.ndim != 4 or len(truth) != 2:
-        raise ShapeError(
-            f"the response to a star is asked of pairs (2, n, y, x), got {tuple(truth.shape)}: "
-            "let the sampler draw pairs (extra = {loguniform = [5, 2000]} of the sky), or leave "
-            "`response` out of the training"
-        )
     star = truth[1] - truth[0]
     off = estimate[1] - estimate[0] - star
     rows, columns = star.shape[-2:]

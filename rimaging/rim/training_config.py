@@ -28,7 +28,7 @@ class TrainingConfig:
             measure shapes (`rimaging.rim.spots`).
         misfit: weight of the logarithm of what the estimates leave unexplained (chi^2), for those
             whose yardstick is the measurement.
-        response: weight of the error of the flux of one star more, for samplers that draw pairs
+        response: weight of the error of the flux of one star more, in batches that come in pairs
             (`rimaging.rim.response`).
         error_only: train the error head alone (`RIMConfig.error_features`), nothing of the rest.
         reuse: optimiser steps that each drawn batch serves, where drawing takes longer than a step.

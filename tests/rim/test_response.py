@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rimaging.errors import ShapeError
-from rimaging.rim.response import SOFT, response_error
+from rimaging.rim.response import SOFT, in_pairs, response_error
 
 
 def pairs() -> torch.Tensor:
@@ -40,6 +39,6 @@ def test_what_is_taken_from_the_surroundings_counts() -> None:
     assert (response_error(estimate, truth) > 0).all()
 
 
-def test_images_that_are_no_pairs_are_refused() -> None:
-    with pytest.raises(ShapeError, match="pairs"):
-        response_error(torch.zeros(4, 8, 8), torch.zeros(4, 8, 8))
+def test_only_batches_in_pairs_are_taken_for_pairs() -> None:
+    assert in_pairs(pairs(), 2)
+    assert not in_pairs(pairs()[0], 2) and not in_pairs(pairs().movedim(0, 1), 2)

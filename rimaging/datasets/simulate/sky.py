@@ -41,7 +41,8 @@ DEFAULTS: dict[str, Parameter] = {
     "contrast": {"loguniform": [5, 300]},
     "scale": {"loguniform": [1e-3, 1e3]},
     "poisson": 0.3,
-    "extra": 0.0,
+    "pairs": 0.0,
+    "extra": {"loguniform": [5, 3000]},
     "galaxies": 400,
     "versions": 6,
     "kernels": 96,
@@ -62,8 +63,8 @@ class Sky:
     Noise is Gaussian; for the share ``poisson`` that of the photons comes on top and the
     likelihood is told the map a pipeline would estimate from the data themselves.
 
-    With ``extra``, the significance of a star, skies come in pairs ``(2, batch // 2, ...)`` with
-    the same noise: the second has a star more, in its inner half.
+    The share ``pairs`` of all batches comes in pairs ``(2, batch // 2, ...)`` of a sky with the
+    same noise: the second has a star of significance ``extra`` more, in its inner half.
 
     Parameters of the card, all optional: see ``DEFAULTS``. Raises CardError for others.
     """
@@ -74,7 +75,7 @@ class Sky:
         """Read the data of a split below ``root`` and draw galaxies and PSFs (20 s)."""
         self.parameters = with_defaults(parameters, DEFAULTS, "the sky")
         self.fwhm = self._fixed("target_fwhm")
-        self.pairs = self.parameters["extra"] != 0.0
+        self.pairs = self._fixed("pairs")
         seed = SEEDS[split]
         astro = Path(root) / "astro"
         self.galaxies = torch.cat(
@@ -101,7 +102,9 @@ class Sky:
         Pairs are ``(2, batch // 2, size, size)``. Where the boundary is "valid", the images are
         smaller than the truth by twice the radius of the kernel.
         """
-        if self.pairs:
+        # (no number is drawn where there are none, so that draws are those of cards before)
+        paired = self.pairs > 0 and happens(self.pairs, generator)
+        if paired:
             batch = max(batch // 2, 1)
         boundary = draw_name(self.parameters["boundary"], generator)
         # A kernel wider than a third of the scene would leave nothing to see of it.
@@ -117,7 +120,7 @@ class Sky:
         operator = Convolution(kernel, (inner, inner), boundary)  # type: ignore[arg-type]
         sharpness = kernel.square().sum(dim=(-2, -1)).sqrt().tolist()
         truth = torch.stack([self._scene(generator, size, float(s)) for s in sharpness])
-        if self.pairs:
+        if paired:
             extra = torch.stack([self._extra(generator, size, float(s)) for s in sharpness])
             truth = torch.stack((truth, truth + extra))
         clean = operator(truth)

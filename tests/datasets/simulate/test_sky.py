@@ -86,7 +86,7 @@ def test_unknown_parameters_are_refused(data_root):
 
 @pytest.mark.parametrize("boundary", ["zero", "valid"])
 def test_the_second_of_a_pair_has_a_star_more_and_the_same_noise(build, boundary):
-    sampler = build(extra=200.0, poisson=0, scale=1, boundary=boundary)
+    sampler = build(pairs=1, extra=200.0, poisson=0, scale=1, boundary=boundary)
     likelihood, truth = sampler(torch.Generator().manual_seed(6), 8, 64)
     assert truth.shape == (2, 4, 64, 64) and likelihood.y.shape[:2] == (2, 4)
     star = truth[1] - truth[0]
@@ -101,7 +101,7 @@ def test_the_second_of_a_pair_has_a_star_more_and_the_same_noise(build, boundary
 
 
 def test_pairs_with_photon_noise_are_as_noisy_as_they_say(build):
-    sampler = build(extra=50.0, poisson=1, boundary="zero")
+    sampler = build(pairs=1, extra=50.0, poisson=1, boundary="zero")
     likelihood, truth = sampler(torch.Generator().manual_seed(7), 16, 64)
     chi2 = likelihood.chi2(truth)
     assert chi2.shape == (2, 8) and 0.8 < float(chi2.median()) < 1.2
