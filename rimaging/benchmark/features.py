@@ -16,7 +16,7 @@ from rimaging.benchmark.photographs import colour_set
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.simulate.features import centred, squeezenet_weights
 from rimaging.image.methods import denoiser, trained_for
-from rimaging.method import rim_method
+from rimaging.method import load_rim, rim_method
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.squeezenet import MEAN, SqueezeNet
 from rimaging.reports.figures import strip
@@ -43,7 +43,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
     """
     pictures = [square(p) for p in colour_set(data, 4 if limit is None else limit)]
     tensors = squeezenet_weights(data)
-    name, recurrent = ours(weights)
+    name, how, recurrent = ours(weights)
     errors: dict[str, list[str]] = {"gradient descent, 500 steps": [], name: []}
     seconds = dict.fromkeys(errors, 0.0)
     shown: dict[str, Tensor] = {}
@@ -71,7 +71,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         "Feature error |phi(x) - y|^2 / |y|^2 at the layer that is inverted, mean over pictures.",
         f"Gradient descent (Mahendran & Vedaldi 2014): {DESCENT} steps, momentum 0.9, alpha-norm 6 "
         "and TV^2; its learning rate is chosen for each layer on the first picture.",
-        f"RIM: {STEPS} steps; every step is one vjp for the score and a few jvp and vjp more.",
+        how,
     ]
     rows = [[method, *cells, number(seconds[method], 1)] for method, cells in errors.items()]
     table = Table("Deep visualisation", protocol, ["method", *LAYERS, "seconds"], rows)
@@ -88,15 +88,25 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         publish("features", [table], films, out)
 
 
-def ours(weights: str) -> tuple[str, Solver]:
-    """The RIM where its weights know the network, else Newton steps and a denoiser in turns."""
-    probe = _any_network()
-    if trained_for(weights, probe):
-        method = rim_method(weights, STEPS, torch.device("cpu"))
-        return f"RIM (ours), {STEPS} steps", lambda case: method.solve(None, case)[-1]
-    clean = denoiser(rim_method(weights, None, torch.device("cpu")))
+def ours(weights: str) -> tuple[str, str, Solver]:
+    """The RIM where its weights know the network, else Newton steps and a denoiser in turns.
+
+    Its name, how it goes, and the method.
+    """
+    place = torch.device("cpu")
+    if trained_for(weights, _any_network()):
+        method = rim_method(weights, STEPS, place)
+        config = load_rim(weights, place)[0].config
+        how = (
+            f"RIM: {STEPS} steps; each sees one gradient of the features and takes "
+            f"{config.consistency_iterations} to come back to them, the last one "
+            f"{config.settle_iterations} more (a jvp tells the length of each)."
+        )
+        return f"RIM (ours), {STEPS} steps", how, lambda case: method.solve(None, case)[-1]
+    clean = denoiser(rim_method(weights, None, place))
     title = f"Newton steps and RIM {Path(weights).stem!r} in turns, {STEPS}"
-    return title, lambda case: in_turns(case, clean)
+    how = f"In turns: {STEPS} Newton steps of 8 solves each, the denoiser after every one."
+    return title, how, lambda case: in_turns(case, clean)
 
 
 def in_turns(case: Gaussian, clean: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

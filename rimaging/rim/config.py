@@ -27,6 +27,9 @@ class RIMConfig:
             the contrast around, so that the factor is information / contrast (`Frame`).
         confidence: whether the network itself says so, pixel by pixel and step by step, as a factor
             of ``consistency_damping``.
+        settle_iterations: of a last solve after all steps, where the measurement itself is the
+            yardstick: it holds the last estimate by `rimaging.rim.rim.SETTLE_DAMPING` alone.
+            Not in training.
         level: whether the network sees the local mean of the initial estimate. Without it a
             constant background passes through untouched; with it the zero of a sky counts.
         estimate: whether the network sees the current estimate; without it, it is the paper's
@@ -56,6 +59,7 @@ class RIMConfig:
     consistency_damping: float = 0.5
     relative_damping: bool = False
     confidence: bool = False
+    settle_iterations: int = 0
     level: bool = False
     estimate: bool = True
     memory: bool = True

@@ -30,6 +30,10 @@ class Step(NamedTuple):
 LEAST_INFORMATION = 0.1
 """Below it a pixel counts as hardly measured: the network alone says what is there."""
 
+SETTLE_DAMPING = 0.01
+"""How strongly the last estimate holds where it is settled, in units of the noise's precision: as a
+Gaussian of ten times the noise."""
+
 FARTHEST = 64.0
 """Contrasts to which the estimate and its directions are cut before the network sees them: a step
 that went astray shall not take the next ones, and a training, with it."""
@@ -99,6 +103,11 @@ class RIM(nn.Module):
             else:
                 step = self.step(likelihood, step, frame, network_dtype)
             estimates.append(step.estimate)
+        if self.config.settle_iterations and not torch.is_grad_enabled():
+            iterations, chebyshev = self.config.settle_iterations, self.config.chebyshev
+            estimates[-1] = consistent(
+                likelihood, estimates[-1], iterations, SETTLE_DAMPING, chebyshev=chebyshev
+            )
         return estimates
 
     def initial(self, likelihood: LikelihoodLike) -> Tensor:

@@ -41,7 +41,7 @@ def test_turns_of_newton_and_a_denoiser_explain_them_too(case: Gaussian) -> None
 
 def test_weights_that_know_the_network_are_taken_as_they_are(case: Gaussian) -> None:
     assert features.ours("image")[0].startswith("Newton steps")
-    name, solve = features.ours("features")
+    name, _, solve = features.ours("features")
     assert name.startswith("RIM")
     assert features.feature_error(case, solve(case)) < 0.01
 

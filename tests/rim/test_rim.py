@@ -16,7 +16,8 @@ from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.rim.config import RIMConfig
 from rimaging.rim.frame import FRAME_RADIUS
-from rimaging.rim.rim import RIM
+from rimaging.rim.newton import consistent
+from rimaging.rim.rim import RIM, SETTLE_DAMPING
 
 
 def lively(config: RIMConfig, seed: int = 0) -> RIM:
@@ -241,6 +242,20 @@ def test_relative_damping_yields_more_where_the_contrast_is_high_and_little_was_
     held = information * (sky - found) / (found - 2 * sky)
     assert torch.allclose(held, 0.5 * information.sqrt() / frame.contrast[0, 0], rtol=1e-3)
     assert held[:14, 18:].max() < held[:14, :14].min()
+
+
+def test_what_is_settled_follows_its_data_closely_and_not_in_training() -> None:
+    likelihood = scan()
+    plain = lively(CONFIDENT)
+    settled = lively(replace(CONFIDENT, settle_iterations=40))
+    with torch.no_grad():
+        before, after = plain(likelihood), settled(likelihood)
+        for one, other in zip(before[:-1], after[:-1], strict=True):
+            assert torch.equal(one, other)
+        expected = consistent(likelihood, before[-1], 40, SETTLE_DAMPING)
+        assert torch.equal(after[-1], expected)
+        assert bool((likelihood.chi2(after[-1]) < 0.5 * likelihood.chi2(before[-1])).all())
+    assert torch.equal(settled(likelihood)[-1], plain(likelihood)[-1])
 
 
 def test_an_unknown_unit_is_refused() -> None:
