@@ -103,7 +103,7 @@ class RIM(nn.Module):
             else:
                 step = self.step(likelihood, step, frame, network_dtype)
             estimates.append(step.estimate)
-        if self.config.settle_iterations and not torch.is_grad_enabled():
+        if self.config.settle_iterations and not estimates[-1].requires_grad:
             iterations, chebyshev = self.config.settle_iterations, self.config.chebyshev
             estimates[-1] = consistent(
                 likelihood, estimates[-1], iterations, SETTLE_DAMPING, chebyshev=chebyshev
