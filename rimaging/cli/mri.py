@@ -102,7 +102,7 @@ def recon(
     from rimaging.datasets.dicom_series import read_series
     from rimaging.datasets.folder import is_folder
     from rimaging.datasets.geometry import check_positions
-    from rimaging.datasets.losses import losses
+    from rimaging.datasets.losses import error_file, losses
     from rimaging.datasets.sources import as_measurement
     from rimaging.progress import counting
 
@@ -149,6 +149,9 @@ def recon(
         typer.echo(f"  chi2 {outcome.chi2:.3f} per measured value")
         for lost in outcome.lost:
             typer.echo(f"  {lost}")
+        beside = error_file(output) if read_error_map(error_map) is not None else None
+        if beside is not None:
+            typer.echo(f"wrote {beside} (standard deviation of each voxel)")
         return
     scan: str | Measurement = kspace
     if is_folder(output) and like is None:

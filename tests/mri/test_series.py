@@ -164,6 +164,10 @@ def test_errors_of_slices_are_those_of_the_whole(
         assert np.array_equal(np.load(tmp_path / "out.npz")["uncertainty"], alone.uncertainty)
         assert np.array_equal(written(tmp_path / "out.npz"), alone.image)
     # a format without a place for it has a file beside it
+    options = ["--method", "cg-sense", "--error-map", "2", "--workers", "1"]
+    given = ["recon", str(scan), "-o", str(tmp_path / "told.nii.gz"), *options]
+    told = CliRunner().invoke(app, given)
+    assert told.exit_code == 0 and "told_error.nii.gz" in told.stdout, told.output
     mri.reconstruct_to(mri.Scan(kspace=scan, **cases[-1]), tmp_path / "out.nii.gz")
     import nibabel
 
