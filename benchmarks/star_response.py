@@ -17,8 +17,7 @@ from torch import Tensor
 from rimaging.datasets.data_card import data_root
 from rimaging.datasets.operator_card import load_operator_card
 from rimaging.datasets.simulate.sky import Sky
-from rimaging.operators.likelihood import Likelihood
-from rimaging.rim.rim import RIM
+from rimaging.rim.response import gained
 from rimaging.rim.weights import load_weights
 
 ALONE = {"stamp": 0.0, "field": 0.0, "nebula": 0.0, "photograph": 0.0}
@@ -52,27 +51,13 @@ def main() -> None:
             for _ in range(given.draws):
                 likelihood, truth = sample(generator, 2 * PAIRS, SIDE)
                 for name, rim in rims.items():
-                    found[name].append(gained(rim, likelihood, truth))
+                    with torch.inference_mode():
+                        estimate = rim(likelihood)[-1]
+                    found[name].append(gained(estimate, truth, RADII))
             for name, shares in found.items():
                 told = torch.cat(shares).median(dim=0).values.tolist()
                 cells = " | ".join(f"{share:.3f}" for share in told)
                 print(f"| {scene} | {snr:.0f} | `{name}` | {cells} |", flush=True)
-
-
-@torch.inference_mode()
-def gained(rim: RIM, likelihood: Likelihood, truth: Tensor) -> Tensor:
-    """The share of the star's flux within each radius that the estimate gains, ``(n, radius)``."""
-    star = truth[1] - truth[0]
-    estimate = rim(likelihood)[-1]
-    more = estimate[1] - estimate[0]
-    place = star.flatten(1).argmax(dim=1)
-    line = torch.arange(SIDE)
-    dy, dx = line - (place // SIDE)[:, None], line - (place % SIDE)[:, None]
-    square = dy[:, :, None] ** 2 + dx[:, None, :] ** 2
-    discs = [square <= radius**2 for radius in RADII]
-    return torch.stack(
-        [(disc * more).sum((-2, -1)) / (disc * star).sum((-2, -1)) for disc in discs], dim=1
-    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -160,6 +161,11 @@ def test_upscale_and_restore(picture: Path) -> None:
     assert result.exit_code == 0, result.output
     with Image.open("large.png") as out:
         assert out.size == (40, 48)
+    noisy = ["upscale", picture, "-o", "noisy.npz", "--scale", "2", "--sigma", "30/255"]
+    result = run(*noisy)
+    assert result.exit_code == 0, result.output
+    assert json.loads(str(np.load("noisy.npz")["provenance"]))["weights"]["name"] == "image-any"
+    refused(run(*noisy[:-1], "much", "--overwrite"), "much")
     np.save("kernel.npy", np.full((3, 3), 1 / 9, dtype=np.float32))
     mask = np.full((24, 20), 255, dtype=np.uint8)
     mask[5:8] = 0

@@ -100,12 +100,17 @@ def upscale(
     output: Output,
     shared: Shared,
     scale: Annotated[int, typer.Option(help="How many times larger, along each axis.")] = 2,
+    sigma: Annotated[
+        str | None,
+        typer.Option(help="Noise of the small picture: a number, 8/255, a file. Else it is clean."),
+    ] = None,
 ) -> None:
     """Enlarge a picture."""
     shared.check(output)
     from rimaging import image as door
 
-    shared.finish(door.upscale(image, scale, **shared.settings()), output)
+    result = door.upscale(image, scale, read_noise(sigma), **shared.settings())
+    shared.finish(result, output)
 
 
 @command

@@ -83,8 +83,8 @@ def consistent(
     """
     if not (likelihood.linear or chebyshev):
         return _nonlinear(likelihood, x, iterations, damping, diagonal)
-    direction = score(likelihood, x)
-    return x + newton_direction(likelihood, x, direction, iterations, damping, diagonal, chebyshev)
+    gradient = score(likelihood, x)
+    return x + newton_direction(likelihood, x, gradient, iterations, damping, diagonal, chebyshev)
 
 
 def _nonlinear(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rimaging.rim.response import SOFT, in_pairs, response_error
+from rimaging.rim.response import SOFT, gained, in_pairs, response_error
 
 
 def pairs() -> torch.Tensor:
@@ -30,6 +30,9 @@ def test_light_that_is_lost_or_won_is_told_in_shares_of_the_star(share: float) -
     estimate = torch.stack((truth[0], truth[1] + share * (truth[1] - truth[0])))
     expected = torch.full((3,), (share**2 + SOFT**2) ** 0.5 - SOFT, dtype=torch.float64)
     assert torch.allclose(response_error(estimate, truth), expected)
+    assert torch.allclose(
+        gained(estimate, truth, [2.0, 9.0]), 1 + torch.full((3, 2), share).double()
+    )
 
 
 def test_what_is_taken_from_the_surroundings_counts() -> None:
