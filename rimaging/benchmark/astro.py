@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rimaging.benchmark import lsst
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.simulate.galaxies import cosmos_galaxies
 from rimaging.errors import FormatError
@@ -100,7 +101,10 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
     columns = ["", "median |Δg|", "failed", "median |ΔF|/F", "median ΔF/F", "PSNR"]
     table = Table("Deconvolution of real galaxies", protocol(len(stamps)), columns, rows)
     print(table.text(), flush=True)
-    publish("astro", [table], pictures, out)
+    more = lsst.tables(folder, rim, limit)
+    for table_of_shapes in more:
+        print("\n" + table_of_shapes.text(), flush=True)
+    publish("astro", [table, *more], pictures, out)
 
 
 def protocol(galaxies: int) -> list[str]:

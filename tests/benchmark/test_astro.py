@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rimaging.benchmark import astro
+from rimaging.benchmark.table import Table
 from rimaging.errors import FormatError
 from rimaging.operators.target import gaussian_psf
 from rimaging.reports.galaxies import adaptive_moments
@@ -70,8 +71,12 @@ def test_it_prints_and_writes_the_table(
     monkeypatch.setattr(astro, "SNRS", (40,))
     monkeypatch.setattr(astro, "COUNTS", (2, 6))
     monkeypatch.setattr(astro, "RATIOS", {2.0: (0.1, 0.1)})
+    monkeypatch.setattr(astro.lsst, "tables", lambda *_: [Table("Another", [], [""], [["line"]])])
     astro.main(tmp_path, real_weights, limit=1, out=tmp_path / "out")
     printed = capsys.readouterr().out
+    for title in ("Deconvolution of real galaxies", "Another"):
+        assert title in printed
+        assert f"## {title}\n" in (tmp_path / "out" / "astro.md").read_text(encoding="utf-8")
     for words in ("SNR 40: Richardson-Lucy", "Wiener", "RIM (ours)", "not deconvolved"):
         assert words in printed
     assert (tmp_path / "out" / "astro-snr40.png").read_bytes().startswith(b"\x89PNG")
