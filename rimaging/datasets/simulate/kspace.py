@@ -55,7 +55,6 @@ DEFAULTS: dict[str, Parameter] = {
     "truncated": 0.0,
     "map_error": {"choice": [0, 0, 0.01, 0.02, 0.05]},
     "estimated": 0.0,
-    "noisy_truth": 1.0,
     "folded": 0.0,
     "sigma_error": 0.0,
 }
@@ -71,9 +70,8 @@ class KSpace:
     which is x where the maps are right.
 
     A share ``estimated`` of the batches is scanned as a user scans (`simulate.scan.measure`):
-    ESPIRiT maps of the undersampled data, a share ``folded`` of them with two sets, a share
-    ``noisy_truth`` with the noise of a full scan in the truth. ``sigma_error`` is the standard
-    deviation of the logarithm of the noise that is stated over the true one.
+    ESPIRiT maps of the undersampled data, a share ``folded`` of them with two sets. ``sigma_error``
+    is the standard deviation of the logarithm of the noise that is stated over the true one.
 
     A share ``truncated`` of the images is drawn up to twice as fine and cut in k-space, as a
     scanner does it: edges are sharp and ring.
@@ -152,7 +150,6 @@ class KSpace:
                 mask = self.mask(generator, size)
             sampled.append(mask)
         sigma = torch.tensor(levels)[:, None, None, None]
-        noisy = happens(draw_one(self.parameters["noisy_truth"], generator), generator)
         return scan.measure(
             torch.stack(coil_images),
             torch.stack(sampled),
@@ -160,7 +157,6 @@ class KSpace:
             2 if folded else 1,
             sigma * self._misjudged(generator, batch),
             generator,
-            noisy_truth=noisy,
         )
 
     def _misjudged(self, generator: torch.Generator, batch: int) -> Tensor:

@@ -55,36 +55,35 @@ def measure(
     sets: int,
     stated: Tensor,
     generator: torch.Generator,
-    noisy_truth: bool = True,
 ) -> tuple[Gaussian, Tensor]:
     """Scan ``coil_images`` and estimate the maps: the likelihood of the scan, and its truth.
 
-        k = F (S x) + n,   y = mask k,   truth = sum_c conj(S'_c) (F* k)_c,   S' from y by ESPIRiT
+        y = mask (F c + n),   truth = sum_c conj(S'_c) c_c,   S' from y by ESPIRiT
 
     Args:
-        coil_images: noiseless ``(batch, coil, y, x)``.
+        coil_images: ``c``, noiseless, ``(batch, coil, y, x)``.
         mask: ``(batch, y, x)``; its middle `has_middle`.
         sigma: of the noise, ``(batch, 1, 1, 1)``. stated: what the likelihood is told of it.
         sets: of maps, 1 or 2; the truth is ``(batch, [2,] y, x)``.
         generator: decides the noise, and where maps end.
-        noisy_truth: whether ``k`` in the truth has its noise, as a full scan would have; else it is
-            the object itself, as an error map has it in mind.
+
+    The truth is the object, without the noise that a full scan has: a network that is taught such
+    noise leaves some in wherever it is (docs/training.md).
 
     Raises:
         DataError: maps that cover next to nothing, as noise or a narrow middle of k-space give.
     """
     fourier = Fourier((coil_images.shape[-2], coil_images.shape[-1]))
     noise = torch.view_as_complex(torch.randn(*coil_images.shape, 2, generator=generator))
-    full = fourier(coil_images) + sigma * noise
     weight = mask[:, None].to(sigma.dtype)
-    y = weight * full
+    y = weight * (fourier(coil_images) + sigma * noise)
     crop = CROPS[integer(0, len(CROPS) - 1, generator)]
     maps = espirit(y, mask, calibration=CALIBRATION, kernel=KERNEL, sets=sets, crop=crop)
     covered = (maps != 0).flatten(-3 - (sets > 1), -3).any(dim=1).float().mean(dim=(-2, -1))
     if bool((covered < COVERED).any()):
         raise DataError("maps cover next to nothing: draw another scan")
-    seen = fourier.adjoint(full) if noisy_truth else coil_images
-    truth = (maps.conj() * (seen[:, None] if sets > 1 else seen)).sum(dim=-3)
+    seen = coil_images[:, None] if sets > 1 else coil_images
+    truth = (maps.conj() * seen).sum(dim=-3)
     return Gaussian(CartesianMRI(maps, mask, sets=sets > 1), y, stated, weight), truth
 
 
