@@ -28,7 +28,7 @@ from rimaging.reports.shapelets import shapelet_shear
 from rimaging.rim.rim import RIM
 from rimaging.solvers.richardson_lucy import richardson_lucy_snapshots
 
-COUNT, SEED = 120, 5
+COUNT, SEED = 300, 5
 SCALE = 0.7 / PIXEL
 """Of the shapelets, in pixels."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 SIDE = 65
@@ -103,11 +105,42 @@ def cosmos_galaxies(
     Source: Rowe et al., Astronomy and Computing 10 (2015), RealGalaxy.
     """
     import galsim
-    from astropy.io import fits
     from scipy.ndimage import gaussian_filter
 
     random = np.random.default_rng(seed)
     stamps = []
+    for stamp, psf, noise in hst_stamps(folder, split):
+        if np.sqrt(np.sum(stamp**2) - stamp.size * noise**2) < 30 * noise:
+            continue
+        # Far from the galaxy there is only noise: fade it out below three sigma of a mean
+        # over some ten pixels (the noise is correlated: twice what white noise leaves).
+        smooth = gaussian_filter(stamp, 3.0)
+        level = 2 * noise / (2 * np.sqrt(np.pi) * 3.0)
+        weight = gaussian_filter(np.clip(smooth / (3 * level) - 0.3, 0, 1), 2.0)
+        galaxy, _ = without_psf(stamp * weight * _fade(stamp.shape[0]), psf, 1.0)
+        # A stamp of 190 pixels must be shrunk to fit.
+        least = max(2.0, stamp.shape[0] / SIDE)
+        for _ in range(versions):
+            shrink = float(random.uniform(least, max(4.0, least + 0.5)))
+            version = galaxy.dilate(1 / shrink).shear(
+                e=float(random.uniform(0, 0.2)),
+                beta=float(random.uniform(0, 180)) * galsim.degrees,
+            )
+            version = version.rotate(float(random.uniform(0, 360)) * galsim.degrees)
+            stamps.append(_draw(version, target_fwhm, random))
+    return _finished(stamps)
+
+
+def hst_stamps(
+    folder: Path, split: str
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], float]]:
+    """The COSMOS stamps of a split as HST/ACS saw them, one after the other.
+
+    Each is ``(y, x)`` with the median of its frame taken off, with its PSF ``(v, u)`` of sum 1 and
+    the noise of the frame.
+    """
+    from astropy.io import fits
+
     with (
         fits.open(folder / "galaxies_dev70.fits.gz") as galaxies,
         fits.open(folder / "psfs_dev70.fits.gz") as psfs,
@@ -118,30 +151,21 @@ def cosmos_galaxies(
             frame = np.concatenate(
                 [stamp[:3].ravel(), stamp[-3:].ravel(), stamp[:, :3].ravel(), stamp[:, -3:].ravel()]
             )
-            stamp = stamp - np.median(frame)
-            noise = 1.4826 * np.median(np.abs(frame - np.median(frame)))
-            if np.sqrt(np.sum(stamp**2) - stamp.size * noise**2) < 30 * noise:
-                continue
-            # Far from the galaxy there is only noise: fade it out below three sigma of a mean
-            # over some ten pixels (the noise is correlated: twice what white noise leaves).
-            smooth = gaussian_filter(stamp, 3.0)
-            level = 2 * noise / (2 * np.sqrt(np.pi) * 3.0)
-            weight = gaussian_filter(np.clip(smooth / (3 * level) - 0.3, 0, 1), 2.0)
-            stamp = stamp * weight * _fade(stamp.shape[0])
-            seen = galsim.InterpolatedImage(galsim.Image(stamp, scale=1.0))
-            blur = galsim.InterpolatedImage(galsim.Image(psf / psf.sum(), scale=1.0))
-            galaxy = galsim.Convolve(seen, galsim.Deconvolve(blur))
-            # A stamp of 190 pixels must be shrunk to fit.
-            least = max(2.0, stamp.shape[0] / SIDE)
-            for _ in range(versions):
-                shrink = float(random.uniform(least, max(4.0, least + 0.5)))
-                version = galaxy.dilate(1 / shrink).shear(
-                    e=float(random.uniform(0, 0.2)),
-                    beta=float(random.uniform(0, 180)) * galsim.degrees,
-                )
-                version = version.rotate(float(random.uniform(0, 360)) * galsim.degrees)
-                stamps.append(_draw(version, target_fwhm, random))
-    return _finished(stamps)
+            level = np.median(frame)
+            noise = 1.4826 * np.median(np.abs(frame - level))
+            yield stamp - level, psf / psf.sum(), float(noise)
+
+
+def without_psf(
+    stamp: NDArray[np.float64], psf: NDArray[np.float64], pixel: float
+) -> tuple[Any, Any]:
+    """The profile of a stamp before its PSF blurred it, and that of the PSF; pixels of a size."""
+    import galsim
+
+    seen, blur = (
+        galsim.InterpolatedImage(galsim.Image(image, scale=pixel)) for image in (stamp, psf)
+    )
+    return galsim.Convolve(seen, galsim.Deconvolve(blur)), blur
 
 
 def _fade(side: int) -> np.ndarray:

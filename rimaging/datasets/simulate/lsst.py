@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rimaging.datasets.simulate.galaxies import ROWS
+from rimaging.datasets.simulate.galaxies import hst_stamps, without_psf
 from rimaging.operators.convolution import Convolution
 
 SIDE, PSF_SIDE = 48, 49
@@ -48,15 +48,15 @@ def lsst_scenes(folder: Path, count: int, seed: int) -> Scenes:
 
     Source: Li & Alexander, MNRAS 522, L31 (2023).
     """
-    stamps = _stamps(folder)
+    stamps = list(hst_stamps(folder, "test"))
     truths, psfs = [], []
     for index in range(count):
         random = np.random.default_rng([seed, index])
-        truths.append(_galaxy(*stamps[index % len(stamps)], random))
+        stamp, psf, _ = stamps[index % len(stamps)]
+        truths.append(_galaxy(stamp, psf, random))
         psfs.append(_psf(random))
-    truth, psf = (torch.from_numpy(np.stack(images)) for images in (truths, psfs))
-    truth, psf = (images / images.sum((-2, -1), keepdim=True) for images in (truth, psf))
-    return Scenes(truth, psf)
+    stacks = (torch.from_numpy(np.stack(images)) for images in (truths, psfs))
+    return Scenes(*(images / images.sum((-2, -1), keepdim=True) for images in stacks))
 
 
 def flux(snr: float) -> float:
@@ -76,34 +76,13 @@ def observe(scenes: Scenes, snr: float, seed: int) -> tuple[Tensor, Tensor]:
     return truth, torch.from_numpy(electrons + random.normal(0, READ_NOISE, electrons.shape))
 
 
-def _stamps(folder: Path) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """The test rows, the level of their frame taken off, and their PSFs."""
-    from astropy.io import fits
-
-    found = []
-    with (
-        fits.open(folder / "galaxies_dev70.fits.gz") as galaxies,
-        fits.open(folder / "psfs_dev70.fits.gz") as psfs,
-    ):
-        for row in ROWS["test"]:
-            stamp = np.asarray(galaxies[row].data, dtype=np.float64)
-            inner = np.zeros(stamp.shape, dtype=bool)
-            inner[3:-3, 3:-3] = True
-            stamp = stamp - np.median(stamp[~inner])
-            psf = np.asarray(psfs[row].data, dtype=np.float64)
-            found.append((stamp, psf / psf.sum()))
-    return found
-
-
 def _galaxy(
     stamp: NDArray[np.float64], psf: NDArray[np.float64], random: np.random.Generator
 ) -> NDArray[np.float64]:
     import galsim
 
-    seen, blur = (
-        galsim.InterpolatedImage(galsim.Image(image, scale=HST_PIXEL)) for image in (stamp, psf)
-    )
-    galaxy = galsim.Convolve(seen, galsim.Deconvolve(blur)).rotate(_angle(random))
+    galaxy, blur = without_psf(stamp, psf, HST_PIXEL)
+    galaxy = galaxy.rotate(_angle(random))
     # Equally often by area in the plane of the shears.
     shear = math.sqrt(random.uniform(0.01**2, 0.05**2))
     galaxy = galaxy.shear(g=shear, beta=_angle(random)).magnify(random.uniform(1, 1.1))
