@@ -136,8 +136,8 @@ def hst_stamps(
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], float]]:
     """The COSMOS stamps of a split as HST/ACS saw them, one after the other.
 
-    Each is ``(y, x)`` with the median of its frame taken off, with its PSF ``(v, u)`` of sum 1 and
-    the noise of the frame.
+    Each is ``(y, x)`` of 0.03 arcsec with the median of its frame taken off, with its PSF
+    ``(v, u)`` of sum 1 and the noise of the frame. Raises FileNotFoundError where they are absent.
     """
     from astropy.io import fits
 
@@ -159,7 +159,10 @@ def hst_stamps(
 def without_psf(
     stamp: NDArray[np.float64], psf: NDArray[np.float64], pixel: float
 ) -> tuple[Any, Any]:
-    """The profile of a stamp before its PSF blurred it, and that of the PSF; pixels of a size."""
+    """The profile of a stamp ``(y, x)`` before its PSF blurred it, and that of the PSF (galsim's).
+
+    ``pixel``: the side of the pixels of both, in the unit in which the profiles are to be drawn.
+    """
     import galsim
 
     seen, blur = (

@@ -46,6 +46,8 @@ def lsst_scenes(folder: Path, count: int, seed: int) -> Scenes:
     what HST's noise leaves below zero is set to zero. Scene ``i`` depends on ``seed`` and ``i``
     alone.
 
+    Raises FileNotFoundError where the stamps are absent.
+
     Source: Li & Alexander, MNRAS 522, L31 (2023).
     """
     stamps = list(hst_stamps(folder, "test"))
@@ -68,7 +70,10 @@ def flux(snr: float) -> float:
 
 
 def observe(scenes: Scenes, snr: float, seed: int) -> tuple[Tensor, Tensor]:
-    """The truth ``g`` in electrons, and ``y = Poisson(g * psf + SKY) + N(0, READ_NOISE)``."""
+    """The truth ``g`` and the data ``y = Poisson(g * psf + SKY) + N(0, READ_NOISE)``.
+
+    Both ``(n, y, x)`` in electrons; the sum of each ``g`` is `flux` of ``snr``.
+    """
     truth = flux(snr) * scenes.truth
     seen = Convolution(scenes.psf, truth.shape[-2:], "zero")(truth).clamp_min(0)
     random = np.random.default_rng([seed, round(1000 * snr)])
