@@ -74,7 +74,7 @@ def rim_method(
         solve=solve,
         error=None if rim.error_head is None else error,
         error_residual=rim.config.error_residual,
-        bytes_per_pixel=4 * rim.cell.numbers,
+        bytes_per_pixel=rim.bytes_per_pixel(device.type),
         provenance={"weights": provenance, "steps": count, **turned},
     )
 

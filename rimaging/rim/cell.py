@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from rimaging.errors import OptionError
 
 State = tuple[Tensor, ...]
+
+STRIP_BYTES = 2**19
+"""Features of so many rows stay in the cache of a core while a unit works on them."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,13 @@ class GatedUnit(nn.Module):
 
     def forward(self, features: Tensor, state: Tensor) -> Tensor:
         """The new state, of the shape of both arguments."""
+        return in_strips(self._update, features, state, self.candidate.kernel_size == (1, 1))
+
+    def _update(self, features: Tensor, state: Tensor) -> Tensor:
         joint = torch.cat((features, state), dim=1)
         # Under autocast the layers answer in bfloat16; the memory keeps its own precision.
-        candidate = F.relu(self.candidate(joint)).to(state.dtype)
-        return torch.lerp(state, candidate, torch.sigmoid(self.gate(joint)).to(state.dtype))
+        candidate = self.candidate(joint).relu_().to(state.dtype)
+        return torch.lerp(state, candidate, self.gate(joint).sigmoid_().to(state.dtype))
 
 
 class ClassicUnit(nn.Module):
@@ -73,10 +79,32 @@ class ClassicUnit(nn.Module):
 
     def forward(self, features: Tensor, state: Tensor) -> Tensor:
         """The new state, of the shape of both arguments."""
-        gates = torch.sigmoid(self.gates(torch.cat((features, state), dim=1))).to(state.dtype)
+        return in_strips(self._update, features, state, self.candidate.kernel_size == (1, 1))
+
+    def _update(self, features: Tensor, state: Tensor) -> Tensor:
+        gates = self.gates(torch.cat((features, state), dim=1)).sigmoid_().to(state.dtype)
         update, reset = gates.chunk(2, dim=1)
-        candidate = torch.tanh(self.candidate(torch.cat((features, reset * state), dim=1)))
+        candidate = self.candidate(torch.cat((features, reset * state), dim=1)).tanh_()
         return torch.lerp(state, candidate.to(state.dtype), update)
+
+
+def in_strips(
+    update: Callable[[Tensor, Tensor], Tensor], features: Tensor, state: Tensor, pointwise: bool
+) -> Tensor:
+    """``update(features, state)``; on a CPU, of a pointwise unit, rows that stay in its cache.
+
+    A large image is otherwise written to memory and read again by every operation in it. Without
+    gradients only, which would need the parts.
+    """
+    row = features[:1, :, :1].nbytes
+    rows = max(1, STRIP_BYTES // row)
+    height = features.shape[-2]
+    if not pointwise or torch.is_grad_enabled() or features.is_cuda or rows >= height:
+        return update(features, state)
+    new = torch.empty_like(state)
+    for strip in (slice(top, top + rows) for top in range(0, height, rows)):
+        new[..., strip, :] = update(features[..., strip, :], state[..., strip, :])
+    return new
 
 
 def recurrent_unit(kind: str, features: int, kernel: int) -> nn.Module:
@@ -105,8 +133,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features of the same shape."""
-        change: Tensor = self.second(F.relu(self.first(features)))
-        return features + change
+        change: Tensor = self.second(self.first(features).relu_())
+        return change.add_(features)
 
 
 def residual_blocks(features: int, dilations: Sequence[int]) -> nn.Module:
@@ -145,9 +173,20 @@ class MultiscaleCell(nn.Module):
         nn.init.normal_(self.write.weight, std=1e-3)
 
     @property
-    def numbers(self) -> int:
+    def numbers(self) -> float:
         """Real numbers that a step holds for each pixel: inputs, copies of them, features."""
         return 4 * self.config.inputs + 3 * self.config.fine + self.config.coarse
+
+    @property
+    def held(self) -> float:
+        """The same beside its layers, of which a CPU holds no more than of a few blocks."""
+        memory = self.config.fine / 4 + self.config.coarse / 16
+        return 2 * self.config.inputs + self.config.outputs + 2 * memory
+
+    @property
+    def widest(self) -> float:
+        """Real numbers of its widest layer, for each pixel."""
+        return max(self.config.fine / 4, self.config.coarse / 16)
 
     @property
     def reach(self) -> int:
@@ -173,9 +212,9 @@ class MultiscaleCell(nn.Module):
         pixels = F.pad(F.pixel_unshuffle(inputs, 2), (1, 1, 1, 1), mode="replicate")
         # Channels last is how matrix units of GPUs and CPUs read images, several times faster.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        features = F.relu(self.read(pixels) + self.recall(fine))
-        coarse = self.coarse(self.coarse_blocks(F.relu(self.down(features))), coarse)
-        mixed = F.relu(self.mix(features + self.up(coarse)))
+        features = self.read(pixels).add_(self.recall(fine)).relu_()
+        coarse = self.coarse(self.coarse_blocks(self.down(features).relu_()), coarse)
+        mixed = self.mix(self.up(coarse).add_(features)).relu_()
         fine = self.fine(self.fine_blocks(mixed), fine)
         return F.pixel_shuffle(self.write(fine), 2), (fine, coarse)
 
@@ -206,9 +245,19 @@ class AtrousCell(nn.Module):
         nn.init.normal_(self.write.weight, std=1e-3)
 
     @property
-    def numbers(self) -> int:
+    def numbers(self) -> float:
         """Real numbers that a step holds for each pixel: inputs, copies of them, features."""
         return 3 * self.config.inputs + 6 * self.config.fine
+
+    @property
+    def held(self) -> float:
+        """The same beside its layers, of which a CPU holds no more than of a few blocks."""
+        return 2 * self.config.inputs + self.config.outputs + 2 * self.config.fine
+
+    @property
+    def widest(self) -> float:
+        """Real numbers of its widest layer, for each pixel."""
+        return self.config.fine
 
     @property
     def reach(self) -> int:
@@ -226,7 +275,7 @@ class AtrousCell(nn.Module):
         (memory,) = state
         pixels = F.pad(inputs, (1, 1, 1, 1), mode="replicate")
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        features = self.blocks(F.relu(self.read(pixels) + self.recall(memory)))
+        features = self.blocks(self.read(pixels).add_(self.recall(memory)).relu_())
         memory = self.unit(features, memory)
         return self.write(memory), (memory,)
 

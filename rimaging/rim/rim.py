@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rimaging.errors import OptionError, ShapeError
+from rimaging.rim.blocks import in_blocks
 from rimaging.rim.cell import AtrousCell, MultiscaleCell, State, recurrent_cell
 from rimaging.rim.config import RIMConfig
 from rimaging.rim.error_head import ErrorHead
@@ -110,6 +111,13 @@ class RIM(nn.Module):
             )
         return estimates
 
+    def bytes_per_pixel(self, device: str) -> float:
+        """What a step holds of an image on a ``device`` ("cpu", "cuda"), beside the physics.
+
+        On a CPU there is `rimaging.rim.blocks.WORKING` beside, whatever the image.
+        """
+        return 4 * (self.cell.held if device == "cpu" else self.cell.numbers)
+
     def initial(self, likelihood: LikelihoodLike) -> Tensor:
         """Conjugate gradients from zero, stopped early: the regularised least-squares start."""
         x = likelihood.zeros()
@@ -158,7 +166,14 @@ class RIM(nn.Module):
             before = step.state
             if not self.config.memory:
                 before = self.initial_state(step.estimate, network_dtype)
-            update, state = self.cell(self._pad(inputs), before)
+            update, state = in_blocks(
+                self.cell,
+                self._pad(inputs),
+                before,
+                reach=self.cell.reach,
+                stride=self.cell.stride,
+                features=self.cell.widest,
+            )
         update = update[..., :height, :width].to(inputs.dtype)
         moved = scale * self._image(frame.contrast * update[:, : self.config.planes], x)
         estimate = step.estimate + moved
@@ -204,7 +219,16 @@ class RIM(nn.Module):
             contrast = (1 / frame.contrast, frame.contrast.log())
             planes = (*seen, frame.mean / frame.contrast, frame.information, *contrast)
             inputs = torch.cat(planes, dim=1)
-        told: Tensor = head(inputs).unflatten(1, (-1, self.config.channels)).movedim(1, 0)
+        told: Tensor
+        told, _ = in_blocks(
+            lambda planes, _: (head(planes), ()),
+            inputs,
+            (),
+            reach=head.reach,
+            stride=1,
+            features=self.config.error_features,
+        )
+        told = told.unflatten(1, (-1, self.config.channels)).movedim(1, 0)
         return told.reshape(told.shape[0], *x.shape)
 
     def checked_error_head(self, residual: bool = False) -> ErrorHead:

@@ -17,8 +17,9 @@ from rimaging.mosaic.task import Task, pack
 from rimaging.mosaic.tiles import Grid, choose_unit
 from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.reports.arrays import to_numpy
+from rimaging.rim.blocks import WORKING
 from rimaging.rim.weights import SHIPPED, load_weights
-from rimaging.tiles.blur import AT_ONCE, Blur, pack_blur
+from rimaging.tiles.blur import AT_ONCE, pack_blur
 from rimaging.tiles.inputs import background_of, masks_of, noise_of, packed, saturation_of
 from rimaging.tiles.processor import BATCH, SkyTiles
 from rimaging.tiles.sample import Read, facts_of
@@ -37,7 +38,7 @@ __all__ = [
     "weights_path",
 ]
 
-CPU_TILE, GPU_TILE = 1024, 4096
+CPU_TILE, GPU_TILE = 1536, 4096
 
 
 def recipe_for(
@@ -72,7 +73,7 @@ def recipe_for(
             "rimaging.tiles.processor:tile_processor",
             settings,
             planes_of(sky),
-            bytes_per_pixel=_bytes_per_pixel(process, process.blur, grid),
+            bytes_per_pixel=_bytes_per_pixel(process, grid, "cuda" if gpus else "cpu"),
             batch_pixels=BATCH,
         ),
         header=_header(source),
@@ -186,12 +187,14 @@ def settings_of(
     }
 
 
-def _bytes_per_pixel(process: SkyTiles, blur: Blur, grid: Grid) -> float:
-    """Images of the physics and their spectra; inputs, copies and features of the network."""
-    terms = blur.terms(grid)
+def _bytes_per_pixel(process: SkyTiles, grid: Grid, device: str) -> float:
+    """Images of the physics and their spectra; what the network holds."""
+    terms = process.blur.terms(grid)
     # of each term of a PSF that varies: its weight, the weighted image, mirrored, and its spectra
     varying = 10.0 * terms if terms > 1 else 0.0
-    return 4.0 * (40 + varying + process.rim.cell.numbers)
+    _, height, width = grid.largest_block
+    beside = WORKING / max(height * width, BATCH) if device == "cpu" else 0.0
+    return 4.0 * (40 + varying) + process.rim.bytes_per_pixel(device) + beside
 
 
 def weights_path(weights: str | Path) -> Path:

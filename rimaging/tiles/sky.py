@@ -32,7 +32,7 @@ class Sky:
     read_noise, saturation: as there. What is estimated is so from a sample of each channel, and
     from all of it where it is no larger than a tile.
 
-    tile: side of a tile in pixels; by default 1024, on GPUs 4096. channels: in one unit. halo:
+    tile: side of a tile in pixels; by default 1536, on GPUs 4096. channels: in one unit. halo:
     "auto" measures how wide it must be for a seam error below 1e-3 of the noise, "exact" is as far
     as anything reaches, or pixels. residual: also write ``(y - A x) / sigma``. error_map: "learned"
     also writes the error that the weights tell. add_residual: as of
