@@ -96,10 +96,10 @@ def in_strips(
     A large image is otherwise written to memory and read again by every operation in it. Without
     gradients only, which would need the parts.
     """
-    row = features[:1, :, :1].nbytes
-    rows = max(1, STRIP_BYTES // row)
+    rows = max(1, STRIP_BYTES // features[:1, :, :1].nbytes)
     height = features.shape[-2]
-    if not pointwise or torch.is_grad_enabled() or features.is_cuda or rows >= height:
+    direct = torch.is_grad_enabled() or features.device.type != "cpu"
+    if direct or not pointwise or rows >= height:
         return update(features, state)
     new = torch.empty_like(state)
     for strip in (slice(top, top + rows) for top in range(0, height, rows)):
