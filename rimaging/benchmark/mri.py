@@ -16,24 +16,19 @@ from torch import Tensor
 from rimaging.benchmark import bart
 from rimaging.benchmark.baselines import Row, magnitude, mri_baselines
 from rimaging.benchmark.held_out import Kept, kept_scores
-from rimaging.benchmark.ours import OURS, PROTOCOL, answers, infer
-from rimaging.benchmark.scans import BRAIN, CALIBRATION, PATTERNS, SIDE, Scan, real, simulated
+from rimaging.benchmark.ours import OURS, PROTOCOL, answers
+from rimaging.benchmark.prospective import PROSPECTIVE, held_back_table, picture, prospective
+from rimaging.benchmark.scans import BRAIN, PATTERNS, SIDE, Scan, real, simulated
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.coil_maps import CROP
 from rimaging.datasets.kspace_noise import estimate_kspace_noise
-from rimaging.datasets.measurement import Measurement
-from rimaging.datasets.npz import load_arrays
 from rimaging.errors import FormatError
 from rimaging.mri.adaptation import ITERATIONS
-from rimaging.operators.espirit import espirit
 from rimaging.reports.figures import strip
 from rimaging.reports.metrics import psnr, ssim
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
-from rimaging.solvers.l1_wavelet import l1_wavelet
-from rimaging.solvers.zero_filled import zero_filled
 
-PROSPECTIVE = "mri/multicoil/brain_8ch_poisson_sigpy.npz"
 SEARCH = (5, 3)
 """Points and refinements of the search for lambda: four decades within a tenth of a dB."""
 
@@ -41,8 +36,9 @@ REAL = (("lines4", 2), ("poisson4", 2), ("poisson8", 2), ("lines4", 1))
 """Pattern and number of map sets of the studies on the real brain."""
 
 SLICES = 3
+WAVELET = 100
+"""Iterations of wavelets and total variation."""
 SHOWN = ("zero-filled", "CG-SENSE", "L1-wavelet (sigpy)", "TV (sigpy)", "wavelet (BART)", OURS)
-PROSPECTIVE_LAMBDA = 5e-3
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
     """Print the tables, of the first ``limit`` scans if given; write tables, pictures to ``out``.
 
     Scans are studied two at a time where there are two cores, each on one thread. The first is the
-    real brain, 4x by lines; the simulated ones come last.
+    real brain, 4x by lines; simulated ones come last, then the prospective scan (not with a limit).
 
     Raises FormatError where the data are absent, WeightsError for weights that cannot be loaded.
     """
@@ -84,8 +80,12 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
     if slices:
         tables.append(simulated_table(slices))
         print(tables[-1].text(), end="\n\n", flush=True)
-    if out is not None and (data / PROSPECTIVE).is_file():
-        pictures["prospective"] = prospective(data, weights)
+    if limit is None and (data / PROSPECTIVE).is_file():
+        rim, _ = load_weights(weights)
+        scan = prospective(data)
+        tables.append(held_back_table(scan, rim, WAVELET, SEARCH, ITERATIONS))
+        print(tables[-1].text(), end="\n\n", flush=True)
+        pictures["prospective"] = picture(scan, rim)
     publish("mri", tables, pictures, out)
 
 
@@ -120,7 +120,7 @@ def study_by_name(name: str, data: Path, weights: str) -> Study:
 def study(
     scan: Scan,
     rim: RIM,
-    iterations: int = 100,
+    iterations: int = WAVELET,
     search: tuple[int, int] = SEARCH,
     with_bart: bool | None = None,
     adapting: int = ITERATIONS,
@@ -142,7 +142,7 @@ def study(
         keep=images.__setitem__,
     )
     sigma = estimate_kspace_noise(scan.kspace * scan.mask, scan.mask)
-    measurement = measured(scan, sigma)
+    measurement = scan.measured(sigma)
     peak = float(scan.reference.max())
     for name, image, seconds in answers(rim, measurement, scan.sets, adapting):
         images[name] = image
@@ -155,17 +155,6 @@ def study(
         kept = {name: kept_scores(image, scan, likelihood) for name, image in images.items()}
     pictures = {name: magnitude(image, scan.maps, scan.sets) for name, image in images.items()}
     return Study(rows, scan.reference, sigma, scan.seconds, pictures, kept)
-
-
-def measured(scan: Scan, sigma: float) -> Measurement:
-    """What a method is given of a scan."""
-    return Measurement(
-        kind="kspace",
-        data=scan.kspace * scan.mask,
-        mask=scan.mask,
-        maps=scan.maps,
-        noise=sigma,
-    ).completed()
 
 
 def real_table(pattern: str, sets: int, found: Study) -> Table:
@@ -234,19 +223,3 @@ def cells(row: Row, kept: Mapping[str, Kept]) -> list[str]:
         scores += [number(own.head, 4), number(own.psnr), number(own.ssim, 4)]
         scores += [number(own.unseen, 3)]
     return [row.method, lamda, *scores, number(row.seconds)]
-
-
-def prospective(data: Path, weights: str) -> bytes:
-    """A scan that was undersampled when it was made: there is no truth, only pictures."""
-    kspace = torch.from_numpy(load_arrays(data / PROSPECTIVE)["ksp"].copy())
-    mask = (kspace != 0).any(dim=0).float()
-    maps = espirit(kspace, mask, calibration=CALIBRATION, crop=CROP)
-    scan = Scan(kspace, mask, maps, torch.zeros(mask.shape), sets=False)
-    rim, _ = load_weights(weights)
-    wavelet = l1_wavelet(kspace, mask, maps, lamda=PROSPECTIVE_LAMBDA)
-    images = {
-        "zero-filled": zero_filled(kspace, mask, maps).abs(),
-        f"L1-wavelet (sigpy), λ {PROSPECTIVE_LAMBDA:g}": wavelet.abs(),
-        OURS: infer(rim, measured(scan, estimate_kspace_noise(kspace, mask)), False).abs(),
-    }
-    return strip(images, "kspace")

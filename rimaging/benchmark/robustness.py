@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from rimaging.benchmark.baselines import magnitude
-from rimaging.benchmark.mri import measured
 from rimaging.benchmark.ours import infer
 from rimaging.benchmark.scans import BRAIN, CALIBRATION, Scan, measured_columns, real_mask
 from rimaging.benchmark.table import Table, number, publish
@@ -118,7 +117,7 @@ def row(trial: Trial, rim: RIM) -> list[str]:
     scan = trial.scan
     y = scan.kspace * scan.mask
     sigma = trial.factor * estimate_kspace_noise(y, scan.mask)
-    measurement = measured(scan, sigma)
+    measurement = scan.measured(sigma)
     likelihood = measurement.likelihood(sets=scan.sets)
     wavelet = l1_wavelet(y, scan.mask, scan.maps, lamda=LAMBDA, sets=scan.sets)
     peak = float(scan.reference.max())

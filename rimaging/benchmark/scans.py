@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.coil_maps import CROP
+from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.simulate.distributions import Parameter
 from rimaging.datasets.simulate.kspace import KSpace
@@ -55,6 +56,16 @@ class Scan:
     """What the estimation of the maps took."""
     full: bool = False
     """Whether ``kspace`` holds what lies outside the mask as well."""
+
+    def measured(self, sigma: float) -> Measurement:
+        """What a method is given."""
+        return Measurement(
+            kind="kspace",
+            data=self.kspace * self.mask,
+            mask=self.mask,
+            maps=self.maps,
+            noise=sigma,
+        ).completed()
 
 
 def real(data: Path, pattern: str, sets: int) -> Scan:

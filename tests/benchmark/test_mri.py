@@ -36,11 +36,11 @@ def test_the_real_scan_has_two_maps_and_a_reference_that_none_is_given(
     assert scan.maps.shape == (2, 8, 320, 168)
     assert torch.equal(scan.reference, zero_filled(scan.kspace, torch.ones(320, 168)))
     rim, _ = load_weights(complex_weights)
-    image = mri.infer(rim, mri.measured(scan, 7.4), True)
+    image = mri.infer(rim, scan.measured(7.4), True)
     assert image.shape == (2, 320, 168)
     sigma = air_noise(scan.kspace)
     assert 5 < sigma < 6.5
-    likelihood = mri.measured(scan, sigma).likelihood(sets=True)
+    likelihood = scan.measured(sigma).likelihood(sets=True)
     kept = kept_scores(image, scan, likelihood)
     plain = psnr(scan.reference, magnitude(image, scan.maps, True), float(scan.reference.max()))
     assert kept.psnr > plain and kept.unseen > 1
