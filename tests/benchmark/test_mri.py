@@ -10,7 +10,7 @@ import torch
 from rimaging.benchmark import mri, scans
 from rimaging.benchmark.baselines import magnitude
 from rimaging.benchmark.held_out import air_noise, head_ssim, kept_scores
-from rimaging.benchmark.ours import NAMES
+from rimaging.benchmark.ours import NAMES, infer
 from rimaging.errors import FormatError
 from rimaging.reports.metrics import psnr
 from rimaging.rim.weights import load_weights
@@ -36,7 +36,7 @@ def test_the_real_scan_has_two_maps_and_a_reference_that_none_is_given(
     assert scan.maps.shape == (2, 8, 320, 168)
     assert torch.equal(scan.reference, zero_filled(scan.kspace, torch.ones(320, 168)))
     rim, _ = load_weights(complex_weights)
-    image = mri.infer(rim, scan.measured(7.4), True)
+    image = infer(rim, scan.measured(7.4), True)
     assert image.shape == (2, 320, 168)
     sigma = air_noise(scan.kspace)
     assert 5 < sigma < 6.5
