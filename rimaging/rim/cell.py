@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rimaging.errors import OptionError
-
-State = tuple[Tensor, ...]
-
-STRIP_BYTES = 2**19
-"""Features of so many rows stay in the cache of a core while a unit works on them."""
+from rimaging.rim.blocks import State, in_strips
 
 
 @dataclass(frozen=True)
@@ -88,25 +84,6 @@ class ClassicUnit(nn.Module):
         return torch.lerp(state, candidate.to(state.dtype), update)
 
 
-def in_strips(
-    update: Callable[[Tensor, Tensor], Tensor], features: Tensor, state: Tensor, pointwise: bool
-) -> Tensor:
-    """``update(features, state)``; on a CPU, of a pointwise unit, rows that stay in its cache.
-
-    A large image is otherwise written to memory and read again by every operation in it. Without
-    gradients only, which would need the parts.
-    """
-    rows = max(1, STRIP_BYTES // features[:1, :, :1].nbytes)
-    height = features.shape[-2]
-    direct = torch.is_grad_enabled() or features.device.type != "cpu"
-    if direct or not pointwise or rows >= height:
-        return update(features, state)
-    new = torch.empty_like(state)
-    for strip in (slice(top, top + rows) for top in range(0, height, rows)):
-        new[..., strip, :] = update(features[..., strip, :], state[..., strip, :])
-    return new
-
-
 def recurrent_unit(kind: str, features: int, kernel: int) -> nn.Module:
     """The unit of a name; ``kernel`` is that of the minimal unit's candidate.
 
@@ -173,7 +150,7 @@ class MultiscaleCell(nn.Module):
         nn.init.normal_(self.write.weight, std=1e-3)
 
     @property
-    def numbers(self) -> float:
+    def numbers(self) -> int:
         """Real numbers that a step holds for each pixel: inputs, copies of them, features."""
         return 4 * self.config.inputs + 3 * self.config.fine + self.config.coarse
 
@@ -245,7 +222,7 @@ class AtrousCell(nn.Module):
         nn.init.normal_(self.write.weight, std=1e-3)
 
     @property
-    def numbers(self) -> float:
+    def numbers(self) -> int:
         """Real numbers that a step holds for each pixel: inputs, copies of them, features."""
         return 3 * self.config.inputs + 6 * self.config.fine
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rimaging.rim.blocks import in_blocks
 from rimaging.rim.cell import residual_blocks
 
 DILATIONS = (1, 2, 4)
@@ -38,6 +39,11 @@ class ErrorHead(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """Logarithms of errors ``(batch, outputs, y, x)`` from planes ``(batch, inputs, y, x)``."""
+        sizes = {"reach": self.reach, "stride": 1, "features": self.read.out_channels}
+        told, _ = in_blocks(lambda some, _: (self._told(some), ()), planes, (), **sizes)
+        return told
+
+    def _told(self, planes: Tensor) -> Tensor:
         planes = F.pad(planes, (1, 1, 1, 1), mode="replicate")
         planes = planes.contiguous(memory_format=torch.channels_last)
         told: Tensor = self.write(self.blocks(F.relu(self.read(planes))))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rimaging.errors import OptionError, ShapeError
-from rimaging.rim.blocks import in_blocks
-from rimaging.rim.cell import AtrousCell, MultiscaleCell, State, recurrent_cell
+from rimaging.rim.blocks import State, in_blocks
+from rimaging.rim.cell import AtrousCell, MultiscaleCell, recurrent_cell
 from rimaging.rim.config import RIMConfig
 from rimaging.rim.error_head import ErrorHead
 from rimaging.rim.frame import Frame, local_mean
@@ -114,7 +114,7 @@ class RIM(nn.Module):
     def bytes_per_pixel(self, device: str) -> float:
         """What a step holds of an image on a ``device`` ("cpu", "cuda"), beside the physics.
 
-        On a CPU there is `rimaging.rim.blocks.WORKING` beside, whatever the image.
+        On a CPU the layers are beside (`rimaging.rim.blocks.working_bytes`), whatever the image.
         """
         return 4 * (self.cell.held if device == "cpu" else self.cell.numbers)
 
@@ -219,16 +219,7 @@ class RIM(nn.Module):
             contrast = (1 / frame.contrast, frame.contrast.log())
             planes = (*seen, frame.mean / frame.contrast, frame.information, *contrast)
             inputs = torch.cat(planes, dim=1)
-        told: Tensor
-        told, _ = in_blocks(
-            lambda planes, _: (head(planes), ()),
-            inputs,
-            (),
-            reach=head.reach,
-            stride=1,
-            features=self.config.error_features,
-        )
-        told = told.unflatten(1, (-1, self.config.channels)).movedim(1, 0)
+        told: Tensor = head(inputs).unflatten(1, (-1, self.config.channels)).movedim(1, 0)
         return told.reshape(told.shape[0], *x.shape)
 
     def checked_error_head(self, residual: bool = False) -> ErrorHead:

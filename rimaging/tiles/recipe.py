@@ -17,7 +17,7 @@ from rimaging.mosaic.task import Task, pack
 from rimaging.mosaic.tiles import Grid, choose_unit
 from rimaging.operators.target import largest_target, relative_kernel
 from rimaging.reports.arrays import to_numpy
-from rimaging.rim.blocks import WORKING
+from rimaging.rim.blocks import working_bytes
 from rimaging.rim.weights import SHIPPED, load_weights
 from rimaging.tiles.blur import AT_ONCE, pack_blur
 from rimaging.tiles.inputs import background_of, masks_of, noise_of, packed, saturation_of
@@ -193,8 +193,9 @@ def _bytes_per_pixel(process: SkyTiles, grid: Grid, device: str) -> float:
     # of each term of a PSF that varies: its weight, the weighted image, mirrored, and its spectra
     varying = 10.0 * terms if terms > 1 else 0.0
     _, height, width = grid.largest_block
-    beside = WORKING / max(height * width, BATCH) if device == "cpu" else 0.0
-    return 4.0 * (40 + varying) + process.rim.bytes_per_pixel(device) + beside
+    pixels = max(height * width, BATCH)
+    layers = working_bytes(process.rim.cell.widest, pixels) if device == "cpu" else 0.0
+    return 4.0 * (40 + varying) + process.rim.bytes_per_pixel(device) + layers / pixels
 
 
 def weights_path(weights: str | Path) -> Path:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rimaging.rim import blocks
-from rimaging.rim.cell import CellConfig, recurrent_cell
+from rimaging.rim.cell import CellConfig, recurrent_cell, recurrent_unit
 
 SMALL = 2**14
 """Bytes of a block in these tests."""
@@ -80,6 +80,28 @@ def test_gradients_see_one_piece(seen: list[tuple[int, ...]]) -> None:
     found, _ = blocks.in_blocks(noted, inputs, (), reach=4, stride=1, features=8)
     found.sum().backward()  # type: ignore[no-untyped-call]
     assert seen == [(1, 1, 200, 200)] and torch.equal(inputs.grad, torch.full_like(inputs, 2))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["minimal", "gru"])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_strips_answer_as_the_whole(
+    kind: str, kernel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    unit = recurrent_unit(kind, 8, kernel)
+    features, state = torch.randn(2, 2, 8, 37, 20)
+    calls = []
+    update = unit._update
+    monkeypatch.setattr(unit, "_update", lambda *given: calls.append(given) or update(*given))
+    whole = unit(features, state)
+    monkeypatch.setattr(blocks, "STRIP_BYTES", 8 * 20 * 4 * 5)
+    assert torch.equal(unit(features, state), whole)  # gradients need the parts
+    before = len(calls)
+    with torch.inference_mode():
+        found = unit(features, state)
+    pointwise = kind == "gru" or kernel == 1
+    assert len(calls) - before == (8 if pointwise else 1)
+    assert torch.allclose(found, whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [4, 40, 100, 1000])
