@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -50,26 +51,21 @@ def held_back_table(
     iterations of the adaptation of the RIM.
     """
     sigma = estimate_kspace_noise(scan.kspace, scan.mask)
-    whole = scan.measured(sigma)
-    draws = [split(whole, torch.Generator().manual_seed(seed)) for seed in range(DRAWS)]
     rows: dict[str, list[float]] = {}
-
-    def judge(name: str, image: Tensor, held: Tensor | None) -> None:
-        assert held is not None
-        rows.setdefault(name, []).append(unseen(image, scan, held, sigma))
-
     tuned: dict[str, float] = {}
-    for given, held in draws:
-        assert given.mask is not None
-        few = scan.kspace * given.mask
-        judge("zero-filled", zero_filled(few, given.mask, scan.maps), held.mask)
-        rivals = methods(few, given.mask, scan.maps, False, iterations, bart.available())
+    for seed in range(DRAWS):
+        given, held = split(scan.measured(sigma), torch.Generator().manual_seed(seed))
+        assert given.mask is not None and held.mask is not None
+        mask, judge = given.mask, partial(unseen, scan=scan, held=held.mask, sigma=sigma)
+        images = {"zero-filled": zero_filled(given.data, mask, scan.maps)}
+        rivals = methods(given.data, mask, scan.maps, False, iterations, bart.available())
         for name, (solve, low, high) in rivals.items():
             if name not in tuned:
-                tuned[name] = best(solve, low, high, search, scan, held.mask, sigma)
-            judge(name, solve(tuned[name]), held.mask)
-        for name, image, _ in answers(rim, given, False, adapting):
-            judge(name, image, held.mask)
+                tuned[name] = best(solve, judge, low, high, search)
+            images[name] = solve(tuned[name])
+        images |= {name: image for name, image, _ in answers(rim, given, False, adapting)}
+        for name, image in images.items():
+            rows.setdefault(name, []).append(judge(image))
     coils, *size = scan.kspace.shape
     protocol = [
         f"Real brain, {coils} channels, {size[0]} x {size[1]}, Poisson disc, prospective: "
@@ -87,20 +83,13 @@ def held_back_table(
 
 def best(
     solve: Callable[[float], Tensor],
+    judge: Callable[[Tensor], float],
     low: float,
     high: float,
     search: tuple[int, int],
-    scan: Scan,
-    held: Tensor | None,
-    sigma: float,
 ) -> float:
-    """The ``lambda`` whose image predicts the samples within ``held`` best."""
-    assert held is not None
-
-    def score(value: float) -> float:
-        return -unseen(solve(value), scan, held, sigma)
-
-    return tune(score, low, high, grid=search[0], refinements=search[1]).value
+    """The ``lambda`` whose image has the least error."""
+    return tune(lambda v: -judge(solve(v)), low, high, grid=search[0], refinements=search[1]).value
 
 
 def unseen(image: Tensor, scan: Scan, held: Tensor, sigma: float) -> float:

@@ -25,7 +25,7 @@ def test_the_truth_predicts_what_was_held_back_to_the_noise(data_root: Path) -> 
     seen = type(scan)(kspace, scan.mask, scan.maps, scan.reference, scan.sets)
     assert unseen(x, seen, scan.mask, sigma) == pytest.approx(1, abs=0.05)
     assert unseen(0.9 * x, seen, scan.mask, sigma) > unseen(x, seen, scan.mask, sigma)
-    found = best(lambda v: v * x, 0.1, 10, (5, 6), seen, scan.mask, sigma)
+    found = best(lambda v: v * x, lambda y: unseen(y, seen, scan.mask, sigma), 0.1, 10, (5, 6))
     assert found == pytest.approx(1, abs=0.1)
 
 
