@@ -23,6 +23,8 @@ from rimaging.rim import blocks
 
 CASES = ("astro", "image")
 WAYS = ("one piece", "blocks")
+SMALL = 128
+"""Side of the image that is taken first: nothing is loaded or planned in what is measured."""
 MIB = 2**10
 """Of what `getrusage` counts in KiB."""
 
@@ -33,6 +35,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--row", nargs=2, metavar=("WEIGHTS", "WAY"), help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.side < SMALL:
+        parser.error(f"--side {given.side}: give {SMALL} pixels or more")
     if given.row:
         torch.set_num_threads(given.threads)
         print(row(*given.row, given.side), flush=True)
@@ -49,7 +53,7 @@ def row(name: str, way: str, side: int) -> str:
     """A row of the table, measured in this process."""
     if way == WAYS[0]:
         blocks.WHOLE_BYTES = sys.maxsize
-    infer(name, 128)
+    infer(name, SMALL)
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     infer(name, side)
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
