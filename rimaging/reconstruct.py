@@ -256,7 +256,8 @@ def _changes(estimates: Sequence[Tensor]) -> Tensor:
     """``|x_t - x_(t-1)|^2`` and ``|x_t|^2`` of each step after the first, ``(steps - 1, 2)``."""
 
     def power(x: Tensor) -> Tensor:
-        return x.abs().square().sum(dtype=torch.float64)
+        x = torch.view_as_real(x) if x.is_complex() else x
+        return x.square().sum(dtype=torch.float64)
 
     norms = [torch.stack([power(b - a), power(b)]) for a, b in pairwise(estimates)]
     return torch.stack(norms).cpu() if norms else torch.zeros(0, 2, dtype=torch.float64)

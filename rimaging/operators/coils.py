@@ -56,15 +56,30 @@ class CoilSensitivities(LinearOperator):
 
 def expand_coils(maps: Tensor, x: Tensor, sets: bool, ndim: int) -> Tensor:
     """``S_c x``, or ``sum_s S_sc x_s``: an image becomes coil images."""
-    z = maps * x.unsqueeze(-ndim - 1)
-    return z.sum(dim=-ndim - 2) if sets else z
+    z = x.unsqueeze(-ndim - 1)
+    return _summed(maps, z, -ndim - 2) if sets else maps * z
 
 
 def combine_coils(maps: Tensor, z: Tensor, sets: bool, ndim: int) -> Tensor:
     """``sum_c conj(S_c) z_c`` for each set: coil images become an image, the adjoint."""
     if sets:
         z = z.unsqueeze(-ndim - 2)
-    return (maps.conj() * z).sum(dim=-ndim - 1)
+    # the conjugate of the coil images, which are fewer than the maps of two sets
+    return _summed(maps, z.conj().resolve_conj(), -ndim - 1).conj().resolve_conj()
+
+
+def _summed(one: Tensor, other: Tensor, axis: int) -> Tensor:
+    """The sum of ``one * other`` along an axis.
+
+    On a CPU without the product of all in memory, which takes half as long again.
+    """
+    if one.device.type != "cpu":
+        return (one * other).sum(dim=axis)
+    first, *rest = zip(one.unbind(axis), other.unbind(axis), strict=True)
+    total = first[0] * first[1]
+    for a, b in rest:
+        total = total.addcmul_(a, b)
+    return total
 
 
 def root_sum_of_squares(coils: Tensor, ndim: int = 2) -> Tensor:

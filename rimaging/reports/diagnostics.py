@@ -147,8 +147,8 @@ def _components(
             f"{tuple(values.shape)}"
         ) from None
     if values.is_complex():
-        values = torch.stack([values.real, values.imag])
-        measured = torch.stack([measured, measured])
+        values = torch.view_as_real(values.resolve_conj()).movedim(-1, 0)
+        measured = measured.expand(values.shape)
     values = torch.where(measured, values, torch.zeros_like(values)).to(torch.float64)
     if not bool(measured.any()):
         raise DataError("the mask is zero everywhere; expected at least one measured value")
@@ -179,14 +179,17 @@ def _flatness(values: Tensor, weight: Tensor) -> float:
     White noise stays flat under a mask: at every frequency its expected power is the number of
     measured values.
     """
-    power = torch.fft.fft2(values, norm="ortho").abs().square().sum(0)
+    spectrum = torch.view_as_real(torch.fft.rfft2(values, norm="ortho"))
+    power = spectrum.square_().sum(dim=(0, -1))
     height, width = values.shape[-2:]
     fy = torch.fft.fftfreq(height, dtype=torch.float64, device=values.device)
-    fx = torch.fft.fftfreq(width, dtype=torch.float64, device=values.device)
+    fx = torch.fft.rfftfreq(width, dtype=torch.float64, device=values.device)
     ring = (torch.hypot(fy[:, None], fx) * 2 * _RINGS).long().clamp_max(_RINGS - 1).flatten()
+    # of a real image half of the spectrum is there: the other half is the same
+    twice = 2 - ((fx == 0) | (fx == 0.5)).to(power).expand_as(power)
     empty = power.new_zeros(_RINGS)
-    count = empty.index_add(0, ring, torch.ones_like(power).flatten())
-    rings = (empty.index_add(0, ring, power.flatten()) / count)[count > 0]
+    count = empty.index_add(0, ring, twice.flatten())
+    rings = (empty.index_add(0, ring, (twice * power).flatten()) / count)[count > 0]
     if not bool((rings > 0).all()):
         return 0.0 if bool((rings > 0).any()) else 1.0
     return float(rings.log().mean().exp() / rings.mean())

@@ -38,29 +38,40 @@ def newton_direction(
     """
     if chebyshev:
         return chebyshev_direction(likelihood, x, score, iterations, damping)
-    variance = likelihood.noise_scale**2
-    dims = tuple(range(-likelihood.item_axes, 0))
-    residual = variance * score
+    # A complex image as its two real parts: a pass over the memory for each line, not two or three.
+    image_is_complex = score.is_complex()
+    variance, damping, inverse = (
+        value.unsqueeze(-1) if image_is_complex and isinstance(value, Tensor) else value
+        for value in (
+            likelihood.noise_scale**2,
+            damping,
+            None if diagonal is None else diagonal.reciprocal(),
+        )
+    )
+    dims = tuple(range(-likelihood.item_axes - image_is_complex, 0))
+    residual = variance * _real(score)
     direction = torch.zeros_like(residual)
-    conjugate = scaled = _scaled(residual, diagonal)
+    conjugate = scaled = _scaled(residual, inverse)
     power = _product(residual, scaled, dims)
     tiny = torch.finfo(power.dtype).tiny
     # Where rounding is all that is left, an operator that sees nothing of it would divide by zero.
     least = (16 * torch.finfo(power.dtype).eps) ** 2 * power.detach()
     for _ in range(iterations):
-        image = variance * curvature(likelihood, x, conjugate) + damping * conjugate
+        seen = torch.view_as_complex(conjugate) if image_is_complex else conjugate
+        curved = _real(curvature(likelihood, x, seen))
+        image = torch.addcmul(damping * conjugate, variance, curved)
         steepness = _product(conjugate, image, dims)
         # An item that has converged has nothing left to divide by: it stays where it is.
         going = (steepness > tiny) & (power > least)
         step = _ratio(power, steepness, going)
-        direction = direction + step * conjugate
-        residual = residual - step * image
-        scaled = _scaled(residual, diagonal)
+        direction = torch.addcmul(direction, step, conjugate)
+        residual = torch.addcmul(residual, step, image, value=-1)
+        scaled = _scaled(residual, inverse)
         fresh = _product(residual, scaled, dims)
         ratio = _ratio(fresh, power, power > tiny)
-        conjugate = scaled + ratio * conjugate
+        conjugate = torch.addcmul(scaled, ratio, conjugate)
         power = fresh
-    return direction
+    return torch.view_as_complex(direction) if image_is_complex else direction
 
 
 def consistent(
@@ -103,12 +114,13 @@ def _nonlinear(
     variance = likelihood.noise_scale**2
     dims = tuple(range(-likelihood.item_axes, 0))
     tiny = torch.finfo(variance.dtype).tiny
+    inverse = None if diagonal is None else diagonal.reciprocal()
     x = centre
     gradient = conjugate = torch.zeros_like(centre)
     power = torch.zeros_like(variance)
     for _ in range(iterations):
         fresh = variance * score(likelihood, x) + damping * (centre - x)
-        scaled = _scaled(fresh, diagonal)
+        scaled = _scaled(fresh, inverse)
         with torch.no_grad():
             ratio = _ratio(_product(fresh - gradient, scaled, dims), power, power > tiny)
         conjugate = scaled + ratio.clamp_min(0) * conjugate
@@ -121,8 +133,13 @@ def _nonlinear(
     return x
 
 
-def _scaled(residual: Tensor, diagonal: Tensor | None) -> Tensor:
-    return residual if diagonal is None else residual / diagonal
+def _real(x: Tensor) -> Tensor:
+    """A complex image as its two real parts, ``(..., 2)``."""
+    return torch.view_as_real(x) if x.is_complex() else x
+
+
+def _scaled(residual: Tensor, inverse: Tensor | None) -> Tensor:
+    return residual if inverse is None else residual * inverse
 
 
 def _product(one: Tensor, other: Tensor, dims: tuple[int, ...]) -> Tensor:
