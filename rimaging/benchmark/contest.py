@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -119,7 +120,9 @@ def row(name: str, entry: Entry, columns: Mapping[str, Sequence[Case]]) -> list[
         means = [sum(column) / len(scores) for column in zip(*scores, strict=True)]
         first, *others = [number(m, 2 if i == 0 else 4) for i, m in enumerate(means)]
         cells.append(" / ".join([first, *others]))
-    return [name, *cells, number(seconds / count)]
+    cells = [name, *cells, number(seconds / count)]
+    print("  ".join(cells), file=sys.stderr, flush=True)  # the table takes an hour, this a minute
+    return cells
 
 
 def tuned(entry: Entry, cases: Sequence[Case]) -> float:
