@@ -22,6 +22,7 @@ from rimaging.image.methods import (
     Task,
     invert,
 )
+from rimaging.image.operator_norm import of_the_user, of_usual_norm
 from rimaging.image.picture import Picture, noted
 from rimaging.method import Weights
 from rimaging.operators.convolution import Boundary, Convolution
@@ -225,8 +226,13 @@ def inpaint(
         sigma: standard deviation of the noise of known pixels, above zero; 1/255 of white is clean.
 
     Raises:
-        ShapeError: a mask of another size. Else as for `denoise`.
+        ShapeError: a mask of another size. OptionError: no sigma. Else as for `denoise`.
     """
+    if sigma is None:  # an estimate would take the holes for noise
+        raise OptionError(
+            "inpaint cannot estimate the noise of an image with holes: give sigma, in the units of "
+            "the image; 1/255 of white is clean"
+        )
     known = to_tensor(mask, "mask")
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma)
@@ -261,8 +267,8 @@ def restore(
 
     Args:
         y: ``(..., *operator.range.shape)``.
-        operator: from real images ``(y, x)`` or ``(channel, y, x)``; one that is not linear
-            needs weights trained for it, or ``method="map"``.
+        operator: from real images ``(y, x)`` or ``(channel, y, x)``, in single precision and of
+            any norm; one that is not linear needs weights trained for it, or ``method="map"``.
         sigma: standard deviation of the noise, one number or broadcastable to ``y``.
         weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see `denoise`.
 
@@ -273,6 +279,13 @@ def restore(
     data = single(to_tensor(y, "y"))
     if not bool(torch.isfinite(data).all()):
         raise DataError("y has NaN or infinite values: leave them out of the operator by Sampling")
+    if operator.domain.dtype.itemsize != data.dtype.itemsize * (1 + operator.domain.is_complex):
+        raise DataError(
+            f"the operator is of {str(operator.domain.dtype).removeprefix('torch.')}, pictures are "
+            "restored in single precision: build it from float32 tensors (`tensor.float()`)"
+        )
     noise = single(to_tensor(sigma, "sigma")).to(data.device)
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
+    if not of_the_user(weights):
+        operator, data, noise = of_usual_norm(operator, data, noise)
     return like(invert(Gaussian(operator, data, noise), how, Task()), y)

@@ -224,6 +224,16 @@ REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
         "Sampling",
         lambda w: image.restore(noisy() * torch.nan, Sampling(torch.ones(SHAPE)), 0.1, w),
     ),
+    "holes and no sigma": (
+        OptionError,
+        "sigma",
+        lambda w: image.inpaint(noisy(), torch.ones(SHAPE), None, w),  # type: ignore[arg-type]
+    ),
+    "an operator in double precision": (
+        DataError,
+        "float32",
+        lambda w: image.restore(noisy(), Convolution(torch.ones(3, 3).double(), SHAPE), 0.1, w),
+    ),
     "a complex operator": (
         DataError,
         "complex",
