@@ -40,14 +40,12 @@ def newton_direction(
         return chebyshev_direction(likelihood, x, score, iterations, damping)
     # A complex image as its two real parts: a pass over the memory for each line, not two or three.
     image_is_complex = score.is_complex()
-    variance, damping, inverse = (
-        value.unsqueeze(-1) if image_is_complex and isinstance(value, Tensor) else value
-        for value in (
-            likelihood.noise_scale**2,
-            damping,
-            None if diagonal is None else diagonal.reciprocal(),
-        )
-    )
+    variance = likelihood.noise_scale**2
+    inverse = None if diagonal is None else diagonal.reciprocal()
+    if image_is_complex:
+        variance = variance.unsqueeze(-1)
+        inverse = None if inverse is None else inverse.unsqueeze(-1)
+        damping = damping.unsqueeze(-1) if isinstance(damping, Tensor) else damping
     dims = tuple(range(-likelihood.item_axes - image_is_complex, 0))
     residual = variance * _real(score)
     direction = torch.zeros_like(residual)
