@@ -15,8 +15,9 @@ from rimaging.image.methods import (
     BLUR,
     COLOUR,
     DENOISER,
-    DENOISING,
     HOLES,
+    OF_HOLES,
+    OF_NOISE,
     SMALL,
     How,
     MethodName,
@@ -76,8 +77,8 @@ def denoise(
             takes ``inpainting``, `upscale` takes ``super-resolution`` where the small image is
             clean, `deblur` takes ``deblur`` and then ``image``, as the denoiser of plug-and-play.
         steps: of the method; as in training, or as is usual for it, by default.
-        lamda: weight of the prior of map and tv in units of the noise, by default 0.8, and 0.1 of
-            the other doors; noise-to-signal of wiener.
+        lamda: weight of the prior of map and tv in units of the noise, by default 0.8, 0.5 of
+            `inpaint` and 0.1 of the other doors; noise-to-signal of wiener.
         ensemble: the mean over the eight flips and turns of the image, eight times slower; of
             plug-and-play that begins with weights of ours, of that begin alone.
         device: by default the GPU if there is one.
@@ -102,7 +103,7 @@ def denoise(
     result = invert(
         picture.measurement,
         how,
-        Task(clip=picture.clip, lamda=DENOISING),
+        Task(clip=picture.clip, lamda=OF_NOISE),
         lambda y: Identity(y.data.shape[-2:]),
     )
     return picture.present(result, image)
@@ -246,7 +247,7 @@ def inpaint(
         )
     known = (known > 0.5).to(pixels)
     hidden = replace(picture.measurement, data=known * pixels)
-    task = Task(weights=HOLES, turns=LONG)
+    task = Task(weights=HOLES, turns=LONG, lamda=OF_HOLES)
     result = invert(hidden, how, task, lambda y: Sampling(known.to(y.data)))
     return picture.present(result, image)
 
