@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+import rimaging
 from rimaging.cli import app
 from rimaging.rim import weights
 from rimaging.rim.config import RIMConfig
@@ -97,11 +98,15 @@ def test_help_names_every_command() -> None:
         assert run(command, "--help").exit_code == 0
 
 
+def test_the_version_is_told() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.output == f"rimaging {rimaging.__version__}\n"
+
+
 def test_help_takes_less_than_half_a_second_of_cpu() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, "-m", "rimaging.cli", "--help"], check=True, capture_output=True
-    )
+    subprocess.run([sys.executable, "-m", "rimaging", "--help"], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
@@ -297,7 +302,7 @@ def test_doctor_exits_1_where_something_is_broken(tmp_path: Path) -> None:
 
 
 def test_a_closed_pipe_leaves_no_traceback() -> None:
-    command = f"{sys.executable} -m rimaging.cli weights --help | head -c 1"
+    command = f"{sys.executable} -m rimaging weights --help | head -c 1"
     done = subprocess.run(
         command, shell=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}
     )

@@ -149,7 +149,7 @@ def test_sigterm_saves_says_how_to_go_on_and_exits_143(photographs: Path, tmp_pa
     straight, _ = train(load_experiment(card, [photographs]), tmp_path / "a")
     assert straight is not None
     threads = str(torch.get_num_threads())
-    command = [sys.executable, "-m", "rimaging.cli", "train", str(card), str(photographs)]
+    command = [sys.executable, "-m", "rimaging", "train", str(card), str(photographs)]
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path / "b")],
         stderr=subprocess.PIPE,

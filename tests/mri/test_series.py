@@ -200,7 +200,7 @@ def test_a_killed_client_is_resumed_and_nothing_is_done_twice(
 ) -> None:
     output = tmp_path / "out.npz"
     options = [str(scan), "-o", str(output), "--weights", str(complex_weights)]
-    command = [sys.executable, "-m", "rimaging.cli", "recon", *options]
+    command = [sys.executable, "-m", "rimaging", "recon", *options]
     process = subprocess.Popen(
         [*command, "--resume"],
         stderr=subprocess.DEVNULL,

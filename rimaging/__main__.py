@@ -1,4 +1,4 @@
-"""`python -m rimaging.cli`."""
+"""`python -m rimaging`."""
 
 from rimaging.cli import main
 
