@@ -72,6 +72,23 @@ def settle(run: RunFolder, output: Path) -> None:
     store.forget()
 
 
+def reopen(run: RunFolder, recipe: Recipe, output: Path) -> None:
+    """Make a completed run one that can go on, since its output is gone or damaged.
+
+    The store is made anew, for its metadata may be what was damaged, and takes the shards of a Zarr
+    output back. A FITS output stays where it is until another takes its name.
+    """
+    store.forget()
+    store.create(run.store, recipe.grid, recipe.task.planes)
+    if output.suffix != ".fits":
+        for plane in recipe.task.planes:
+            shards = output / plane / "c"
+            if shards.is_dir():
+                shards.rename(run.store / plane / "c")
+    # Last: without it what is done is what has a receipt and a shard of its size.
+    run.complete.unlink()
+
+
 def metadata_digest(folder: Path) -> str:
     """One digest of every zarr.json of a store."""
     texts = [path.read_bytes() for path in sorted(folder.rglob("zarr.json"))]
