@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -133,6 +134,7 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
         position += len(_text(headers[name], 0))
         starts[name] = position
         position += padded
+    rest = b"".join(map(base64.b64decode, (recipe.notes or {}).get("extensions", [])))
     file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
 
     def place(item: tuple[str, Unit]) -> None:
@@ -153,11 +155,11 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
 
     try:
         try:
-            os.posix_fallocate(file, 0, position)
+            os.posix_fallocate(file, 0, position + len(rest))
         except OSError as error:
             raise FormatError(
-                f"{position} bytes for {output.name!r} are not to be had ({error.strerror}): make "
-                "room, then --resume; every tile is safe"
+                f"{position + len(rest)} bytes for {output.name!r} are not to be had "
+                f"({error.strerror}): make room, then --resume; every tile is safe"
             ) from None
         gaps = sorted(set(range(len(recipe.grid))) - done.keys())
         for plane in recipe.task.planes:
@@ -173,6 +175,7 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
         for name in recipe.task.planes:
             text = _text(headers[name], folded(sums[name]))
             os.pwrite(file, text, starts[name] - len(text))
+        os.pwrite(file, rest, position)
         os.fsync(file)
     finally:
         os.close(file)
