@@ -86,6 +86,7 @@ def reopen(run: RunFolder, recipe: Recipe, output: Path) -> None:
             shards = output / plane / "c"
             if shards.is_dir():
                 shards.rename(run.store / plane / "c")
+        shutil.rmtree(output, ignore_errors=True)  # a store without shards would read as NaN
     # Last: without it what is done is what has a receipt and a shard of its size.
     run.complete.unlink()
 

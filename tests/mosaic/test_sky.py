@@ -184,7 +184,7 @@ def test_the_beam_of_the_output_is_that_of_the_whole_way(
     path, psf = tmp_path / "cube.fits", "gaussian:3"
     fits.HDUList([fits.PrimaryHDU(fits.getdata(sky_file), header), *more]).writeto(path)
     astro.deconvolve(path, psf, target=target, weights=real_weights).save(tmp_path / "whole.fits")
-    sky = mosaics.Sky(image=path, psf=psf, target=target, weights=real_weights, error_map=None)
+    sky = mosaics.Sky(image=path, psf=psf, target=target, weights=real_weights)
     mosaics.deconvolve(sky, tmp_path / "tiles.fits")
     with fits.open(tmp_path / "whole.fits") as whole, fits.open(tmp_path / "tiles.fits") as tiles:
         one, other = whole["SCI"], tiles["SCI"]
@@ -241,3 +241,21 @@ def test_a_wrong_checksum_of_what_is_read_stops_a_run_before_it_begins(
     with pytest.raises(FormatError, match=rf"sums.fits'\[{index}\] does not have the checksum"):
         mosaics.deconvolve(sky, out)
     assert not out.exists() and not out.with_suffix(".run").exists()
+
+
+def test_the_learned_error_has_the_scale_of_its_image(sky_file: Path, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    from rimaging import astro
+
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "BUNIT": "Jy/beam"})
+    header.update({"CDELT1": -STEP, "CDELT2": STEP, "BMAJ": 4 * STEP, "BMIN": 3 * STEP})
+    path = tmp_path / "map.fits"
+    fits.writeto(path, fits.getdata(sky_file)[1, :64, :64], header)
+    whole = astro.deconvolve(path, 3.0)
+    whole.save(tmp_path / "whole.fits")
+    sky = mosaics.Sky(image=path, psf=3.0, error_map="learned")
+    mosaics.deconvolve(sky, tmp_path / "tiles.fits")
+    found = [fits.getdata(tmp_path / f"{name}.fits", "ERR") for name in ("whole", "tiles")]
+    assert np.allclose(*found, rtol=1e-3)
+    assert np.allclose(found[0], np.asarray(whole.uncertainty) / 3, rtol=1e-4)  # 2^2 / (4 x 3)
