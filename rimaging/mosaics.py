@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rimaging.astro import TARGET, as_psf, as_varying
 from rimaging.astro.psf import psf_source
+from rimaging.datasets.fits_structure import check_extensions
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.mosaic.driver import Outcome, Progress
@@ -46,8 +47,10 @@ def deconvolve(
 ) -> Outcome:
     """Deconvolve a sky tile by tile into ``output``, ``.fits`` or ``.zarr``.
 
-    Whatever happens on the way, the same call with ``resume`` goes on where it was, and what comes
-    out is bit for bit the same. The output appears when it is complete.
+    Before it begins the checksums that FITS files state are compared, which reads the image and
+    what is beside it once. Whatever happens on the way, the same call with ``resume`` goes on where
+    it was, and what comes out is bit for bit the same. The output appears when it is complete; that
+    of a completed run is read again, and what is gone or damaged is done again.
 
     Raises:
         OptionError: an output or run that is there, or another run than the one to resume, or one
@@ -64,6 +67,7 @@ def deconvolve(
         count = workers.processes(whole)
         cost = Plan(work, count, workers.threads, folder=output.parent, fits=_fits(output))
         cost.check()
+        _check_sums(work)
     return run_recipe(
         work,
         output,
@@ -76,7 +80,11 @@ def deconvolve(
 
 
 def plan(sky: Sky, workers: Workers | None = None, output: str | Path = "out.fits") -> Plan:
-    """What `deconvolve` would take: memory, disk, tiles, halo, hours; one sample tile is run."""
+    """What `deconvolve` would take: memory, disk, tiles, halo, hours; one sample tile is run.
+
+    The hours are those of computing: the checksums of the input, where it states them, are one read
+    of it more, and are not compared here.
+    """
     workers = Workers() if workers is None else workers
     work = recipe(sky, gpus=bool(workers.gpus))
     process = work.task.build()
@@ -131,6 +139,20 @@ def _resumed(sky: Sky, folder: RunFolder) -> Recipe:
         "sha256": file_sha256(weights_path(sky.weights)),
     }
     return replace(stored, source=source, task=replace(stored.task, settings=settings))
+
+
+def _check_sums(work: Recipe) -> None:
+    """Compare the checksums of the FITS extensions that a run reads; FormatError if they differ."""
+    settings = work.task.settings
+    read = [work.source, *(mask["source"] for mask in settings["masks"])]
+    read += settings["noise"]["sources"] if settings["noise"] else []
+    read += [settings["background"]] if settings["background"] else []
+    extensions: dict[Path, set[int]] = {}
+    for found in read:
+        if "extension" in found:
+            extensions.setdefault(Path(found["path"]), set()).add(int(found["extension"]))
+    for path, indices in extensions.items():
+        check_extensions(path, indices)
 
 
 def _fits(output: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -355,3 +356,34 @@ def test_saturated_pixels_do_not_count_and_are_flagged(real_weights: Path, tmp_p
     with fits.open(tmp_path / "out.fits") as hdus:
         bit = 1 << hdus["DQ"].header["RIMSAT"]
         assert np.array_equal(hdus["DQ"].data & bit > 0, full)
+
+
+def test_of_photons_no_noise_is_estimated(real_weights: Path) -> None:
+    result = astro.deconvolve(20 + stars(PSF), PSF, gain=3.0, read_noise=4.0, weights=real_weights)
+    assert not any("estimated" in note for note in result.provenance["assumed"])
+    level = 20.0
+    assert result.measurement is not None
+    sigma = float(torch.as_tensor(result.measurement.noise))
+    assert sigma == pytest.approx((3.0 * level + 16) ** 0.5 / 3.0, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "psf", [math.inf, math.nan, 1e7, "gaussian:inf", "moffat:inf", "moffat:3:inf"]
+)
+def test_a_width_that_cannot_be_is_refused(psf: float | str) -> None:
+    with pytest.raises(OptionError):
+        astro.as_psf(psf)
+
+
+def test_channels_take_their_own_psfs_of_a_cube(real_weights: Path, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    psfs = torch.stack([PSF, 0.9 * PSF + 0.1 * PSF.roll(1, -1), PSF.roll(1, -2)])
+    cube = torch.stack([stars(psf) for psf in psfs])
+    fits.writeto(tmp_path / "cube.fits", cube.numpy())
+    fits.writeto(tmp_path / "psfs.fits", psfs.numpy())
+    path, settings = tmp_path / "psfs.fits", {"noise": SIGMA, "weights": real_weights}
+    part = rimaging.open(tmp_path / "cube.fits", kind="sky", channels="1:3")
+    found = astro.deconvolve(part, path, **settings)
+    expected = astro.deconvolve(cube[1:], psfs[1:], **settings)
+    assert np.allclose(found.image, expected.image, atol=1e-5)

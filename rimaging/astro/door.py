@@ -139,15 +139,17 @@ def deconvolve(
     measurement = as_measurement(image, "sky", noise=noise, mask=mask)
     measurement, varying = with_psf(without_saturated(measurement, saturation), psf)
     measurement, correlation = _noise_of(measurement, noise_correlation, detector)
-    measurement = measurement.completed()
     check_psf(measurement)
+    measurement, level = _with_background(measurement, background)
+    if detector is not None:
+        measurement = replace(measurement, noise=detector.sky_noise(level))
+    measurement = measurement.completed()
     if varying is not None and method != "rim":
         raise OptionError(f"{method} takes one PSF for the whole image: use method='rim'")
     density = 1.0
     if correlation is not None and measurement.psf is not None:
         density = correlation.density(example(measurement.psf))  # the same for every piece
     measurement, fwhm = _with_target(measurement, target, varying)
-    measurement, level = _with_background(measurement, background)
     above_sky = replace(measurement, data=measurement.data - level)
     if detector is not None:
         above_sky = detector.electrons(measurement, level)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.beam_psf import beam_psf
+from rimaging.datasets.fits_axes import spectral_axis
 from rimaging.datasets.fits_open import open_fits, split_extension
 from rimaging.datasets.fits_psf import read_fits_psf
 from rimaging.datasets.measurement import Measurement
@@ -30,6 +31,9 @@ Psf = Array | str | Path | float | VaryingPsf
 
 STARS = "stars"
 """The PSF that asks for that of the image's own stars."""
+
+WIDEST = 1000
+"""FWHM in pixels of the widest profile that is drawn: its stamp has 5,000 pixels along a side."""
 
 TARGET = 2.0
 """FWHM in pixels of the target PSF that the weights ``astro`` were trained for."""
@@ -58,12 +62,28 @@ def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, Va
         return measurement, None
     varying = as_varying(psf)
     if varying is None:
-        return replace(measurement, psf=as_psf(psf, measurement.header)), None
+        return replace(
+            measurement, psf=_of_section(as_psf(psf, measurement.header), measurement)
+        ), None
     if measurement.section is not None:
         (top, _), (left, _) = measurement.section.ranges[-2:]
         varying = varying.moved((varying.origin[0] + top, varying.origin[1] + left))
     middle = [(n - 1) / 2 for n in measurement.data.shape[-2:]]
     return replace(measurement, psf=varying.at(*middle)), varying
+
+
+def _of_section(psf: Tensor, measurement: Measurement) -> Tensor:
+    """Of one PSF for each channel of the whole cube those of the channels that were read."""
+    section, header = measurement.section, measurement.header
+    axis = None
+    if section is not None and header is not None:
+        axis = spectral_axis(header, len(section.whole))
+    if section is None or axis is None or psf.ndim < -axis:
+        return psf
+    start, end = section.ranges[axis]
+    if psf.shape[axis] != section.whole[axis] or psf.shape[axis] == end - start:
+        return psf
+    return psf.narrow(axis, start, end - start)
 
 
 def _from_stars(measurement: Measurement) -> Measurement:
@@ -129,7 +149,7 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
     ``header``, of the image, says how large its pixels are: a file of another scale is refused.
     """
     if isinstance(psf, int | float):
-        return gaussian_psf(psf)
+        return _gaussian(psf)
     if isinstance(psf, VaryingPsf):
         raise OptionError(f"the PSF {psf.name!r} varies, one for the whole image is needed here")
     if not isinstance(psf, str | Path):
@@ -149,7 +169,7 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
     except ValueError:
         values = []
     if name == "gaussian" and len(values) == 1:
-        return gaussian_psf(values[0])
+        return _gaussian(values[0])
     if name == "moffat" and len(values) in (1, 2):
         return moffat_psf(*values)
     raise OptionError(
@@ -157,14 +177,28 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
     )
 
 
+def _gaussian(fwhm: float) -> Tensor:
+    _check_width(fwhm)
+    return gaussian_psf(fwhm)
+
+
+def _check_width(fwhm: float) -> None:
+    if not (math.isfinite(fwhm) and fwhm <= WIDEST):
+        raise OptionError(
+            f"a PSF of FWHM {fwhm} pixels: give a width up to {WIDEST}, or the PSF itself as a file"
+        )
+
+
 def moffat_psf(fwhm: float, beta: float = 3.0) -> Tensor:
     """A Moffat ``(1 + r^2 / a^2)^-beta`` of sum 1, cut at 5 FWHM; the PSF of a turbulent sky.
 
-    Raises OptionError for a width that is not above 0 or a beta that is not above 1.
+    Raises OptionError for a width that is not above 0 or above `WIDEST`, and for a beta that is not
+    above 1.
     Source: Moffat (1969), Astronomy and Astrophysics 3, 455.
     """
-    if not (fwhm > 0 and beta > 1):
-        raise OptionError(f"a Moffat has FWHM > 0 and beta > 1, got {fwhm} and {beta}")
+    if not (fwhm > 0 and beta > 1 and math.isfinite(beta)):
+        raise OptionError(f"a Moffat has FWHM > 0 and a finite beta > 1, got {fwhm} and {beta}")
+    _check_width(fwhm)
     core = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
     profile = (1 + radius_squared(math.ceil(5 * fwhm)) / core**2) ** -beta
     return (profile / profile.sum()).float()

@@ -39,8 +39,8 @@ class Detector:
         if not (math.isfinite(self.read_noise) and self.read_noise >= 0):
             raise OptionError(f"read_noise is {self.read_noise}: give electrons, 0 or more")
 
-    def electrons(self, measurement: Measurement, sky: Tensor) -> Measurement:
-        """The image above its sky ``(..., 1, 1)``, in electrons; its noise is that of the sky.
+    def sky_noise(self, sky: Tensor) -> Tensor:
+        """The standard deviation of an empty sky ``(..., 1, 1)``, in the units of the image.
 
         Raises DataError where sky and read noise leave no noise at all.
         """
@@ -50,8 +50,15 @@ class Detector:
                 f"the sky is {float(sky.min()):.4g} and the read noise {self.read_noise:.4g}: give "
                 "read_noise=, or background= with the sky that was taken off"
             )
+        return variance.sqrt() / self.gain
+
+    def electrons(self, measurement: Measurement, sky: Tensor) -> Measurement:
+        """The image above its sky ``(..., 1, 1)``, in electrons; its noise is that of the sky.
+
+        Raises DataError as `sky_noise`.
+        """
         data = self.gain * (measurement.data - sky)
-        return replace(measurement, data=data, noise=variance.sqrt().expand_as(sky))
+        return replace(measurement, data=data, noise=self.gain * self.sky_noise(sky))
 
     def likelihood(self, operator: LinearOperator, piece: Measurement) -> Poisson:
         """Of a piece of what `electrons` gave; counts below zero are zero."""

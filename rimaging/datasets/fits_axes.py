@@ -11,7 +11,7 @@ from rimaging.errors import FormatError
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-__all__ = ["check_sky_axes", "pixel_scales", "spectral_axis", "stokes_axis"]
+__all__ = ["check_sky_axes", "pixel_matrix", "pixel_scales", "spectral_axis", "stokes_axis"]
 
 SPECTRA = ("FREQ", "VELO", "VRAD", "VOPT", "WAVE", "AWAV", "ENER", "WAVN", "ZOPT", "BETA", "FELO")
 SKY = ("RA--", "DEC-", "GLON", "GLAT", "ELON", "ELAT", "HPLN", "HPLT")
@@ -53,9 +53,21 @@ def stokes_axis(header: Header, axes: int) -> int | None:
 
 def pixel_scales(header: Header) -> tuple[float, float] | None:
     """Degrees per pixel along x and y, from the WCS or a card such as PIXSCALE; else None."""
+    matrix = pixel_matrix(header)
+    if matrix is None:
+        return None
+    x, y = (math.hypot(*column) for column in zip(*matrix, strict=True))
+    return x, y
+
+
+def pixel_matrix(header: Header) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Degrees to the east and to the north, one row each, for a pixel along x and one along y.
+
+    Of a WCS its CD or its PC and CDELT, whatever it states; of a card such as PIXSCALE, north is
+    up and east to the left. None where the size of the pixels is not known.
+    """
     from astropy.io.fits import VerifyError
     from astropy.wcs import WCS
-    from astropy.wcs.utils import proj_plane_pixel_scales
 
     if str(header.get("CTYPE1", "")).upper().startswith(SKY):
         with warnings.catch_warnings():
@@ -63,14 +75,17 @@ def pixel_scales(header: Header) -> tuple[float, float] | None:
             try:
                 # distortions do not matter here, and their tables are not at hand
                 sky = WCS(_linear(header), relax=True).celestial
-                x, y = (float(abs(scale)) for scale in proj_plane_pixel_scales(sky))
+                matrix = sky.pixel_scale_matrix
+                (ex, ey), (nx, ny) = (map(float, matrix[i]) for i in (sky.wcs.lng, sky.wcs.lat))
             except (*DEFECTS, VerifyError):
                 return None
-        return (x, y) if x > 0 and y > 0 and math.isfinite(x * y) else None
+        size = math.hypot(ex, nx) * math.hypot(ey, ny)
+        return ((ex, ey), (nx, ny)) if size > 0 and math.isfinite(size) else None
     for name, unit in SCALES.items():
         value = header.get(name)
         if isinstance(value, int | float) and value > 0:
-            return (value * unit / 3600, value * unit / 3600)
+            scale = value * unit / 3600
+            return ((-scale, 0.0), (0.0, scale))
     return None
 
 

@@ -91,9 +91,8 @@ class FitsFile:
             part = tuple(slice(0, n) for n in shape)
         lengths = tuple(s.stop - s.start for s in part)
         out = np.empty(lengths, _flag_type(hdu) if flags else np.float32)
-        # astropy takes a BLANK of 0 for none
-        blank_zero = hdu.header.get("BLANK") == 0 and hdu.header.get("BITPIX", -32) > 0
-        zero = hdu.header.get("BZERO", 0)
+        bits = int(hdu.header.get("BITPIX", -32))
+        blank, zero = hdu.header.get("BLANK") if bits > 0 else None, hdu.header.get("BZERO", 0)
         for lead in np.ndindex(lengths[:-2]):
             outer = tuple(s.start + i for s, i in zip(part, lead, strict=False))
             plane = out[lead]
@@ -102,11 +101,16 @@ class FitsFile:
                 last = min(first + step, lengths[-2])
                 rows = slice(part[-2].start + first, part[-2].start + last)
                 values = self._read(hdu, outer, rows, part[-1])
+                # astropy takes a BLANK of 0 for none, and none for that of unsigned integers
+                missed = isinstance(blank, int) and (blank == 0 or values.dtype.kind in "iu")
+                absent = values == zero + blank if missed else None
                 if flags and values.dtype.kind == "f":
                     values = np.nan_to_num(values)
                 plane[first:last] = values
-                if blank_zero and not flags:
-                    plane[first:last][values == zero] = np.nan
+                if absent is not None and not (flags and blank == 0):
+                    plane[first:last][absent] = 0 if flags else np.nan
+        if flags and bits in (8, 16):
+            out &= (1 << bits) - 1  # the sign of a short integer is a bit like others
         return out
 
     def _read(self, hdu: Any, outer: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:

@@ -7,7 +7,9 @@ milliseconds and no memory. Checksums are summed in blocks: a file of any size t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from rimaging.errors import FormatError
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-__all__ = ["Block", "check_sums", "walk"]
+__all__ = ["Block", "check_extensions", "check_sums", "walk"]
 
 UNIT = 2880  # bytes; FITS counts in these
 LONGEST = 64 << 20  # of a header; 800,000 cards
@@ -89,6 +91,17 @@ def check_sums(file: IO[bytes], block: Block, what: str) -> None:
             f"{what} does not have the checksum that its header states: bytes were changed, fetch "
             "it again."
         )
+
+
+def check_extensions(path: Path, extensions: Iterable[int]) -> None:
+    """`check_sums` of some HDUs of a file, which is read in pieces and never held.
+
+    Raises FormatError where they differ.
+    """
+    with path.open("rb") as file:
+        blocks = walk(file, path.stat().st_size, path.name)
+        for index in sorted(set(extensions)):
+            check_sums(file, blocks[index], f"{path.name!r}[{index}]")
 
 
 def _header(file: IO[bytes], position: int, what: str) -> tuple[Header, int]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rimaging import __version__
-from rimaging.datasets.fits_axes import pixel_scales, spectral_axis, stokes_axis
-from rimaging.datasets.fits_beams import Beams, beams_table, is_per_beam, round_beams
+from rimaging.datasets.fits_axes import pixel_scales
+from rimaging.datasets.fits_beams import beams_table
 from rimaging.datasets.fits_header import carried, saturation, without
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.target_beam import TargetBeam, target_beam, with_target_beam
 from rimaging.operators.target import gaussian_psf
 
 if TYPE_CHECKING:
@@ -27,18 +26,6 @@ PLANES = {
     "RIMSAT": (25, "saturated: at or above SATURATE"),
 }
 """Our bits of DQ: card, its usual number (moved up where the input uses it), meaning."""
-
-BEAM = ("BMAJ", "BMIN", "BPA", "CASAMBM")
-
-
-@dataclass(frozen=True)
-class _Units:
-    """What to multiply an image by, and the unit and beams that it then has."""
-
-    factor: np.ndarray | float = 1.0
-    unit: str | None = None
-    beams: Beams | None = None
-    said: str = ""
 
 
 def fits_hdus(
@@ -56,8 +43,9 @@ def fits_hdus(
     An empty primary, SCI (float32) and, where they are known: ERR, DQ, RES (in units of the noise),
     PSFOUT (the PSF of SCI, sum 1), BEAMS (of a cube that came with a table of them). SCI has the
     input's header with our cards and one HISTORY line. DQ keeps the bits of the input and adds
-    `PLANES`. An image in Jy/beam is that of another beam than the input's, so it is multiplied by
-    the ratio of the beams and BMAJ, BMIN, BPA follow; without a finite target it becomes Jy/pixel.
+    `PLANES`. An image is that of another beam than the input's, so BMAJ, BMIN, BPA are the target's
+    and one in Jy/beam is multiplied by the ratio of the beams; without a finite target it becomes
+    Jy/pixel.
 
     Raises ShapeError where the header describes another sampling.
     """
@@ -68,7 +56,8 @@ def fits_hdus(
     shape = tuple(image.shape) if measurement is None else measurement.image_shape
     header = None if measurement is None or measurement.kind == "kspace" else measurement.header
     target = facts.get("target_fwhm_pixels") if sky else None
-    units = _restored(measurement, target) if sky else _Units()
+    beam = _beam_of(measurement, target) if sky else None
+    factor = 1.0 if beam is None else beam.factor
 
     primary = fits.PrimaryHDU()
     primary.header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC of writing")
@@ -77,28 +66,26 @@ def fits_hdus(
 
     cards = fits.Header() if header is None else carried(header, shape, image.shape)
     cards = without(cards, "MP_*")
-    if units.unit is not None:
-        cards["BUNIT"] = (units.unit, units.said[:46])
-        cards = _with_beams(cards, units.beams)
+    cards = with_target_beam(cards, beam)
     brief = without(cards, "HISTORY", "COMMENT")  # once is enough: some have tens of thousands
     science = cards.copy()
     _sign(science, facts, measurement)
     science.add_history((history or f"rimaging {__version__}")[:72])
-    hdus.append(fits.ImageHDU(_float(image * units.factor), science, name="SCI"))
+    hdus.append(fits.ImageHDU(_float(image * factor), science, name="SCI"))
     if phase is not None:
         hdus.append(fits.ImageHDU(_float(phase), without(brief, "BUNIT"), name="PHASE"))
     if uncertainty is not None:
-        error = fits.ImageHDU(_float(uncertainty * units.factor), brief, name="ERR")
+        error = fits.ImageHDU(_float(uncertainty * factor), brief, name="ERR")
         error.header.add_comment("standard deviation of SCI" + _error_said(facts))
         hdus.append(error)
     if measurement is not None and measurement.kind != "kspace":
         flags = _flags(measurement)
         data_cards = fits.Header() if header is None else carried(header, shape, shape)
-        data_cards = without(data_cards, "HISTORY", "COMMENT", "BUNIT")
+        data_cards = without(data_cards, "HISTORY", "COMMENT", "BUNIT", "CASAMBM")
         if flags is not None:
             hdus.append(_quality(flags, data_cards, measurement))
         if residual is not None and residual.shape == shape:
-            seen = without(data_cards, "MP_*", "CASAMBM")
+            seen = without(data_cards, "MP_*")
             hdu = fits.ImageHDU(_float(residual), seen, name="RES")
             hdu.header.add_comment(_residual_said(facts))
             hdus.append(hdu)
@@ -106,9 +93,9 @@ def fits_hdus(
         hdus.append(fits.ImageHDU(_float(residual), name="RES"))
     if target is not None:
         hdus.append(_psf(float(target), cards))
-    if units.beams is not None and units.beams.table:
-        hdus.append(beams_table(units.beams))
-    return hdus, [units.said] if units.said else []
+    if beam is not None and beam.beams is not None and beam.beams.table:
+        hdus.append(beams_table(beam.beams))
+    return hdus, [beam.said] if beam is not None and beam.said else []
 
 
 def _error_said(facts: dict[str, Any]) -> str:
@@ -157,6 +144,8 @@ def _sign(header: Header, facts: dict[str, Any], measurement: Measurement | None
 
 
 def _noise_model(measurement: Measurement | None, facts: dict[str, Any]) -> str | None:
+    if "gain" in facts:
+        return "Poisson, by gain and read noise"
     if measurement is None or measurement.noise is None:
         return None
     noise = measurement.noise
@@ -176,18 +165,21 @@ def _flags(measurement: Measurement) -> np.ndarray | None:
 
 
 def _quality(flags: np.ndarray, header: Header, measurement: Measurement) -> Any:
-    """DQ: the bits of the input, and ours in planes that it does not use."""
+    """DQ: the bits of the input, and ours in planes that it does not use, if there are two."""
     from astropy.io import fits
 
-    used = int(np.bitwise_or.reduce(flags, axis=None))
+    width = 8 * flags.dtype.itemsize
+    used = int(np.bitwise_or.reduce(flags, axis=None)) & ((1 << width) - 1)  # the sign is a bit
     for card in header:
         if card.startswith("MP_") and isinstance(header[card], int):
             used |= 1 << header[card]
     # JWST gives each of its 32 bits a meaning
-    free = 32 if flags.dtype == np.int64 or used >> 30 else min(v[0] for v in PLANES.values())
-    if free == 32:
-        flags = flags.astype(np.int64)
-    planes = {}
+    full_words = flags.dtype == np.int64 or bool(used >> 30)
+    free = [] if full_words else _free_bits(used, min(v[0] for v in PLANES.values()), 31)
+    if not free:
+        free = _free_bits(used, 32, 63)
+        low = -1 if width == 64 else (1 << width) - 1
+        flags = flags.astype(np.int64) & low
     data = measurement.data.detach().cpu().numpy()
     header = header.copy()
     assert measurement.header is not None or not header
@@ -195,78 +187,40 @@ def _quality(flags: np.ndarray, header: Header, measurement: Measurement) -> Any
     bad = np.zeros(flags.shape, bool)
     if measurement.mask is not None:
         bad |= np.broadcast_to(measurement.mask.detach().cpu().numpy() == 0, flags.shape)
-    for (name, (_, meaning)), where in zip(PLANES.items(), (bad, full), strict=True):
-        while used >> free & 1:
-            free += 1
-        planes[name] = (free, f"DQ bit: {meaning}")
-        flags |= np.where(where, np.array(1 << free, flags.dtype), np.array(0, flags.dtype))
-        free += 1
+    planes = {}
+    for (name, (_, meaning)), bit, where in zip(PLANES.items(), free, (bad, full), strict=False):
+        planes[name] = (bit, f"DQ bit: {meaning}")
+        flags |= np.where(where, np.array(1 << bit, flags.dtype), np.array(0, flags.dtype))
     hdu = fits.ImageHDU(flags, header, name="DQ")
     for name, card in planes.items():
         hdu.header[name] = card
-    hdu.header.add_comment("bits below RIMFILL are those of the input")
+    hdu.header.add_comment(
+        "bits below RIMFILL are those of the input"
+        if planes
+        else "every bit is used by the input: RIMFILL and RIMSAT are left out"
+    )
     return hdu
 
 
-def _restored(measurement: Measurement | None, target: float | None) -> _Units:
-    """From the beam of the input to that of the output, where the image counts per beam."""
+def _free_bits(used: int, first: int, end: int) -> list[int]:
+    """The lowest bits of ``first:end`` that are free, one for each of `PLANES`; else none."""
+    free = [bit for bit in range(first, end) if not used >> bit & 1][: len(PLANES)]
+    return free if len(free) == len(PLANES) else []
+
+
+def _beam_of(measurement: Measurement | None, target: float | None) -> TargetBeam | None:
+    """What the target makes of the beam of a measurement."""
     if measurement is None or measurement.header is None or target is None:
-        return _Units()
-    if not is_per_beam(measurement.units):
-        return _Units()
-    scales = pixel_scales(measurement.header)
-    beams = measurement.beams
-    if beams is not None and scales is not None:
-        area = beams.solid_angle / (scales[0] * scales[1])
-        area = np.where(np.isfinite(area), area, np.nanmedian(area))
-    elif measurement.psf is not None:
-        psf = measurement.psf.detach().cpu().numpy().astype(np.float64)
-        area = np.atleast_2d((psf.sum(axis=(-2, -1)) / psf.max(axis=(-2, -1))).squeeze())
-    else:
-        return _Units()
-    flux = re.split(r"[/ ]", str(measurement.units).strip())[0]
-    flux = "Jy" if flux.lower() == "jy" else "mJy" if flux.lower() == "mjy" else flux
-    along = _along_channels(area, measurement)
-    if not target > 0:
-        said = f"{flux}/pixel; was per beam of {np.median(area):.4g} pixels"
-        return _Units(1 / along, f"{flux}/pixel", None, said)
-    new = math.pi * target**2 / (4 * math.log(2))
-    said = f"beam of {new:.4g} pixels; was {np.median(area):.4g}"
-    if scales is None:
-        return _Units(new / along, f"{flux}/beam", None, said)
-    width = target * math.sqrt(scales[0] * scales[1])
-    one = np.full((1, 1), 1.0)
-    like = beams if beams is not None else Beams(one, one, one, table=False)
-    return _Units(new / along, f"{flux}/beam", round_beams(width, like), said)
-
-
-def _along_channels(area: np.ndarray, measurement: Measurement) -> np.ndarray:
-    """``(polarisation, channel)`` laid along the axes of the image."""
-    assert measurement.header is not None
-    axes = len(measurement.image_shape)
-    shape = [1] * axes
-    channel, stokes = spectral_axis(measurement.header, axes), stokes_axis(measurement.header, axes)
-    if area.size == 1 or channel is None:
-        return np.reshape(area.flat[:1], shape)
-    shape[channel] = area.shape[1]
-    if stokes is not None and area.shape[0] > 1:
-        shape[stokes] = area.shape[0]
-        if stokes > channel:
-            area = area.T
-    return area.reshape(shape)
-
-
-def _with_beams(header: Header, beams: Beams | None) -> Header:
-    cards = without(header, *BEAM)
-    if beams is None:
-        return cards
-    if beams.table:
-        cards["CASAMBM"] = (True, "beams of the channels in BEAMS")
-        return cards
-    cards["BMAJ"] = (float(beams.major[0, 0]), "[deg] FWHM of the beam of SCI")
-    cards["BMIN"] = (float(beams.minor[0, 0]), "[deg]")
-    cards["BPA"] = (float(beams.angle[0, 0]), "[deg] from north through east")
-    return cards
+        return None
+    psf = measurement.psf
+    return target_beam(
+        measurement.header,
+        measurement.image_shape,
+        measurement.units,
+        measurement.beams,
+        None if psf is None else psf.detach().cpu().numpy(),
+        float(target),
+    )
 
 
 def _psf(fwhm: float, header: Header) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from dataclasses import dataclass
@@ -183,11 +182,11 @@ def _bounds(region: Any, header: Header) -> tuple[int, int, int, int]:
                 f"the region cannot be placed on the image by its WCS ({_line(error)}): give "
                 "x0:x1,y0:y1."
             ) from error
-    box = region.bounding_box
-    sides = (box.ixmin, box.ixmax, box.iymin, box.iymax)
-    if not all(math.isfinite(side) for side in sides):
-        raise ShapeError("the region does not touch the image: check its coordinates.")
-    return sides
+    try:
+        box = region.bounding_box
+    except (ValueError, OverflowError):  # NaN: places that the projection does not show
+        raise ShapeError("the region does not touch the image: check its coordinates.") from None
+    return box.ixmin, box.ixmax, box.iymin, box.iymax
 
 
 def _line(error: Exception) -> str:

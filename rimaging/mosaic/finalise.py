@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -72,6 +73,24 @@ def settle(run: RunFolder, output: Path) -> None:
     store.forget()
 
 
+def reopen(run: RunFolder, recipe: Recipe, output: Path) -> None:
+    """Make a completed run one that can go on, since its output is gone or damaged.
+
+    The store is made anew, for its metadata may be what was damaged, and takes the shards of a Zarr
+    output back. A FITS output stays where it is until another takes its name.
+    """
+    store.forget()
+    store.create(run.store, recipe.grid, recipe.task.planes)
+    if output.suffix != ".fits":
+        for plane in recipe.task.planes:
+            shards = output / plane / "c"
+            if shards.is_dir():
+                shards.rename(run.store / plane / "c")
+        shutil.rmtree(output, ignore_errors=True)  # a store without shards would read as NaN
+    # Last: without it what is done is what has a receipt and a shard of its size.
+    run.complete.unlink()
+
+
 def metadata_digest(folder: Path) -> str:
     """One digest of every zarr.json of a store."""
     texts = [path.read_bytes() for path in sorted(folder.rglob("zarr.json"))]
@@ -116,6 +135,7 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
         position += len(_text(headers[name], 0))
         starts[name] = position
         position += padded
+    rest = b"".join(map(base64.b64decode, (recipe.notes or {}).get("extensions", [])))
     file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
 
     def place(item: tuple[str, Unit]) -> None:
@@ -136,11 +156,11 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
 
     try:
         try:
-            os.posix_fallocate(file, 0, position)
+            os.posix_fallocate(file, 0, position + len(rest))
         except OSError as error:
             raise FormatError(
-                f"{position} bytes for {output.name!r} are not to be had ({error.strerror}): make "
-                "room, then --resume; every tile is safe"
+                f"{position + len(rest)} bytes for {output.name!r} are not to be had "
+                f"({error.strerror}): make room, then --resume; every tile is safe"
             ) from None
         gaps = sorted(set(range(len(recipe.grid))) - done.keys())
         for plane in recipe.task.planes:
@@ -156,6 +176,7 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
         for name in recipe.task.planes:
             text = _text(headers[name], folded(sums[name]))
             os.pwrite(file, text, starts[name] - len(text))
+        os.pwrite(file, rest, position)
         os.fsync(file)
     finally:
         os.close(file)

@@ -77,9 +77,16 @@ def _layout(hdus: Any, index: int, path: Path) -> dict[str, Any]:
         # LSST's names of the bits of a mask
         "planes": {card[3:]: int(hdu.header[card]) for card in hdu.header if card[:3] == "MP_"},
     }
+    bitpix = int(hdu.header["BITPIX"])
+    blank = hdu.header.get("BLANK") if bitpix > 0 else None
+    common |= {
+        "scale": float(hdu.header.get("BSCALE", 1.0)),
+        "zero": float(hdu.header.get("BZERO", 0.0)),
+        "blank": None if blank is None else int(blank),
+    }
     if isinstance(hdu, fits.CompImageHDU):
         return common | {"kind": "section", "lead": full[:-2]}
-    offset, bitpix = int(hdu.fileinfo()["datLoc"]), int(hdu.header["BITPIX"])
+    offset = int(hdu.fileinfo()["datLoc"])
     declared = math.prod(full) * abs(bitpix) // 8
     there = path.stat().st_size - offset
     if declared > there:
@@ -87,12 +94,4 @@ def _layout(hdus: Any, index: int, path: Path) -> dict[str, Any]:
             f"{path.name!r}[{index}] declares {declared} bytes of data and {there} are there: the "
             "file is truncated or its header is wrong, fetch it again"
         )
-    blank = hdu.header.get("BLANK") if bitpix > 0 else None
-    return common | {
-        "kind": "raw",
-        "offset": offset,
-        "dtype": DTYPES[bitpix],
-        "scale": float(hdu.header.get("BSCALE", 1.0)),
-        "zero": float(hdu.header.get("BZERO", 0.0)),
-        "blank": None if blank is None else int(blank),
-    }
+    return common | {"kind": "raw", "offset": offset, "dtype": DTYPES[bitpix]}

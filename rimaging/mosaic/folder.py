@@ -22,7 +22,8 @@ class Recipe:
     """All that decides the values of an output, and so all that a resumed run must share.
 
     source: as `rimaging.mosaic.sources.describe` gives it. header: cards for a FITS output, one for
-    each line. notes: what to write down of it, such as the seam error and the weights' name.
+    each line. notes: what to write down of it, such as the seam error and the weights' name;
+    "extensions" are those that follow the planes in FITS, whole and in base64.
     """
 
     source: Description

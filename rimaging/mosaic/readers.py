@@ -27,6 +27,29 @@ class Source(Protocol):
         """The block ``(channel, y, x)`` as float32 of native byte order; flags as int64."""
 
 
+class Scaled:
+    """How stored values become those of the image: the scale and the blank of FITS."""
+
+    def __init__(self, description: Description) -> None:
+        self.scale: float = description.get("scale", 1.0)
+        self.zero: float = description.get("zero", 0.0)
+        self.blank: int | None = description.get("blank")
+        self.flags: bool = description.get("flags", False)
+
+    def physical(self, raw: NDArray[Any]) -> NDArray[Any]:
+        """What stored values stand for, blanks as NaN; of flags the bits, the sign among them."""
+        if self.flags:
+            bits = 8 * raw.dtype.itemsize
+            values = raw.astype(np.int64) + int(self.zero)
+            return values if bits == 64 else values & ((1 << bits) - 1)
+        if self.scale == 1 and self.zero == 0 and self.blank is None:
+            return raw.astype(np.float32)
+        values = (raw.astype(np.float64) * self.scale + self.zero).astype(np.float32)
+        if self.blank is not None:
+            values[raw == self.blank] = np.nan
+        return values
+
+
 class Raw:
     """Plain values at an offset of a file, of any byte order and with the scale of FITS.
 
@@ -38,10 +61,7 @@ class Raw:
         self.offset: int = description["offset"]
         self.dtype = np.dtype(description["dtype"])
         self.shape: list[int] = description["shape"]
-        self.scale: float = description.get("scale", 1.0)
-        self.zero: float = description.get("zero", 0.0)
-        self.blank: int | None = description.get("blank")
-        self.flags: bool = description.get("flags", False)
+        self.scaled = Scaled(description)
         self.file = os.open(self.path, os.O_RDONLY)
 
     def __del__(self) -> None:
@@ -63,7 +83,7 @@ class Raw:
                 start = ((channel * height + rows.start + j) * width + columns.start) * item
                 target = raw[i, j : j + step].view(np.uint8).data.cast("B")
                 self._fill(target, self.offset + start, length * step)
-        return self._physical(raw)
+        return self.scaled.physical(raw)
 
     def _fill(self, target: memoryview, position: int, length: int) -> None:
         done = 0
@@ -73,21 +93,12 @@ class Raw:
                 raise FormatError(f"{self.path.name!r} ends within its data: fetch it again")
             done += got
 
-    def _physical(self, raw: NDArray[Any]) -> NDArray[Any]:
-        if self.flags:
-            return raw.astype(np.int64) + int(self.zero)
-        if self.scale == 1 and self.zero == 0 and self.blank is None:
-            return raw.astype(np.float32)
-        values = (raw.astype(np.float64) * self.scale + self.zero).astype(np.float32)
-        if self.blank is not None:
-            values[raw == self.blank] = np.nan
-        return values
-
 
 class Section:
     """A tile-compressed FITS image, expanded where it is asked for.
 
-    The file is opened for each block: closing it unmaps what was read.
+    The file is opened for each block: closing it unmaps what was read. Values are scaled here,
+    since astropy maps no file whose values it is to scale.
     """
 
     def __init__(self, description: Description) -> None:
@@ -95,23 +106,24 @@ class Section:
         self.extension: int = description["extension"]
         self.shape: list[int] = description["shape"]
         self.lead: list[int] = description["lead"]
-        self.dtype = np.int64 if description.get("flags", False) else np.float32
+        self.scaled = Scaled(description)
 
     def read(self, block: Slices) -> NDArray[Any]:
         """The block; raises FormatError where it cannot be expanded."""
         from astropy.io import fits
 
         channels, rows, columns = block
-        result = np.empty([part.stop - part.start for part in block], self.dtype)
+        dtype = np.int64 if self.scaled.flags else np.float32
+        result = np.empty([part.stop - part.start for part in block], dtype)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # non-standard cards of old files
             try:
-                with fits.open(self.path, memmap=True) as hdus:
+                with fits.open(self.path, memmap=True, do_not_scale_image_data=True) as hdus:
                     section = hdus[self.extension].section
                     for i, channel in enumerate(range(channels.start, channels.stop)):
                         lead = np.unravel_index(channel, self.lead) if self.lead else ()
                         key = (*(int(n) for n in lead), rows, columns)
-                        result[i] = np.asarray(section[key])
+                        result[i] = self.scaled.physical(np.asarray(section[key]))
             except Exception as error:  # astropy and its codecs raise what they like
                 raise FormatError(
                     f"{self.path.name!r}[{self.extension}] cannot be expanded at y {rows.start}, "

@@ -13,10 +13,11 @@ from typing import Any
 from rimaging.errors import FormatError, OptionError
 from rimaging.mosaic.cluster import check_address, local_cluster, remote_cluster
 from rimaging.mosaic.driver import Outcome, Pool, Progress, drive
-from rimaging.mosaic.finalise import finalise, settle
+from rimaging.mosaic.finalise import finalise, reopen, settle
 from rimaging.mosaic.folder import Recipe, RunFolder, write_whole
 from rimaging.mosaic.lock import locked
 from rimaging.mosaic.pools import InProcess, OnCluster
+from rimaging.mosaic.verify import is_intact
 
 SUFFIXES = (".fits", ".zarr")
 SMALL = 1 << 24
@@ -79,7 +80,10 @@ def run(
     Args:
         recipe: the run. output: ``.fits`` or ``.zarr``. workers: by default this process for small
             images, and one process for each core for larger ones.
-        resume: go on with a run that was stopped. overwrite: replace an output that exists.
+        resume: go on with a run that was stopped. The output of one that was completed is read
+            again, as `verify` does, and what is gone or damaged is done again: of Zarr those units,
+            of FITS, whose tiles are gone by then, all of them. overwrite: replace an output that
+            exists.
         report: called after each unit with `Progress` and who works.
 
     Raises:
@@ -97,7 +101,9 @@ def run(
             folder.resume(recipe)
             if folder.complete.is_file():
                 settle(folder, output)
-                return Outcome(0, len(recipe.grid), {}, 0.0, 0)
+                if is_intact(output):
+                    return Outcome(0, len(recipe.grid), {}, 0.0, 0)
+                reopen(folder, recipe, output)
         else:
             _clean(folder)
             folder.start(recipe)

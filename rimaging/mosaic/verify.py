@@ -26,10 +26,15 @@ PIECE = 1 << 24
 
 @dataclass
 class Verdicts:
-    """What was found. problems: one line for each; none if the output is what was computed."""
+    """What was found. problems: one line for each; none if the output is what was computed.
+
+    units: that were read. missing: pixels without a value. given_up: units that the run left out,
+    each of which is a problem.
+    """
 
     units: int = 0
     missing: int = 0
+    given_up: int = 0
     seam: float | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -81,6 +86,20 @@ def verify(output: Path) -> Verdicts:
     return verdicts
 
 
+def is_intact(output: Path) -> bool:
+    """Whether the output of a completed run is there and is, by `verify`, what was computed.
+
+    Units that the run gave up are no damage.
+    """
+    if not output.exists():
+        return False
+    try:
+        verdicts = verify(output)
+    except FormatError:
+        return False
+    return len(verdicts.problems) == verdicts.given_up
+
+
 def _compare(
     verdicts: Verdicts,
     plane: str,
@@ -124,6 +143,7 @@ def _complete(run: RunFolder, verdicts: Verdicts) -> dict[str, Any]:
         verdicts.problems.append("the run was not completed")
         return {}
     for index in found.get("missing", []):
+        verdicts.given_up += 1
         verdicts.problems.append(f"unit {index} was given up: its pixels are NaN")
     return found
 

@@ -21,7 +21,8 @@ class VaryingConvolution(LinearOperator):
 
     Args:
         psfs: real, ``(*batch, k, ky, kx)`` with odd sides; used as they come. Single ones may have
-            any sum, but not all be zero.
+            any sum; those that are zero everywhere add nothing and are dropped with their weights,
+            but not all may be.
         weights: ``a``, real, ``(*batch, k, y, x)`` on the domain, which for ``boundary="valid"`` is
             larger than the image by the radius of the PSF.
         shape: of the blurred image, ``(y, x)``.
@@ -46,6 +47,10 @@ class VaryingConvolution(LinearOperator):
                 "VaryingConvolution expects PSFs (..., k, y, x), weights (..., k, y, x) and a "
                 f"shape (y, x), got {tuple(psfs.shape)}, {tuple(weights.shape)}, {tuple(shape)}"
             )
+        count = psfs.shape[-3]
+        seen = (psfs != 0).flatten(-2).any(dim=-1).reshape(-1, count).any(dim=0)
+        if bool(seen.any()) and not bool(seen.all()) and weights.shape[-3] == count:
+            psfs, weights = psfs[..., seen, :, :], weights[..., seen.to(weights.device), :, :]
         terms = Convolution(psfs, shape, boundary)
         domain = terms.domain.shape
         if tuple(weights.shape[-2:]) != domain or weights.shape[-3] != psfs.shape[-3]:

@@ -49,7 +49,8 @@ class SkyTiles:
     ``read_noise``: of a detector that counts; ``residual``, ``uncertainty``: whether to give them;
     ``add_residual``: whether the residual goes back into the image. Packed, for each channel, or
     None where it is to be taken from each plane: ``level`` of the sky, ``factor`` and ``scale`` of
-    the noise (`rimaging.tiles.planes.Channels`), all ``(channel,)``.
+    the noise (`rimaging.tiles.planes.Channels`), all ``(channel,)``; ``per_beam``: what the image
+    and its error are multiplied by where they count per beam, or absent.
 
     Pixels that are NaN or masked weigh nothing; those without any measured pixel within reach of
     the kernel come back NaN.
@@ -65,6 +66,7 @@ class SkyTiles:
         self.level = self._unpacked(settings["level"])
         self.factor = self._unpacked(settings["factor"])
         self.scale = self._unpacked(settings["scale"])
+        self.per_beam = self._unpacked(settings.get("per_beam"))
         self.noise: dict[str, Any] | None = settings["noise"]
         self.masks: list[dict[str, Any]] = settings["masks"]
         self.background: dict[str, Any] | None = settings["background"]
@@ -128,6 +130,9 @@ class SkyTiles:
                 planes["uncertainty"] = self._known(error / self._per_unit, seen.weight)[inside]
             if self.residual:
                 planes["residual"] = weighted_residual(likelihood, x)[0][inside]
+            if self.per_beam is not None:
+                for name in planes.keys() - {"residual"}:
+                    planes[name] = planes[name] * self.per_beam[place[0], None, None]
         return {name: plane.cpu().numpy() for name, plane in planes.items()}
 
     def seen(self, block: NDArray[Any], place: Slices) -> Seen:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rimaging import __version__
+from rimaging.datasets.fits_beams import beams_table, read_beams
 from rimaging.datasets.fits_header import carried
+from rimaging.datasets.fits_open import open_fits
+from rimaging.datasets.target_beam import TargetBeam, target_beam, with_target_beam
 from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import OptionError, ShapeError
 from rimaging.mosaic.folder import Recipe
@@ -25,6 +32,9 @@ from rimaging.tiles.processor import BATCH, SkyTiles
 from rimaging.tiles.sample import Read, facts_of
 from rimaging.tiles.sky import Sky, asked
 from rimaging.tiles.width import find_halo, is_whole
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
 
 __all__ = [
     "CPU_TILE",
@@ -65,6 +75,11 @@ def recipe_for(
     halo, seam = find_halo(sky.halo, process, read, Grid(shape, unit, 0), examples(psf, shape))
     grid = Grid(shape, unit, halo)
     card = process.card
+    header = _header(source)
+    beam = None if header is None else _beam_of(source, header, psf, target)
+    if beam is not None and beam.unit is not None:
+        # after the halo, whose error is told in units of the noise
+        settings = settings | {"per_beam": pack(_of_channels(beam, source))}
     weights = str(card.get("name", "unnamed"))[:60]
     return Recipe(
         source=source,
@@ -76,9 +91,10 @@ def recipe_for(
             bytes_per_pixel=_bytes_per_pixel(process, grid, "cuda" if gpus else "cpu"),
             batch_pixels=BATCH,
         ),
-        header=_header(source),
+        header="" if header is None else _text(with_target_beam(header, beam)),
         notes={
             "seam error": seam,
+            "extensions": _tables(beam),
             "history": f"rimaging {__version__} rim {weights} {card['sha256'][:12]}",
             "cards": {
                 "RIMMODEL": [weights, "weights"],
@@ -204,14 +220,50 @@ def weights_path(weights: str | Path) -> Path:
     return shipped if shipped.is_file() else Path(weights).expanduser()
 
 
-def _header(source: Description) -> str:
-    """The cards of the input that stay true of the output."""
+def _header(source: Description) -> Header | None:
+    """The cards of the input that stay true of the output, but for its beam."""
     if "header" not in source:
-        return ""
+        return None
     from astropy.io import fits
 
     header = fits.Header.fromstring(source["header"], sep="\n")
     full = tuple(source["full_shape"])
-    header = carried(header, full, full)
+    return carried(header, full, full)
+
+
+def _text(header: Header) -> str:
     text: str = header.tostring(sep="\n", padding=False)
     return text
+
+
+def _beam_of(
+    source: Description, header: Header, psf: Tensor | VaryingPsf, target: float
+) -> TargetBeam | None:
+    """What the target makes of the beam of a FITS image, as for one that is read whole."""
+    path, shape = Path(source["path"]), tuple(source["full_shape"])
+    with open_fits(path) as file:
+        beams = read_beams(file.hdus, header, shape, path.name, [])
+    if isinstance(psf, VaryingPsf):
+        psf = psf.at(*((n - 1) / 2 for n in shape[-2:]))
+    elif len(psf) > 1:
+        psf = psf.reshape(*shape[:-2], *psf.shape[-2:])
+    units = header.get("BUNIT")
+    return target_beam(header, shape, units and str(units), beams, to_numpy(psf), target)
+
+
+def _of_channels(beam: TargetBeam, source: Description) -> NDArray[np.float32]:
+    """The factor of each channel, ``(channel,)``."""
+    lead = source["full_shape"][:-2]
+    return np.broadcast_to(beam.factor, (*lead, 1, 1)).reshape(-1).astype(np.float32)
+
+
+def _tables(beam: TargetBeam | None) -> list[str]:
+    """The BEAMS of the output, an extension as it stands in a file, in base64; none of one beam."""
+    if beam is None or beam.beams is None or not beam.beams.table:
+        return []
+    from astropy.io import fits
+
+    primary = fits.PrimaryHDU()
+    file = io.BytesIO()
+    fits.HDUList([primary, beams_table(beam.beams)]).writeto(file, checksum=True)
+    return [base64.b64encode(file.getvalue()[2880:]).decode()]

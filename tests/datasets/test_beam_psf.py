@@ -25,7 +25,7 @@ def test_the_angle_goes_from_north_through_east() -> None:
     # East is to the left: of a beam that leans from north to east, y and -x rise together.
     assert float((beam * rows * columns).sum()) < 0
     assert float((beam * rows**2).sum()) > float((beam * columns**2).sum())
-    flipped = gaussian_beam(6.0, 3.0, 30.0, 12, east=1)
+    flipped = gaussian_beam(6.0, 3.0, 30.0, 12, matrix=((1.0, 0.0), (0.0, 1.0)))
     assert torch.allclose(flipped, beam.flip(-1))
 
 
@@ -59,7 +59,46 @@ def test_what_cannot_be_drawn_is_refused() -> None:
     for cards, words in (
         (fits.Header(), "pixel size"),
         (header(CDELT2=2 / 3600), "no squares"),
-        (header(CROTA2=30.0), "north"),
     ):
         with pytest.raises(DataError, match=words):
             beam_psf(one, cards, (50, 50))  # type: ignore[arg-type]
+
+
+TURN = np.radians(25.0)
+STEP = 1 / 3600
+FRAMES = {
+    "CDELT": {},
+    "CD": {"CD1_1": -STEP, "CD2_2": STEP, "CD1_2": 0.0, "CD2_1": 0.0},
+    "CD beside CDELT 1": {"CDELT1": 1.0, "CDELT2": 1.0, "CD1_1": -STEP, "CD2_2": STEP},
+    "north down": {"CDELT2": -STEP},
+    "east to the right": {"CDELT1": STEP},
+    "CROTA2": {"CROTA2": 25.0},
+    "PC": {
+        "PC1_1": np.cos(TURN),
+        "PC1_2": np.sin(TURN),
+        "PC2_1": -np.sin(TURN),
+        "PC2_2": np.cos(TURN),
+    },
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_the_beam_lies_on_the_sky_as_stated(frame: str) -> None:
+    from astropy.coordinates import SkyCoord
+    from astropy.wcs import WCS
+
+    cards = {"CRVAL1": 10.0, "CRVAL2": -30.0, "CRPIX1": 14.0, "CRPIX2": 14.0, **FRAMES[frame]}
+    given = header(**cards)
+    if frame == "CD":
+        del given["CDELT1"], given["CDELT2"]  # type: ignore[attr-defined]
+    one = Beams(*(np.full((1, 1), v) for v in (8 * STEP, 3 * STEP, 40.0)), table=False)
+    psf = beam_psf(one, given, (27, 27)).numpy()  # type: ignore[arg-type]
+    # where its second moments point, carried to the sky by the WCS
+    half = psf.shape[0] // 2
+    y, x = np.mgrid[-half : half + 1, -half : half + 1]
+    moments = np.array([[(psf * a * b).sum() for b in (x, y)] for a in (x, y)])
+    dx, dy = np.linalg.eigh(moments)[1][:, 1]
+    sky = WCS(given)
+    places = sky.wcs_pix2world([[13.0, 13.0], [13.0 + dx, 13.0 + dy]], 0)
+    centre, along = (SkyCoord(*place, unit="deg") for place in places)
+    assert centre.position_angle(along).deg % 180 == pytest.approx(40, abs=0.5)

@@ -213,3 +213,47 @@ def test_a_real_map_in_jy_per_beam(data_root: Path, tmp_path: Path) -> None:
     header = fits.getheader(out, "SCI")
     ratio = (header["BMAJ"] / 0.00916667) ** 2
     assert np.allclose(fits.getdata(out, "SCI"), ratio * m.data.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("units", "beam", "point"),
+    [
+        ("Jy/beam.km/s", "Jy/beam.km/s", "Jy/pixel.km/s"),
+        ("Jy beam-1 km s-1", "Jy beam-1 km s-1", "Jy pixel-1 km s-1"),
+        ("beam-1 Jy", "beam-1 Jy", "pixel-1 Jy"),
+        ("km s-1 beam-1 Jy", "km s-1 beam-1 Jy", "km s-1 pixel-1 Jy"),
+        ("W/m^2/beam", "W/m^2/beam", "W/m^2/pixel"),
+        ("JY/BEAM*KM/S", "Jy/beam*KM/S", "Jy/pixel*KM/S"),
+        ("MJy/beam", "MJy/beam", "MJy/pixel"),
+    ],
+)
+def test_of_a_unit_only_the_beam_changes(units: str, beam: str, point: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "f.fits", cube=CUBE[0, 0], BUNIT=units, BMAJ=4 * SCALE, BMIN=3 * SCALE)
+    m = read_fits(path)
+    for target, expected in ((2.0, beam), (0.0, point)):
+        facts = {"method": "rim", "target_fwhm_pixels": target}
+        out = save(tmp_path / "out.fits", m.data, m, provenance=facts, overwrite=True)
+        assert fits.getheader(out, "SCI")["BUNIT"] == expected
+
+
+@pytest.mark.parametrize("units", ["K", "MJy/sr"])
+def test_surface_brightness_keeps_its_values_and_gets_the_beam(units: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "f.fits", cube=CUBE[0, 0], BUNIT=units, BMAJ=4e-3, BMIN=3e-3, BPA=15.0)
+    m = read_fits(path)
+    out = save(tmp_path / "out.fits", m.data, m, provenance=TARGET)
+    header = fits.getheader(out, "SCI")
+    assert np.array_equal(fits.getdata(out, "SCI"), CUBE[0, 0]) and header["BUNIT"] == units
+    assert header["BMAJ"] == header["BMIN"] == pytest.approx(2 * SCALE) and header["BPA"] == 0
+    point = save(tmp_path / "0.fits", m.data, m, provenance={**TARGET, "target_fwhm_pixels": 0.0})
+    assert "BMAJ" not in fits.getheader(point, "SCI")
+
+
+def test_a_cube_in_kelvin_keeps_a_table_of_beams(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "f.fits", table([14.4, 12.0, 9.0], [7.2, 7.2, 7.2]), BUNIT="K", CASAMBM=True
+    )
+    m = read_fits(path)
+    out = save(tmp_path / "out.fits", m.data, m, provenance=TARGET)
+    assert fits.getheader(out, "SCI")["CASAMBM"] is True
+    assert np.array_equal(fits.getdata(out, "SCI"), CUBE)
+    assert np.allclose(fits.getdata(out, "BEAMS")["BMAJ"], 2 * 3600 * SCALE, rtol=1e-6)

@@ -26,6 +26,7 @@ from rimaging.datasets.fits_writer import fits_hdus
 from rimaging.datasets.guard import expanded
 from rimaging.datasets.save import save
 from rimaging.errors import FormatError
+from rimaging.mosaic.sources import describe, open_source
 
 MIB = 1 << 20
 
@@ -378,3 +379,44 @@ def test_the_reader_never_asks_astropy_for_a_whole_image(
 
     monkeypatch.setattr(fits.ImageHDU, "data", property(forbidden))
     assert tuple(reader.read_fits(path, region="3:9,5:8").data.shape) == (3, 6)
+
+
+SCALES = [
+    (32768, 1.0, -32768, "int16"),  # unsigned, of which astropy forgets the blank
+    (32768, 1.0, -7, "int16"),
+    (2147483648, 1.0, 12, "int32"),
+    (-5.0, 0.25, 3, "int16"),
+    (5.0, 2.0, 0, "int16"),
+    (0, 1.0, 9, "int16"),
+    (0, 1.0, None, "int16"),
+]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(("zero", "scale", "blank", "kind"), SCALES)
+def test_integers_are_the_same_whole_and_tile_by_tile(
+    zero: float, scale: float, blank: int | None, kind: str, compressed: bool, tmp_path: Path
+) -> None:
+    stored = np.random.default_rng(0).integers(-3000, 3000, (40, 48)).astype(kind)
+    if blank is not None:
+        stored[stored == blank] += 1
+        stored[5:8, 3:9] = blank
+    expected = (stored * scale + zero).astype(np.float32)
+    if blank is not None:
+        expected[5:8, 3:9] = np.nan
+    hdu = (fits.CompImageHDU if compressed else fits.ImageHDU)(stored, name="SCI")
+    path = tmp_path / "f.fits"
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
+    cards = {"BSCALE": scale, "BZERO": zero, **({} if blank is None else {"BLANK": blank})}
+    text = "".join(fits.Card(*card).image for card in cards.items()) + "END".ljust(80)
+    content = bytearray(path.read_bytes())
+    end = content.rindex(b"END" + b" " * 77, 0, len(content))
+    content[end : end + len(text)] = text.encode()  # into the blanks after a header's last card
+    path.write_bytes(bytes(content))
+    m = read_fits(path)
+    good = np.isfinite(expected)
+    assert np.array_equal(m.data.numpy()[good], expected[good])
+    assert (m.mask is None) == bool(good.all())
+    assert m.mask is None or np.array_equal(m.mask.numpy() > 0, good)
+    block = (slice(0, 1), slice(4, 31), slice(2, 48))
+    assert np.array_equal(open_source(describe(path)).read(block)[0], expected[block[1:]], True)

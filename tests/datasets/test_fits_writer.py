@@ -199,3 +199,33 @@ def test_a_keyword_that_the_input_repeats_is_written_once(tmp_path: Path) -> Non
     assert [card for card in written if card == "ORIGIN"] == ["ORIGIN"]
     assert written["ORIGIN"] == "NOAO"
     assert list(written["COMMENT"]) == ["one", "two"]
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.int64])
+def test_a_sign_is_a_bit_like_others(kind: type, tmp_path: Path) -> None:
+    bits = np.zeros((40, 32), kind)
+    bits[5, 6] = np.iinfo(kind).min
+    path = tmp_path / "f.fits"
+    given = [fits.ImageHDU(IMAGE, name="SCI"), fits.ImageHDU(bits, name="DQ")]
+    fits.HDUList([fits.PrimaryHDU(), *given]).writeto(path)
+    m = read_fits(path)
+    assert m.mask is not None and m.mask[5, 6] == 0 and int((m.mask == 0).sum()) == 1
+    hdus, _ = fits_hdus(IMAGE, m)
+    flags, header = hdus["DQ"].data, hdus["DQ"].header
+    own = 8 * np.dtype(kind).itemsize - 1
+    filled = 1 << header["RIMFILL"]
+    assert header["RIMFILL"] != own != header["RIMSAT"]
+    assert np.count_nonzero(flags) == 1
+    assert int(flags[5, 6]) & ((1 << 64) - 1) == (1 << own) | filled
+
+
+def test_where_the_input_uses_every_bit_ours_are_left_out() -> None:
+    bits = np.full((40, 32), -1, np.int64)
+    hdus, _ = fits_hdus(IMAGE, sky(quality=bits))
+    assert np.array_equal(hdus["DQ"].data, bits)
+    assert not set(PLANES) & set(hdus["DQ"].header)
+
+
+def test_of_photons_the_noise_is_said_to_be_theirs() -> None:
+    hdus, _ = fits_hdus(IMAGE, sky(), provenance={"gain": 2.0, "assumed": ["noise estimated from"]})
+    assert hdus["SCI"].header["NOISEMDL"] == "Poisson, by gain and read noise"

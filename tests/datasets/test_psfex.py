@@ -63,3 +63,19 @@ def test_models_of_other_things_are_refused(tmp_path: Path) -> None:
     fits.writeto(tmp_path / "image.fits", np.ones((4, 4)))
     with pytest.raises(FormatError, match="PSF_MASK"):
         read_psfex(tmp_path / "image.fits")
+
+
+def test_a_term_that_is_zero_everywhere_adds_nothing(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from rimaging import astro
+
+    whole = read_psfex(write(tmp_path / "field.psf", degree=2))
+    without = whole.images.clone()
+    without[3] = 0
+    psf = replace(whole, images=without)
+    star = torch.zeros(60, 60)
+    star[20, 41] = 1.0
+    seen = astro.varying_operator(psf, star)(star)
+    expected = psf.at(20, 41)
+    assert torch.allclose(seen[10:31, 31:52], expected, atol=1e-6)

@@ -148,3 +148,11 @@ def test_channels_are_found_wherever_stokes_is(tmp_path: Path, order: tuple[int,
     assert tuple(read_fits_array(f"{path}[OTHER]", m.section).shape) == (7, 3)
     with pytest.raises(ShapeError, match="channels"):
         read_fits(path, channels="4:9")
+
+
+def test_a_region_that_the_projection_does_not_show_is_beside_the_image() -> None:
+    pytest.importorskip("regions")
+    header = fits.Header([card for card in HEADER.cards if card.keyword[:2] not in ("A_", "B_")])
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    with pytest.raises(ShapeError, match="does not touch"):
+        find_section((40, 50), header, 'fk5;circle(330,-2,3")', None)

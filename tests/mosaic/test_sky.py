@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from rimaging import mosaics
 from rimaging.cli import app
-from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.errors import DataError, FormatError, OptionError, ShapeError
 from rimaging.mosaic.folder import Recipe
 from rimaging.mosaic.generated import describe_starfield
 from rimaging.mosaic.sources import open_source
@@ -156,3 +156,106 @@ def test_a_stopped_run_goes_on_without_measuring_again(
     monkeypatch.setattr(mosaics, "recipe_for", None)  # the sample is not taken again
     outcome = mosaics.deconvolve(sky, out, resume=True)
     assert (outcome.resumed, outcome.done) == (3, 9) and not mosaics.verify(out).problems
+
+
+STEP = 1e-4
+
+
+@pytest.mark.parametrize("units", ["Jy/beam", "K"])
+@pytest.mark.parametrize("beams", ["one", "a table"])
+@pytest.mark.parametrize("target", [2.0, 0.0])
+def test_the_beam_of_the_output_is_that_of_the_whole_way(
+    units: str, beams: str, target: float, sky_file: Path, tmp_path: Path, real_weights: Path
+) -> None:
+    from astropy.io import fits
+
+    from rimaging import astro
+    from rimaging.datasets.fits_beams import Beams, beams_table
+
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CTYPE3": "FREQ"})
+    header.update({"CDELT1": -STEP, "CDELT2": STEP, "CDELT3": 1e6, "BUNIT": units})
+    widths = STEP * np.array([[4.0, 3.0]])
+    more = []
+    if beams == "one":
+        header.update({"BMAJ": 4 * STEP, "BMIN": 3 * STEP, "BPA": 20.0})
+    else:
+        header["CASAMBM"] = True
+        more = [beams_table(Beams(widths, 0.9 * widths, 0 * widths, table=True))]
+    path, psf = tmp_path / "cube.fits", "gaussian:3"
+    fits.HDUList([fits.PrimaryHDU(fits.getdata(sky_file), header), *more]).writeto(path)
+    astro.deconvolve(path, psf, target=target, weights=real_weights).save(tmp_path / "whole.fits")
+    sky = mosaics.Sky(image=path, psf=psf, target=target, weights=real_weights)
+    mosaics.deconvolve(sky, tmp_path / "tiles.fits")
+    with fits.open(tmp_path / "whole.fits") as whole, fits.open(tmp_path / "tiles.fits") as tiles:
+        one, other = whole["SCI"], tiles["SCI"]
+        assert np.allclose(one.data, other.data, rtol=1e-4, atol=1e-4 * np.abs(one.data).max())
+        for card in ("BUNIT", "BMAJ", "BMIN", "BPA", "CASAMBM"):
+            assert one.header.get(card) == other.header.get(card), card
+        assert ("BEAMS" in whole) == ("BEAMS" in tiles) == (beams == "a table" and target > 0)
+        if "BEAMS" in whole:
+            assert np.array_equal(whole["BEAMS"].data, tiles["BEAMS"].data)
+    assert not mosaics.verify(tmp_path / "tiles.fits").problems
+
+
+def test_the_scale_of_a_beam_is_not_that_of_the_seam(
+    sky_file: Path, tmp_path: Path, real_weights: Path
+) -> None:
+    from astropy.io import fits
+
+    from rimaging.mosaic.task import unpack
+
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "BUNIT": "Jy/beam"})
+    header.update({"CDELT1": -STEP, "CDELT2": STEP, "BMAJ": 4 * STEP, "BMIN": 3 * STEP})
+    found = []
+    for units in ("Jy/beam", "Jy/pixel"):
+        header["BUNIT"] = units
+        path = tmp_path / f"{units[3:]}.fits"
+        fits.writeto(path, fits.getdata(sky_file), header)
+        sky = mosaics.Sky(image=path, psf=3.0, target=1.5, noise=1.0, weights=real_weights, tile=48)
+        found.append(mosaics.recipe(sky))
+    beam, pixel = found
+    assert beam.notes is not None and pixel.notes is not None
+    assert beam.notes["seam error"] == pixel.notes["seam error"] and beam.grid == pixel.grid
+    factor = unpack(beam.task.settings["per_beam"])
+    assert factor == pytest.approx([1.5**2 / 12] * 2) and "per_beam" not in pixel.task.settings
+
+
+@pytest.mark.parametrize("spoilt", ["SCI", "ERR"])
+def test_a_wrong_checksum_of_what_is_read_stops_a_run_before_it_begins(
+    spoilt: str, sky_file: Path, tmp_path: Path, real_weights: Path
+) -> None:
+    from astropy.io import fits
+
+    data = np.nan_to_num(fits.getdata(sky_file), nan=50.0)
+    images = [fits.ImageHDU(data, name="SCI"), fits.ImageHDU(np.ones_like(data), name="ERR")]
+    path, out = tmp_path / "sums.fits", tmp_path / "out.fits"
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path, checksum=True)
+    sky = mosaics.Sky(image=path, psf=3.0, target=1.5, weights=real_weights, tile=48, halo="16")
+    with fits.open(path) as hdus:
+        index, place = hdus.index_of(spoilt), hdus[spoilt].fileinfo()["datLoc"]
+    with path.open("r+b") as file:
+        file.seek(place + 4001)
+        byte = file.read(1)[0]
+        file.seek(place + 4001)
+        file.write(bytes([byte ^ 1]))
+    with pytest.raises(FormatError, match=rf"sums.fits'\[{index}\] does not have the checksum"):
+        mosaics.deconvolve(sky, out)
+    assert not out.exists() and not out.with_suffix(".run").exists()
+
+
+def test_the_learned_error_has_the_scale_of_its_image(sky_file: Path, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    from rimaging import astro
+
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "BUNIT": "Jy/beam"})
+    header.update({"CDELT1": -STEP, "CDELT2": STEP, "BMAJ": 4 * STEP, "BMIN": 3 * STEP})
+    path = tmp_path / "map.fits"
+    fits.writeto(path, fits.getdata(sky_file)[1, :64, :64], header)
+    whole = astro.deconvolve(path, 3.0)
+    whole.save(tmp_path / "whole.fits")
+    sky = mosaics.Sky(image=path, psf=3.0, error_map="learned")
+    mosaics.deconvolve(sky, tmp_path / "tiles.fits")
+    found = [fits.getdata(tmp_path / f"{name}.fits", "ERR") for name in ("whole", "tiles")]
+    assert np.allclose(*found, rtol=1e-3)
+    assert np.allclose(found[0], np.asarray(whole.uncertainty) / 3, rtol=1e-4)  # 2^2 / (4 x 3)

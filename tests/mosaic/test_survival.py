@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,10 @@ def undisturbed(recipe: Make, tmp_path: Path) -> bytes:
 
 
 def values(output: Path) -> bytes:
+    if output.suffix == ".fits":
+        from astropy.io import fits
+
+        return np.asarray(fits.getdata(output, "SCI")).tobytes()
     import zarr
 
     return np.asarray(zarr.open_array(output / "image", mode="r")[:]).tobytes()
@@ -343,3 +348,60 @@ def test_two_runs_into_one_output_refuse_each_other(
     # what a dead process leaves behind locks nothing
     run(recipe(seconds=0.3), output, resume=True)
     assert values(output) == undisturbed
+
+
+def gone(output: Path) -> None:
+    shutil.rmtree(output) if output.is_dir() else output.unlink()
+
+
+def a_byte(output: Path) -> None:
+    if output.is_file():
+        flip(output, describe_fits(output, "SCI")["offset"] + 4 * (60 * 136 + 80))
+    else:
+        flip(next(p for p in (output / "image" / "c").rglob("*") if p.is_file()), 1000)
+
+
+def a_shard(output: Path) -> None:
+    next(p for p in (output / "image" / "c").rglob("*") if p.is_file()).unlink()
+
+
+def metadata(output: Path) -> None:
+    flip(output / "image" / "zarr.json", 40)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "harm", "again"),
+    [
+        (".fits", gone, 12),
+        (".fits", a_byte, 12),
+        (".zarr", gone, 12),
+        (".zarr", a_byte, 1),
+        (".zarr", a_shard, 1),
+        (".zarr", metadata, 0),
+    ],
+)
+def test_a_completed_output_that_is_gone_or_damaged_is_done_again(
+    suffix: str, harm: Callable[[Path], None], again: int, recipe: Make, tmp_path: Path
+) -> None:
+    output = tmp_path / f"out{suffix}"
+    run(recipe(), output)
+    expected = values(output)
+    harm(output)
+    run(recipe(), output, resume=True)
+    assert sum(begun(tmp_path).values()) == 12 + again
+    assert values(output) == expected and not verify(output).problems
+    # and what is intact costs no unit
+    before = output.stat().st_mtime_ns
+    run(recipe(), output, resume=True)
+    assert sum(begun(tmp_path).values()) == 12 + again and output.stat().st_mtime_ns == before
+
+
+def test_units_that_were_given_up_are_no_damage(recipe: Make, tmp_path: Path) -> None:
+    output = tmp_path / "out.zarr"
+    run(recipe(fails=[4]), output, allow_missing=True)
+    before = sum(begun(tmp_path).values())
+    run(recipe(fails=[4]), output, resume=True)
+    assert (
+        sum(begun(tmp_path).values()) == before
+        and np.isnan(np.frombuffer(values(output), "f4")).any()
+    )
