@@ -154,7 +154,7 @@ def deconvolve(
             allow_missing=allow_missing,
         )
         return
-    check_outputs(output, report, overwrite, show_steps, error_map)
+    check_outputs(output, report, overwrite, show_steps, error_map, (image, psf, noise, mask))
     from rimaging import astro
     from rimaging.datasets.open import open as open_measurement
 
