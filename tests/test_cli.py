@@ -288,7 +288,7 @@ def test_what_exists_is_refused_before_anything_is_computed(picture: Path) -> No
         (["upscale", "photo.png", "-o", "a.png", "--sigma", "8"], "--sigma 8/255"),
         (["denoise", "photo.png", "-o", "a.png", "--show-steps", "./a.png"], "twice"),
         (["denoise", "photo.png", "-o", "a.png", "--weights", "three"], "colour, 3 channels"),
-        (["denoise", "photo.png", "-o", "./photo.png", "--overwrite"], "'photo.png' is read"),
+        (["denoise", "photo.png", "-o", "./photo.png", "--overwrite"], "'photo.png' is an input"),
     ],
 )
 def test_mistakes_are_one_line(picture: Path, arguments: list[str], words: str) -> None:

@@ -50,35 +50,50 @@ def check_outputs(
         wanted.append((report, (".html",)))
     if show_steps is not None:
         wanted.append((show_steps, (".png",)))
-    taken = [path for given in inputs if given is not None for path in _read(given)]
+    folder = [output] if is_folder(output) else []
+    check_distinct([*folder, *(path for path, _ in wanted)], inputs)
     for path, suffixes in wanted:
         if not path.name.lower().endswith(suffixes):
             raise FormatError(f"{path.name!r} has no suffix of {', '.join(suffixes)}: choose one")
-        written = [p for p in (path, sidecar(path)) if p is not None]
-        if path.suffix.lower() == ".cfl":
-            written.append(path.with_suffix(".hdr"))
-        for file in written:
-            place = file.expanduser().resolve()
-            if place in taken:
-                raise FormatError(
-                    f"{file.name!r} is read, or is to be written twice: choose another name"
-                )
-            taken.append(place)
-            if file.is_dir() or (file.exists() and not overwrite):
-                raise FormatError(f"{file.name!r} exists: choose another name, or give --overwrite")
+        if path.is_dir() or (path.exists() and not overwrite):
+            raise FormatError(f"{path.name!r} exists: choose another name, or give --overwrite")
+        beside = sidecar(path)
+        if beside is not None and beside.exists() and not overwrite:
+            raise FormatError(f"{beside.name!r} exists: choose another name, or give --overwrite")
         if not path.parent.is_dir():
             raise FormatError(f"the folder of {path.name!r} does not exist: create it first")
 
 
-def _read(given: Path | str) -> list[Path]:
-    """Where a file lies that is read, and the other half of BART's pair."""
-    from rimaging.datasets.fits_open import split_extension
+def check_distinct(outputs: Sequence[Path | str], inputs: Sequence[Path | str | None] = ()) -> None:
+    """Refuse, whatever --overwrite says, an output that is an input or another output.
 
-    path = split_extension(given)[0].expanduser().resolve()
-    pair = [path.with_name(path.name + s) for s in (".cfl", ".hdr")] if not path.is_file() else []
-    if path.suffix in (".cfl", ".hdr"):
-        pair = [path.with_suffix(s) for s in (".cfl", ".hdr")]
-    return [path, *pair]
+    Inputs that are numbers or names in place of files do not matter, nor how a path is written.
+    """
+    from rimaging.datasets.fits_open import split_extension
+    from rimaging.datasets.save import sidecar
+
+    read = {
+        place
+        for given in inputs
+        if given is not None
+        for place in _places(split_extension(given)[0])
+    }
+    written: set[Path] = set()
+    for output in outputs:
+        beside = sidecar(Path(output))
+        places = {*_places(Path(output)), *(() if beside is None else _places(beside))}
+        if places & read:
+            raise FormatError(f"{Path(output).name!r} is an input: choose another name")
+        if places & written:
+            raise FormatError(f"{Path(output).name!r} is an output twice: choose another name")
+        written |= places
+
+
+def _places(path: Path) -> set[Path]:
+    """Where a file lies, with the other half of BART's pair."""
+    place = path.expanduser().resolve()
+    half = {".cfl": ".hdr", ".hdr": ".cfl"}.get(place.suffix)
+    return {place} if half is None else {place, place.with_suffix(half)}
 
 
 def finish(
