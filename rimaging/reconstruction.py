@@ -16,8 +16,9 @@ from torch import Tensor
 from rimaging import __version__
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.fits_planes import Plane
+from rimaging.datasets.layout import Layout
 from rimaging.datasets.measurement import Kind, Measurement
-from rimaging.datasets.save import as_hdus, save
+from rimaging.datasets.save import as_hdus, save, stretch
 from rimaging.datasets.sources import Array
 from rimaging.errors import DataError
 from rimaging.reports.arrays import to_numpy
@@ -41,7 +42,8 @@ class Reconstruction:
     ``diagnostics.verdicts()``. provenance: method, weights, settings, and
     every assumption that was made. steps: the estimate after each step, if it was asked for, and
     step_chi2 what chi2 was then.
-    estimate: the image as `rimaging.datasets` keeps it, where ``image`` has other axes or units.
+    estimate: the image as `rimaging.datasets` keeps it, where ``image`` has other axes or units,
+    and layout: how the axes of ``image`` and its companions lie then.
     planes: further images that go into a FITS file with it.
     """
 
@@ -55,6 +57,7 @@ class Reconstruction:
     steps: list[Array] = field(default_factory=list)
     step_chi2: tuple[float, ...] = ()
     estimate: Tensor | None = None
+    layout: Layout = Layout.PLANES
     planes: tuple[Plane, ...] = ()
 
     def save(
@@ -62,23 +65,32 @@ class Reconstruction:
     ) -> Path:
         """Write the image in the format of the suffix, with geometry and provenance.
 
+        .npy and .npz hold the arrays as they are here, other formats pictures as ``estimate``.
         A path that ends with / becomes a folder of DICOM files, with ``like`` those of a series of
         the same scan: its patient, study and geometry.
 
         Raises FormatError: see `rimaging.datasets.save.save`.
         """
+        as_here = str(path).lower().endswith((".npy", ".npz"))
         return save(
             path,
-            self._kept,
+            self.image if as_here else self._kept,
             self.measurement,
-            residual=self.residual,
-            uncertainty=self._kept_uncertainty,
+            residual=self.residual if as_here else self._kept_residual,
+            uncertainty=self.uncertainty if as_here else self._kept_uncertainty,
             provenance=self._facts(),
             history=self._line(),
             overwrite=overwrite,
             like=like,
             planes=self.planes,
         )
+
+    def stretch(self, path: str | Path) -> tuple[float, float] | None:
+        """The values that become black and white in a picture, where they are not 0 and 1.
+
+        None where the file keeps values; see `rimaging.datasets.save.save`.
+        """
+        return stretch(path, self._kept, self.measurement)
 
     def save_error(self, path: str | Path, overwrite: bool = False) -> Path:
         """Write ``uncertainty`` as an image of its own, for formats that hold one: NIfTI, pictures.
@@ -95,7 +107,7 @@ class Reconstruction:
         return as_hdus(
             self._kept,
             self.measurement,
-            residual=self.residual,
+            residual=self._kept_residual,
             uncertainty=self._kept_uncertainty,
             provenance=self._facts(),
             history=self._line(),
@@ -128,7 +140,7 @@ class Reconstruction:
         from rimaging.reports.viewers import show_napari
 
         known = self._kept_uncertainty
-        named = {"image": self._kept, "residual": self.residual, "uncertainty": known}
+        named = {"image": self._kept, "residual": self._kept_residual, "uncertainty": known}
         return show_napari({k: to_numpy(v) for k, v in named.items() if v is not None})
 
     def report(self, path: str | Path) -> Path:
@@ -140,7 +152,7 @@ class Reconstruction:
         shown = _middle(to_tensor(self._kept), 3 if self._colour else 2)
         label = "zero-filled" if self._kind == "kspace" else "observed"
         same = before is not None and _one_field(before, shown)
-        plot = residual_plot(planar(_middle(to_tensor(self.residual), 2)))
+        plot = residual_plot(planar(_middle(to_tensor(self._kept_residual), 2)))
         error = self._kept_uncertainty
         page = report(
             f"Reconstruction by {self.provenance['method']}",
@@ -208,8 +220,13 @@ class Reconstruction:
         """A step or error in the layout and units of `estimate`, which the caller did not use."""
         if self.estimate is None:
             return image
-        image = image if image.shape == self.estimate.shape else image.movedim(-1, 0)
-        return image / float(self.provenance.get("white", 1.0))
+        return self.layout.planes(image) / float(self.provenance.get("white", 1.0))
+
+    @property
+    def _kept_residual(self) -> Array:
+        if self.layout is Layout.PLANES:
+            return self.residual
+        return self.layout.planes(to_tensor(self.residual))
 
     @property
     def _kept_uncertainty(self) -> Array | None:
@@ -246,7 +263,8 @@ class Reconstruction:
     @property
     def _colour(self) -> bool:
         shape = self._kept.shape
-        return self._kind == "image" and len(shape) > 2 and shape[-3] == 3
+        told = self.measurement is None or bool(self.measurement.provenance.get("colour"))
+        return told and self._kind == "image" and len(shape) > 2 and shape[-3] == 3
 
     def _facts(self) -> dict[str, Any]:
         return {**self.provenance, "chi2": float(self.chi2)}

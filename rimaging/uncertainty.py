@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -92,11 +93,13 @@ def of_estimate(_: Tensor, tell: Callable[[bool], Tensor]) -> Tensor:
 
 def as_error_map(asked: ErrorMap | None) -> Bootstrap | Learned | None:
     """What a door was given: repetitions, what weights tell, or none; OptionError for others."""
-    if isinstance(asked, str) and asked != "learned":
-        raise OptionError(
-            f"there is no error map {asked!r}: give a number of repetitions, or 'learned'"
-        )
-    return Bootstrap(asked) if isinstance(asked, int) else asked
+    if isinstance(asked, Integral):
+        return Bootstrap(int(asked))
+    if asked is None or asked == "learned" or isinstance(asked, Bootstrap):
+        return asked
+    raise OptionError(
+        f"there is no error map {asked!r}: give a whole number of repetitions, or 'learned'"
+    )
 
 
 def error_map_of(

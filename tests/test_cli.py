@@ -54,6 +54,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "deblur": RIMConfig(steps=2, fine=4, coarse=4),
         "inpainting": RIMConfig(steps=2, fine=4, coarse=4),
         "super-resolution": RIMConfig(steps=2, fine=4, coarse=4),
+        "three": RIMConfig(steps=2, fine=4, coarse=4, channels=3),
     }.items():
         card: dict[str, object] = {"title": f"test of {name}"}
         if name == "image-any":
@@ -161,6 +162,60 @@ def test_denoise(picture: Path, sigma: str) -> None:
         assert out.size == (20, 24)
 
 
+def test_noise_that_is_overstated_is_warned_of(picture: Path) -> None:
+    warned = run("denoise", picture, "-o", "a.png", "--sigma", "0.9", "--method", "rim")
+    assert warned.exit_code == 0 and "the noise is overstated" in warned.stderr
+    # of what was not stated, but taken to be small, nobody needs a warning
+    small = run("upscale", picture, "-o", "b.png")
+    assert small.exit_code == 0 and "overstated" not in small.stderr
+
+
+def test_floats_come_out_of_tiff_as_floats_and_of_png_with_a_note(tmp_path: Path) -> None:
+    import tifffile
+
+    values = (5000 * np.random.default_rng(0).random((24, 20)) - 1000).astype(np.float32)
+    tifffile.imwrite("f.tif", values)
+    result = run("denoise", "f.tif", "-o", "o.tif", "--sigma", "100")
+    assert result.exit_code == 0 and "note" not in result.stderr
+    run("denoise", "f.tif", "-o", "o.npy", "--sigma", "100")
+    out = tifffile.imread("o.tif")
+    assert out.dtype == np.float32 and np.array_equal(out, np.load("o.npy"))
+    low, high = np.quantile(out, [0.005, 0.995])
+    assert low < 0 and high > 1000
+    result = run("denoise", "f.tif", "-o", "o.png", "--sigma", "100")
+    assert f"from {low:.4g} as black to {high:.4g} as white" in result.stderr
+
+
+def test_no_output_is_another_or_an_input(picture: Path) -> None:
+    given = ["denoise", picture, "--sigma", "0.1", "--overwrite"]
+    Path("link.png").symlink_to(picture)
+    Path("folder").mkdir()
+    before = picture.read_bytes()
+    for options in (
+        ["-o", "link.png"],
+        ["-o", "folder/../photo.png"],
+        ["-o", "a.png", "--show-steps", picture],
+        ["-o", "a.png", "--show-steps", "folder/../a.png"],
+    ):
+        refused(run(*given, *options), "choose another name")
+    assert picture.read_bytes() == before and not Path("a.png").exists()
+    result = run(*given, "-o", "a.png", "--show-steps", "b.png", "--report", "a.html")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_kernel_in_colour_is_gray_or_refused(picture: Path) -> None:
+    random = np.random.default_rng(1)
+    gray = random.integers(1, 255, (5, 5), dtype=np.uint8)
+    Image.fromarray(gray).save("gray.png")
+    Image.fromarray(np.stack([gray] * 3, axis=-1)).save("same.png")
+    Image.fromarray(random.integers(1, 255, (5, 5, 3), dtype=np.uint8)).save("colour.png")
+    given = ["restore", picture, "--sigma", "0.1", "--kernel"]
+    for name in ("gray", "same"):
+        assert run(*given, f"{name}.png", "-o", f"{name}.npy").exit_code == 0
+    assert np.array_equal(np.load("gray.npy"), np.load("same.npy"))
+    refused(run(*given, "colour.png", "-o", "c.npy"), "expected gray")
+
+
 def test_upscale_and_restore(picture: Path) -> None:
     result = run("upscale", picture, "-o", "large.png", "--scale", "2")
     assert result.exit_code == 0, result.output
@@ -232,6 +287,13 @@ def test_what_exists_is_refused_before_anything_is_computed(picture: Path) -> No
         (["train", "gray-denoise", "kellman", "--out", "run"], "does not read"),
         (["train", "gray-denoise", "--out", "run", "--batch", "0"], "batch"),
         (["benchmark", "mri", "--data", "absent"], "no folder"),
+        (["benchmark", "mri", "--limit", "-1"], "1 or more"),
+        (["benchmark", "mri", "--limit", "0"], "1 or more"),
+        (["denoise", "photo.png", "-o", "a.png", "--sigma", "25"], "--sigma 25/255"),
+        (["upscale", "photo.png", "-o", "a.png", "--sigma", "8"], "--sigma 8/255"),
+        (["denoise", "photo.png", "-o", "a.png", "--show-steps", "./a.png"], "twice"),
+        (["denoise", "photo.png", "-o", "a.png", "--weights", "three"], "colour, 3 channels"),
+        (["denoise", "photo.png", "-o", "./photo.png", "--overwrite"], "'photo.png' is an input"),
     ],
 )
 def test_mistakes_are_one_line(picture: Path, arguments: list[str], words: str) -> None:

@@ -37,7 +37,7 @@ from rimaging.cli.options import (
     read_psf,
     weights_option,
 )
-from rimaging.cli.output import check_outputs, finish
+from rimaging.cli.output import check_distinct, check_outputs, finish
 from rimaging.errors import OptionError
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def deconvolve(
     halo are given, go tile by tile: see `rimaging plan` and `rimaging verify`.
     """
     output = default_output(image) if output is None else output
+    check_distinct([output], [image, psf, noise, mask])
     sure = read_error_map(error_map)
     by_tile = any((workers, gpus, scheduler, tile, halo, resume, allow_missing))
     whole = region is None and channels is None and method == "rim"
@@ -154,7 +155,8 @@ def deconvolve(
             allow_missing=allow_missing,
         )
         return
-    check_outputs(output, report, overwrite, show_steps, error_map)
+    inputs = (image, psf, noise, mask)
+    check_outputs(output, report, overwrite, show_steps, error_map, inputs)
     from rimaging import astro
     from rimaging.datasets.open import open as open_measurement
 

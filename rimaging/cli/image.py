@@ -18,10 +18,10 @@ from rimaging.cli.options import (
     Page,
     ShowSteps,
     Sigma,
-    read_array,
     read_error_map,
     read_mask,
     read_noise,
+    read_plane,
     with_options,
 )
 from rimaging.cli.output import check_outputs, finish
@@ -51,9 +51,9 @@ class Shared:
     error_map: ErrorMapOption = None
     overwrite: Overwrite = False
 
-    def check(self, output: Path) -> None:
-        """Refuse what could not be written."""
-        check_outputs(output, self.report, self.overwrite, self.show_steps, self.error_map)
+    def check(self, output: Path, *inputs: str | None) -> None:
+        """Refuse what could not be written, or would replace an input."""
+        check_outputs(output, self.report, self.overwrite, self.show_steps, self.error_map, inputs)
 
     def settings(self) -> dict[str, Any]:
         """Those that are for the doors, by their names there."""
@@ -68,9 +68,16 @@ class Shared:
             "error_map": read_error_map(self.error_map),
         }
 
-    def finish(self, result: Reconstruction, output: Path) -> None:
+    def finish(self, result: Reconstruction, output: Path, stated: bool = True) -> None:
         """Write what was asked for."""
-        finish(result, output, self.report, self.overwrite, show_steps=self.show_steps)
+        finish(
+            result,
+            output,
+            self.report,
+            self.overwrite,
+            show_steps=self.show_steps,
+            stated=stated,
+        )
 
 
 @command
@@ -86,7 +93,7 @@ def denoise(
     ] = None,
 ) -> None:
     """Take white noise from a picture."""
-    shared.check(output)
+    shared.check(output, image, sigma)
     from rimaging import image as door
 
     result = door.denoise(image, read_noise(sigma), clip=clip, **shared.settings())
@@ -106,11 +113,11 @@ def upscale(
     ] = None,
 ) -> None:
     """Enlarge a picture."""
-    shared.check(output)
+    shared.check(output, image, sigma)
     from rimaging import image as door
 
     result = door.upscale(image, scale, read_noise(sigma), **shared.settings())
-    shared.finish(result, output)
+    shared.finish(result, output, stated=sigma is not None)
 
 
 @command
@@ -124,13 +131,13 @@ def restore(
     mask: Annotated[str | None, typer.Option(help="File, 0 where pixels are to be found.")] = None,
 ) -> None:
     """Undo a known blur, or fill in what is missing."""
-    shared.check(output)
+    shared.check(output, image, sigma, kernel, mask)
     if (kernel is None) == (mask is None):
         raise OptionError("restore takes either --kernel (deblur) or --mask (fill in): give one")
     from rimaging import image as door
 
     if kernel is not None:
-        blur = read_array(kernel, ("kernel", "psf"))
+        blur = read_plane(kernel, ("kernel", "psf"))
         result = door.deblur(image, blur, read_noise(sigma), **shared.settings())
     else:
         known, level = read_mask(mask), read_noise(sigma)

@@ -97,7 +97,8 @@ def recon(
     With workers, GPUs or a scheduler slice by slice, frame by frame: what is stopped goes on with
     --resume.
     """
-    check_outputs(output, report, overwrite or resume, show_steps, error_map)
+    inputs = (kspace, mask, maps, noise)
+    check_outputs(output, report, overwrite or resume, show_steps, error_map, inputs)
     from rimaging import mri
     from rimaging.datasets.dicom_series import read_series
     from rimaging.datasets.folder import is_folder

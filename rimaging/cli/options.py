@@ -52,7 +52,9 @@ NoiseCorrelation = Annotated[
 Method = Annotated[str, typer.Option(help="rim, or a classical method to compare with.")]
 Sigma = Annotated[
     str | None,
-    typer.Option(help="Standard deviation of the noise, such as 25/255; else estimated."),
+    typer.Option(
+        help="Standard deviation of the noise, such as 25/255 (white is 1); else estimated."
+    ),
 ]
 
 
@@ -122,6 +124,24 @@ def read_array(path: str, names: tuple[str, ...]) -> Tensor:
     return to_tensor(arrays[name], name)
 
 
+def read_plane(path: str, names: tuple[str, ...]) -> Tensor:
+    """`read_array` of what has no colour: of a picture in colour whose channels agree, one.
+
+    Raises FormatError where they do not.
+    """
+    if path.endswith((".npz", ".npy")):
+        return read_array(path, names)
+    from rimaging.datasets.open import open as open_measurement
+
+    found = open_measurement(path, kind="image")
+    if not found.provenance.get("colour"):
+        return found.data
+    channel = found.data[..., 0, :, :]
+    if not bool((found.data == channel.unsqueeze(-3)).all()):
+        raise FormatError(f"{Path(path).name!r} is in colour, expected gray: save it as gray")
+    return channel
+
+
 def read_optional(path: str | None, names: tuple[str, ...]) -> Tensor | None:
     """The array of a file, where one was given."""
     return None if path is None else read_array(path, names)
@@ -143,7 +163,7 @@ def read_mask(path: str | None) -> Tensor | None:
     """0 and 1; of a picture, white is 1."""
     if path is None:
         return None
-    mask = read_array(path, ("mask",))
+    mask = read_plane(path, ("mask",))
     return (mask > 0.5).to(mask.dtype)
 
 

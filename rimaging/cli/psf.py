@@ -9,6 +9,7 @@ import typer
 
 from rimaging.cli.app import command
 from rimaging.cli.options import Input, Overwrite, read_mask
+from rimaging.cli.output import check_distinct
 from rimaging.errors import FormatError
 
 
@@ -30,6 +31,7 @@ def psf(
         raise FormatError(f"{output.name!r} exists: choose another name, or give --overwrite")
     if not output.parent.is_dir():
         raise FormatError(f"the folder of {output.name!r} does not exist: create it first")
+    check_distinct([output], [image, mask])
     from rimaging import __version__
     from rimaging.datasets.epsf import psf_of_stars, write_psf
     from rimaging.datasets.sources import as_measurement

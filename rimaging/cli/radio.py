@@ -57,7 +57,7 @@ def radio(
     overwrite: Overwrite = False,
 ) -> None:
     """Image the visibilities of a radio interferometer."""
-    check_outputs(output, report, overwrite)
+    check_outputs(output, report, overwrite, inputs=(visibilities,))
     scheme, _, robust = weighting.partition(":")
     try:
         chosen = (scheme, float(robust)) if robust else scheme

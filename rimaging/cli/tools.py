@@ -75,6 +75,8 @@ def benchmark(
 
     if table not in TABLES:
         raise OptionError(f"there is no table {table!r}: choose {', '.join(TABLES)}")
+    if limit is not None and limit < 1:
+        raise OptionError(f"--limit is {limit}, expected 1 or more: leave it out for all images")
     if data is not None and not data.is_dir():
         raise FormatError(f"{data.name!r} is no folder: give the root of the data")
     run = import_module(f"rimaging.benchmark.{table}").main

@@ -17,7 +17,8 @@ def to_tensor(array: Any, name: str = "array") -> Tensor:
     """Give an array as a torch tensor, real numbers as float32 and complex ones as complex64.
 
     Big-endian arrays (FITS), negative strides and integers are converted; a torch tensor keeps
-    its device and, when it is floating or complex, its precision.
+    its device and, when it is floating or complex, its precision. What NumPy's mask hides becomes
+    NaN, which is masked or refused like any other.
 
     Raises DataError for text, objects, records and empty arrays.
     """
@@ -26,12 +27,15 @@ def to_tensor(array: Any, name: str = "array") -> Tensor:
         if not (tensor.is_floating_point() or tensor.is_complex()):
             tensor = tensor.to(torch.float32)
     else:
-        values = np.asarray(array)
+        values: np.ndarray = np.asarray(array)
         if values.dtype.kind not in "buifc":
             raise DataError(f"{name} has dtype {values.dtype}, expected numbers: convert it first.")
         wanted = np.complex64 if values.dtype.kind == "c" else np.float32
         # copy: np.load's and h5py's arrays may be read-only, which torch warns of
-        tensor = torch.from_numpy(np.array(values, dtype=wanted, order="C"))
+        values = np.array(values, dtype=wanted, order="C")
+        if isinstance(array, np.ma.MaskedArray):
+            values[np.ma.getmaskarray(array)] = np.nan
+        tensor = torch.from_numpy(values)
     if tensor.numel() == 0:
         shape = tuple(tensor.shape)
         raise DataError(f"{name} is empty, shape {shape}: expected at least one value.")

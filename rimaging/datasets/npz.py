@@ -162,6 +162,8 @@ def _measurement(
     mask = _tensor(arrays, found["mask"])
     data, mask, filled = fill_invalid(data, mask)
     provenance: dict[str, Any] = {"format": _form(path), "sha256": identity(path)}
+    if "scale" not in arrays:
+        provenance["dtype"] = arrays[found["image"]].dtype.name
     if filled:
         provenance["assumed"] = [f"{filled} NaN pixels masked and filled with the median"]
     sky = kind == "sky" or (kind is None and found["psf"] is not None)

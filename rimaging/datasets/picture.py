@@ -1,4 +1,4 @@
-"""Pictures: PNG, JPEG and TIFF of 8 or 16 bit, gray or colour."""
+"""Pictures: PNG, JPEG and TIFF of 8 or 16 bit, gray or colour; TIFF of floats too."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
 def read_picture(path: str | Path) -> Measurement:
-    """Read a picture as (y, x), or (3, y, x) in colour, with white at 1.
+    """Read a picture as (y, x), or (3, y, x) in colour, with white at 1; pages (page, ..., y, x).
 
-    The depth is kept in ``provenance["bit_depth"]`` (32: floating TIFF, as it is), so that saving
-    gives it back. The EXIF orientation is applied; transparency is left out and said.
+    What is colour the file says (mode, photometric interpretation), not the shape, and
+    ``provenance["colour"]`` keeps it. The depth is kept in ``provenance["bit_depth"]`` (32: floats
+    and signed integers of TIFF, as they are), so that saving gives it back. The EXIF orientation is
+    applied; transparency is left out and said.
 
     Raises FormatError for damaged pictures, and for 16-bit colour PNG, which Pillow would
     silently cut to 8.
@@ -33,19 +35,13 @@ def read_picture(path: str | Path) -> Measurement:
         head = file.read(26)
     notes: list[str] = []
     try:
-        array = _tiff(path) if head.startswith(TIFF) else _pillow(path, head, notes)
+        tiff = head.startswith(TIFF)
+        array, colour = _tiff(path, notes) if tiff else _pillow(path, head, notes)
     except RimagingError:
         raise
     except Exception as error:  # decoders raise whatever they like on damaged input
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise FormatError(f"{path.name!r} cannot be decoded ({reason}): save it again.") from error
-    if array.ndim == 3 and array.shape[-1] in (2, 4) and array.dtype.kind == "u":
-        array = array[..., :-1]
-        notes.append("transparency left out")
-    if array.ndim == 3 and array.shape[-1] == 3:
-        array = np.moveaxis(array, -1, 0)
-    elif array.ndim == 3 and array.shape[-1] == 1:
-        array = array[..., 0]
     depth, white = {"b": (1, 1.0), "u1": (8, 255.0), "u2": (16, 65535.0)}.get(
         array.dtype.kind if array.dtype.kind == "b" else array.dtype.str[1:], (32, 1.0)
     )
@@ -57,6 +53,8 @@ def read_picture(path: str | Path) -> Measurement:
         "sha256": identity(path),
         "bit_depth": depth,
     }
+    if colour:
+        provenance["colour"] = True
     if notes:
         provenance["assumed"] = notes
     units = "relative to white" if depth <= 16 else None
@@ -69,7 +67,8 @@ def _form(head: bytes) -> str:
     return "PNG" if head.startswith(b"\x89PNG") else "JPEG"
 
 
-def _pillow(path: Path, head: bytes, notes: list[str]) -> np.ndarray:
+def _pillow(path: Path, head: bytes, notes: list[str]) -> tuple[np.ndarray, bool]:
+    """The pixels ``([3,] y, x)``, and whether they are in colour."""
     from PIL import Image, ImageOps
 
     if head.startswith(b"\x89PNG") and head[24] == 16 and head[25] in (2, 6):
@@ -86,12 +85,20 @@ def _pillow(path: Path, head: bytes, notes: list[str]) -> np.ndarray:
         if picture.mode in ("P", "CMYK", "YCbCr", "PA"):
             notes.append(f"converted from {picture.mode} to RGB")
             picture = picture.convert("RGB")
-        array = np.asarray(picture)
+        mode, array = picture.mode, np.asarray(picture)
+    if mode in ("LA", "RGBA"):
+        array = array[..., :-1]
+        notes.append("transparency left out")
+    if mode.startswith("RGB"):
+        return np.moveaxis(array, -1, 0), True
+    if mode == "LA":
+        array = array[..., 0]
     # Pillow opens 16-bit gray as 32-bit integers in some versions
-    return array.astype(np.uint16) if array.dtype == np.int32 else array
+    return (array.astype(np.uint16) if array.dtype == np.int32 else array), False
 
 
-def _tiff(path: Path) -> np.ndarray:
+def _tiff(path: Path, notes: list[str]) -> tuple[np.ndarray, bool]:
+    """The pixels ``(..., y, x)``, samples of a pixel before y, and whether they are its colours."""
     import tifffile
 
     with tifffile.TiffFile(path) as file:
@@ -102,35 +109,58 @@ def _tiff(path: Path) -> np.ndarray:
             # tifffile fills absent tiles one by one, for minutes where the sizes lie
             if page is not None and math.prod(page.chunked) != len(page.dataoffsets):
                 raise FormatError(f"{path.name!r} lacks tiles that it declares: save it again.")
-        array = np.asarray(series.asarray())
-        planar = series.axes.endswith("YX") and series.axes.startswith("S")
-    return np.moveaxis(array, 0, -1) if planar else array
+        array, axes, page = np.asarray(series.asarray()), series.axes, series.keyframe
+        colour = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+        alpha = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+        transparent = sum(sample in alpha for sample in page.extrasamples)
+    for last in range(len(axes) - 1, axes.rfind("X"), -1):  # an axis of one, or samples
+        if axes[last] != "S" and array.shape[last] == 1:
+            array, axes = array.squeeze(last), axes[:last] + axes[last + 1 :]
+    if "S" not in axes:
+        return array, False
+    array = np.moveaxis(array, axes.index("S"), -3)
+    left_out = array.shape[-3] - 3 if colour else transparent
+    if left_out > 0:
+        array = array[..., :-left_out, :, :]
+        notes.append("transparency left out")
+    return (array if colour or array.shape[-3] > 1 else array[..., 0, :, :]), colour
 
 
 def write_picture(
-    path: Path, image: torch.Tensor, *, bits: int, window: tuple[float, float]
+    path: Path,
+    image: torch.Tensor,
+    *,
+    bits: int,
+    window: tuple[float, float] = (0.0, 1.0),
+    colour: bool = True,
 ) -> None:
-    """Write (y, x) or (3, y, x) as PNG or TIFF of 8 or 16 bits, ``window`` from black to white.
+    """Write (y, x), or (3, y, x) in colour, as PNG or TIFF, ``window`` from black to white.
 
-    Values beyond the window are clipped. Raises OptionError for another depth and for 16-bit colour
-    PNG, FormatError for another shape.
+    ``bits`` 8 or 16: values beyond the window are clipped; 32: TIFF of floats, as they are. TIFF
+    holds stacks (..., y, x) as pages, three gray ones too where it is not in ``colour``. Raises
+    OptionError for another depth and for 16-bit colour PNG, FormatError for another shape.
     """
-    if bits not in (8, 16):
-        raise OptionError(f"bits is {bits}, expected 8 or 16.")
-    if image.ndim != 2 and not (image.ndim == 3 and image.shape[0] == 3):
+    png = path.suffix.lower() == ".png"
+    if bits not in ((8, 16) if png else (8, 16, 32)):
+        raise OptionError(f"bits is {bits}, expected 8 or 16{'' if png else ', or 32'}.")
+    colour = colour and image.ndim > 2 and image.shape[-3] == 3
+    if png and image.ndim != 2 + colour:
         raise FormatError(
-            f"a picture is (y, x) or (3, y, x), got {tuple(image.shape)}: save one slice, or use "
-            ".nii.gz, .fits or .h5 for volumes."
+            f"a picture is (y, x), or (3, y, x) in colour, got {tuple(image.shape)}: save one "
+            "slice, or use .tif for pages, .nii.gz, .fits or .h5 for volumes."
         )
-    low, high = window
-    width = max(high - low, float(np.finfo(np.float32).tiny))
-    scaled = ((image.double() - low) / width).clamp(0, 1)
-    dtype = np.uint8 if bits == 8 else np.uint16
-    array = (scaled * (2**bits - 1)).round().cpu().numpy().astype(dtype)
-    if array.ndim == 3:
-        array = np.moveaxis(array, 0, -1)
-    if path.suffix.lower() == ".png":
-        if array.ndim == 3 and bits == 16:
+    if bits == 32:
+        array = image.float().cpu().numpy()
+    else:
+        low, high = window
+        width = max(high - low, float(np.finfo(np.float32).tiny))
+        scaled = ((image.double() - low) / width).clamp(0, 1)
+        dtype = np.uint8 if bits == 8 else np.uint16
+        array = (scaled * (2**bits - 1)).round().cpu().numpy().astype(dtype)
+    if colour:
+        array = np.moveaxis(array, -3, -1)
+    if png:
+        if colour and bits == 16:
             raise OptionError("PNG of 16-bit colour cannot be written: save as .tif, or bits=8.")
         from PIL import Image
 
@@ -139,5 +169,5 @@ def write_picture(
     import tifffile
 
     tifffile.imwrite(
-        path, np.ascontiguousarray(array), photometric="rgb" if array.ndim == 3 else "minisblack"
+        path, np.ascontiguousarray(array), photometric="rgb" if colour else "minisblack"
     )

@@ -19,10 +19,16 @@ def prepare_psf(psf: Tensor) -> tuple[Tensor, list[str]]:
     of zeros is added; where it lies between two, the PSF is moved by half a pixel with
     the Fourier shift theorem. A PSF is never recentred otherwise: that would move the sky.
 
-    Raises ShapeError below two axes, DataError for NaN and for a sum that is not positive.
+    Raises ShapeError below two axes, DataError for complex values, NaN and for a sum that is not
+    positive.
     """
     if psf.ndim < 2:
         raise ShapeError(f"the PSF has shape {tuple(psf.shape)}, expected (..., y, x).")
+    if psf.is_complex():
+        raise DataError(
+            f"the PSF has dtype {psf.dtype}, expected real numbers: give psf.real, or its "
+            "intensity abs(psf) ** 2 where it is an amplitude."
+        )
     if not bool(torch.isfinite(psf).all()):
         raise DataError("the PSF has NaN or infinite pixels: replace them by zero or crop it.")
     sums = psf.sum(dim=(-2, -1), keepdim=True)

@@ -30,7 +30,7 @@ from rimaging.errors import FormatError, OptionError
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
 
-__all__ = ["SUFFIXES", "as_hdus", "save", "sidecar"]
+__all__ = ["SUFFIXES", "as_hdus", "save", "sidecar", "stretch"]
 
 SUFFIXES = (".nii.gz", ".nii", ".h5", ".fits", ".png", ".tiff", ".tif", ".npz", ".npy", ".cfl")
 
@@ -56,8 +56,10 @@ def save(
     BEAMS under the input's header, further ``planes`` as extensions, and beside it, where there is
     a provenance, a .json with all of it. .h5, .npz: image, uncertainty, residual, provenance. .npy:
     the image. .cfl: with its .hdr, the image alone, slices and frames in BART's dimensions of these
-    names. .png, .tif: of ``bits`` 8 or 16 (as the input had), pictures from 0 to 1, others from
-    their 0.5th to 99.5th percentile. Complex images become magnitudes in .nii, .fits and pictures,
+    names. .png, .tif: pictures from 0 to 1, of ``bits`` 8 or 16 as the input had. Others, whose
+    values have no white (floats, signed integers, skies, scans): .tif as float32 with the values as
+    they are, .png from their 0.5th to 99.5th percentile (`stretch`). .tif holds stacks as pages.
+    Complex images become magnitudes in .nii, .fits and pictures,
     unless ``keep_complex`` (FITS: an extension PHASE). A path that ends with / is a folder of DICOM
     files, with ``like`` those of a series of the same scan (`rimaging.datasets.dicom.write_dicom`).
     File and folder appear whole or not at all: written under another name beside it, then renamed.
@@ -262,15 +264,46 @@ def _nifti(
 def _picture(
     path: Path, image: np.ndarray, measurement: Measurement | None, bits: int | None
 ) -> None:
-    depth = 8 if measurement is None else int(measurement.provenance.get("bit_depth", 32))
-    if bits is None:
-        bits = 16 if depth == 16 else 8
-    white_is_one = measurement is None or (measurement.kind == "image" and depth <= 16)
-    window = (0.0, 1.0)
-    if not white_is_one:
-        low, high = np.quantile(image, [0.005, 0.995])
-        window = (float(low), float(high))
-    write_picture(path, torch.from_numpy(np.array(image)), bits=bits, window=window)
+    bits = _bits(path, measurement) if bits is None else bits
+    window = None if bits == 32 else _window(image, measurement)
+    write_picture(
+        path,
+        torch.from_numpy(np.array(image)),
+        bits=bits,
+        window=window or (0.0, 1.0),
+        colour=measurement is None
+        or measurement.kind == "sky"
+        or bool(measurement.provenance.get("colour")),
+    )
+
+
+def stretch(
+    path: str | Path, image: Tensor | np.ndarray, measurement: Measurement | None
+) -> tuple[float, float] | None:
+    """The values that a picture shows as black and white, where they are not 0 and 1.
+
+    None for formats that keep values: all but PNG.
+    """
+    kept = not str(path).lower().endswith(".png")
+    return None if kept else _window(_magnitude(_array(image)), measurement)
+
+
+def _bits(path: Path, measurement: Measurement | None) -> int:
+    depth = 32 if measurement is None else int(measurement.provenance.get("bit_depth", 32))
+    known = measurement is not None and measurement.kind == "image" and depth <= 16
+    if path.suffix.lower() != ".png" and not known:
+        return 32
+    return 16 if depth == 16 else 8
+
+
+def _window(image: np.ndarray, measurement: Measurement | None) -> tuple[float, float] | None:
+    """None where white is 1, or nothing is known; else most of the values."""
+    if measurement is None or (
+        measurement.kind == "image" and measurement.provenance.get("bit_depth", 32) <= 16
+    ):
+        return None
+    low, high = np.quantile(image, [0.005, 0.995])
+    return float(low), float(high)
 
 
 def _magnitude(array: np.ndarray) -> np.ndarray:

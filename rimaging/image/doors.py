@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
+from numbers import Integral
 
 import torch
+from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sources import Array, Source, single
 from rimaging.errors import DataError, OptionError, ShapeError
@@ -61,11 +66,14 @@ def denoise(
     """Take white noise away: ``y = x + n``, ``n ~ N(0, sigma^2)``.
 
     Args:
-        image: ``(..., y, x)``, or colour ``(y, x, 3)``; floats of any scale, or 8- and 16-bit
-            integers; NumPy, torch, a path, or a `Measurement`. NaN pixels are masked and filled in.
-            Weights for one channel treat each channel by itself.
+        image: ``(..., y, x)``, or colour ``(..., y, x, 3)``; floats of any scale, or 8- and 16-bit
+            integers; NumPy, torch, a path, or a `Measurement`. The shape alone decides, whatever
+            the dtype, in memory as in .npy, .npz and .mat: ``(3, y, x)`` are three gray images,
+            ``(y, x, 1)`` is one, a last axis of 2 or 4 is refused. Of PNG, JPEG and TIFF the file
+            says what is colour; pages of TIFF are a batch. NaN pixels, and those of a masked array,
+            are masked and filled in. Weights for one channel treat each channel by itself.
         sigma: standard deviation in the units of the image, one number or a map; by default
-            estimated.
+            estimated. A picture from a file of 16 bits or less has white at 1: 25/255, not 25.
         weights: name, path or `RIM`; by default ``image``, and ``denoise-colour`` for colour.
         clip: black and white in the units of the image, where noise that went beyond was cut off
             (`rimaging.operators.clipped`); by default the ends of 8- and 16-bit integers, in memory
@@ -89,14 +97,16 @@ def denoise(
 
     Returns:
         A `Reconstruction`; ``image`` is float32 in the range of the input (0..255 for uint8), laid
-        out like the input. Colour pictures from a path are ``(3, y, x)``, white at 1.
+        out like the input, as are its residual, steps and error. Colour pictures from PNG, JPEG and
+        TIFF are ``(3, y, x)``, white at 1.
 
     Raises:
-        DataError: noise that is not above zero, or cannot be estimated. ShapeError: no two axes.
-        OptionError: an unknown method, settings that it does not have. WeightsError: unknown
-        weights.
+        DataError: noise that is not above zero, or cannot be estimated. ShapeError: no two axes,
+        transparency, weights for another number of channels. OptionError: an unknown method,
+        settings that it does not have, a sigma above the white of a picture's file. WeightsError:
+        unknown weights.
     """
-    picture = Picture.of(image, sigma).clipped(clip)
+    picture = Picture.of(image, sigma).clipped(clip).completed()
     if weights is None:
         weights = COLOUR if picture.colour and method in (None, "rim") else DENOISER
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
@@ -129,13 +139,14 @@ def deblur(
     Args:
         image, sigma, weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see
             `denoise`.
-        kernel: ``(y, x)``, or one per channel; normalised to sum 1, padded to odd sides, and both
-            said in ``provenance["assumed"]``.
+        kernel: ``(y, x)``, or one per channel or image, ``(..., y, x)`` with colour before y;
+            normalised to sum 1, padded to odd sides, and both said in ``provenance["assumed"]``.
         boundary: outside the image, ``"reflect"`` mirrors, ``"zero"`` is black, ``"circular"``
             repeats.
 
     Raises:
-        ShapeError, DataError: a kernel without two axes, with NaN or without positive sum.
+        ShapeError: a kernel without two axes, or more kernels than images. DataError: a kernel that
+            is complex, has NaN or no positive sum.
         OptionError: an unknown boundary. Else as for `denoise`.
     """
     if boundary not in ("reflect", "zero", "circular"):
@@ -146,15 +157,49 @@ def deblur(
         # (docs/results.md).
         method = "plug-and-play"
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
-    picture = Picture.of(image, sigma, notes)
+    picture = Picture.of(image, sigma, notes).completed()
+    _check_kernel(psf, picture)
     task = Task(weights=BLUR, kernel=psf, boundary=boundary)
     result = invert(
         picture.measurement,
         how,
         task,
-        lambda y: Convolution(psf.to(y.data), y.data.shape[-2:], boundary),
+        _blurs(psf, tuple(picture.measurement.data.shape), boundary),
     )
     return picture.present(result, image)
+
+
+def _blurs(
+    kernel: Tensor, shape: tuple[int, ...], boundary: Boundary
+) -> Callable[[Measurement], Convolution]:
+    """The blur of images ``shape``, and of the parts of them that `run` takes one after another."""
+    planes, taken = math.prod(shape[:-2]), 0
+
+    def build(y: Measurement) -> Convolution:
+        nonlocal taken
+        own = kernel.to(y.data)
+        if kernel.ndim > 2 and tuple(y.data.shape) != shape:
+            each = own.expand(*shape[:-2], *own.shape[-2:]).reshape(planes, *own.shape[-2:])
+            own = each[taken : taken + len(y.data)]
+            taken += len(y.data)
+        return Convolution(own, y.data.shape[-2:], boundary)
+
+    return build
+
+
+def _check_kernel(kernel: Tensor, picture: Picture) -> None:
+    """Raise ShapeError for more kernels than images, which would give more images than came."""
+    images = tuple(picture.measurement.data.shape[:-2])
+    try:
+        fits = torch.broadcast_shapes(tuple(kernel.shape[:-2]), images) == torch.Size(images)
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"the kernel has shape {tuple(kernel.shape)}, the image as planes "
+            f"{tuple(picture.measurement.data.shape)}: give one kernel (y, x), or one for each "
+            "plane, (3, y, x) in colour"
+        )
 
 
 def upscale(
@@ -181,19 +226,25 @@ def upscale(
             clean.
 
     Raises:
-        OptionError: a scale below 1. Else as for `denoise`.
+        OptionError: a scale below 1. DataError: a constant image without sigma. Else as for
+            `denoise`.
     """
-    if not isinstance(scale, int) or scale < 1:
+    if not isinstance(scale, Integral) or scale < 1:
         raise OptionError(f"scale is {scale}: give a whole number, 2 or more")
+    scale = int(scale)
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma)
     least, most = picture.measurement.data.aminmax()
     span = float(most - least)
     noise = picture.measurement.noise
     if noise is None:
+        if span == 0:
+            raise DataError(
+                "the image is constant, and no noise of 1/255 of its span can be taken: give sigma"
+            )
         noise = span / 255
         known = replace(picture.measurement, noise=noise)
-        note = f"noise {noise:.4g} taken as 1/255 of the span"
+        note = f"noise {picture.white * noise:.4g} taken as 1/255 of the span"
         picture = replace(picture, measurement=noted(known, [note]))
     clean = float(torch.as_tensor(noise).mean()) <= CLEAN * span
     task = Task(weights=SMALL if clean else ANY, turns=LONG, last=scale / 255, enlarged=scale**2)

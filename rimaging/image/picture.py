@@ -6,60 +6,75 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
+from rimaging.datasets.layout import Layout
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
-from rimaging.errors import ShapeError
+from rimaging.errors import OptionError
 from rimaging.reconstruction import Reconstruction, like
+
+ARRAYS = ("npy", "npz", "mat")
+"""Formats that hold an array as it was in memory: what is said of arrays holds for theirs too."""
+
+WHITES = {"uint8": 255.0, "uint16": 65535.0}
+"""The largest value of integers; other numbers have units of their own."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """An image as a measurement, and how it was laid out.
 
-    white: of its integers. colour_last: its last axis is colour. clip: where its noise was cut off,
-    in units of the measurement.
+    white: of its integers. layout: of its array. clip: where its noise was cut off, in units of the
+    measurement.
     """
 
     measurement: Measurement
     white: float = 1.0
-    colour_last: bool = False
+    layout: Layout = Layout.PLANES
     clip: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, image: Source, sigma: float | Array | None, notes: Sequence[str] = ()) -> Picture:
-        """Integers become 0..1, colour comes to the front."""
+        """Integers become 0..1, colour comes to the front.
+
+        Raises OptionError for a sigma above the white of a picture's file.
+        """
+        measurement = noted(as_measurement(image, "image"), notes)
+        facts = measurement.provenance
         if isinstance(image, str | Path | Measurement):
-            measurement = as_measurement(image, "image", noise=sigma)
-            return cls(noted(measurement, notes))
-        white = _white(image)
-        array = to_tensor(image, "image")
-        colour = array.ndim == 3 and array.shape[-1] == 3
-        if array.ndim == 3 and array.shape[-1] in (2, 4):
-            raise ShapeError(
-                f"the image has shape {tuple(array.shape)}: give colour as (y, x, 3), without "
-                "transparency (image[..., :3])"
-            )
-        noise = None if sigma is None else to_tensor(sigma, "sigma")
-        if colour:
-            array = array.movedim(-1, 0)
-            noise = noise.movedim(-1, 0) if noise is not None and noise.ndim == 3 else noise
-        noise = None if noise is None else noise / white
-        measurement = as_measurement(array / white, "image", noise=noise)
-        if white > 1:  # as of a file: a picture that is saved has the same white
-            depth = {"bit_depth": round(math.log2(white + 1))}
-            measurement = replace(measurement, provenance={**measurement.provenance, **depth})
-        return cls(noted(measurement, notes), white, colour)
+            is_array, dtype = facts.get("format") in ARRAYS, facts.get("dtype", "")
+        else:
+            is_array, dtype = True, _dtype(image)
+        white, layout = 1.0, Layout.PLANES
+        if is_array:
+            white = WHITES.get(dtype, 1.0)
+            layout = layout if "colour" in facts else Layout.of(measurement.data.shape)
+        elif sigma is not None:
+            _check_units(sigma, facts.get("bit_depth", 32))
+        measurement = _planar(measurement, layout, white)
+        if sigma is not None:
+            noise = _planes(to_tensor(sigma, "sigma"), measurement.data.ndim, layout) / white
+            measurement = as_measurement(measurement, "image", noise=noise)
+        return cls(measurement, white, layout)
 
     @property
     def colour(self) -> bool:
-        """Whether it has three channels of colour: as ``(y, x, 3)``, or of a picture's file."""
-        data, facts = self.measurement.data, self.measurement.provenance
-        return self.colour_last or (data.ndim == 3 and data.shape[0] == 3 and "bit_depth" in facts)
+        """Whether its planes are three channels of colour, by its layout or by its file."""
+        return bool(self.measurement.provenance.get("colour"))
+
+    def completed(self) -> Picture:
+        """With the noise of integers, estimated in their units where nobody states it."""
+        if self.measurement.noise is not None or self.white == 1:
+            return self
+        found = self.measurement.scaled(self.white).completed()
+        assert found.noise is not None
+        noise, facts = found.noise / self.white, found.provenance
+        return replace(self, measurement=replace(self.measurement, noise=noise, provenance=facts))
 
     def clipped(self, clip: tuple[float, float] | None) -> Picture:
         """The picture with the ends of its range, those given or those of its integers."""
@@ -74,33 +89,71 @@ class Picture:
         return replace(self, measurement=noted(self.measurement, [note]), clip=(0.0, 1.0))
 
     def present(self, result: Reconstruction, source: object) -> Reconstruction:
-        """Lay the image and its steps out as the source was."""
-        if self.white == 1 and not self.colour_last:
+        """Lay image, steps, error and residual out as the source was."""
+        if self.white == 1 and self.layout is Layout.PLANES:
             return like(result, source)
         estimate, error = result.image, result.uncertainty
-        assert isinstance(estimate, Tensor)
+        assert isinstance(estimate, Tensor) and isinstance(result.residual, Tensor)
+        out = self.layout.laid_out
         return like(
             replace(
                 result,
-                image=self._laid_out(estimate),
-                steps=[self._laid_out(step) for step in result.steps if isinstance(step, Tensor)],
-                uncertainty=self._laid_out(error) if isinstance(error, Tensor) else None,
+                image=self.white * out(estimate),
+                residual=out(result.residual),
+                steps=[self.white * out(s) for s in result.steps if isinstance(s, Tensor)],
+                uncertainty=self.white * out(error) if isinstance(error, Tensor) else None,
                 estimate=estimate,
+                layout=self.layout,
                 provenance={**result.provenance, "white": self.white},
             ),
             source,
         )
 
-    def _laid_out(self, image: Tensor) -> Tensor:
-        image = self.white * image
-        return image.movedim(0, -1) if self.colour_last else image
+
+def _planar(measurement: Measurement, layout: Layout, white: float) -> Measurement:
+    """The measurement with its axes as planes and its white at 1."""
+    if white == 1 and layout is Layout.PLANES:
+        return measurement
+
+    def moved(values: Tensor | float | None, scale: float) -> Tensor | float | None:
+        if isinstance(values, Tensor):
+            values = _planes(values, measurement.data.ndim, layout)
+        return None if values is None else values / scale
+
+    facts = {k: v for k, v in measurement.provenance.items() if k != "dtype"}
+    if layout is Layout.COLOUR:
+        facts["colour"] = True
+    if white > 1:  # as of a file: a picture that is saved has the same white
+        facts["bit_depth"] = round(math.log2(white + 1))
+    changed: dict[str, Any] = {
+        "data": moved(measurement.data, white),
+        "noise": moved(measurement.noise, white),
+        "mask": moved(measurement.mask, 1.0),
+        "reference": moved(measurement.reference, white),
+    }
+    return replace(measurement, **changed, provenance=facts)
 
 
-def _white(image: Array) -> float:
-    """The largest value of 8- and 16-bit integers; 1 for others, whose units are their own."""
-    name = str(image.dtype).removeprefix("torch.") if isinstance(image, Tensor) else None
-    name = np.asarray(image).dtype.name if name is None else name
-    return {"uint8": 255.0, "uint16": 65535.0}.get(name, 1.0)
+def _planes(values: Tensor, axes: int, layout: Layout) -> Tensor:
+    """An array of as many ``axes`` as the image laid out as planes; one of fewer is ``(y, x)``."""
+    return layout.planes(values) if values.ndim == axes else values
+
+
+def _check_units(sigma: float | Array, depth: int) -> None:
+    """Raise OptionError for a sigma that is everywhere above 1, the white of 16 bits and less."""
+    level = float(to_tensor(sigma, "sigma").min())
+    if depth <= 16 and level > 1:
+        meant = f"{level:g}/{65535 if depth == 16 else 255}"
+        raise OptionError(
+            f"sigma is {level:g}, and a picture from a file has white at 1: give sigma={meant} "
+            f"(--sigma {meant})"
+        )
+
+
+def _dtype(image: Array) -> str:
+    if isinstance(image, Tensor):
+        return str(image.dtype).removeprefix("torch.")
+    return np.asarray(image).dtype.name
 
 
 def noted(measurement: Measurement, notes: Sequence[str]) -> Measurement:

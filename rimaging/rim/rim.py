@@ -284,9 +284,11 @@ class RIM(nn.Module):
                 f"these weights are for {kinds[0]} images, the measurement is of a {kinds[1]} one: "
                 "choose weights of the right kind"
             )
-        if self.config.channels > 1 and x.shape[-3] != self.config.channels:
+        channels = self.config.channels
+        if channels > 1 and (x.ndim < 3 or x.shape[-3] != channels):
+            kind = f"colour, {channels} channels" if channels == 3 else f"{channels} channels"
             raise ShapeError(
-                f"these weights are for {self.config.channels} channels, got {tuple(x.shape)}: "
+                f"these weights are for {kind}, the image is {tuple(x.shape)}: "
                 "choose weights for one channel, which take any number"
             )
 

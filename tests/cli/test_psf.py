@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -29,3 +30,17 @@ def test_a_psf_of_a_real_field(data_root: Path, tmp_path: Path) -> None:
 def test_the_psf_goes_into_a_fits_file() -> None:
     result = CliRunner().invoke(app, ["psf", "field.fits", "-o", "psf.png"])
     assert result.exit_code == 2 and "no .fits" in result.output
+
+
+def test_the_psf_is_not_written_over_its_image(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    path = tmp_path / "field.fits"
+    fits.writeto(path, np.ones((16, 16), np.float32))
+    before = path.read_bytes()
+    for command in (["psf", f"{path}[0]"], ["deconvolve", f"{path}[0]", "--psf", "3"]):
+        for more in ([], ["--tile", "64"])[: 1 + (command[0] == "deconvolve")]:
+            given = [*command, "-o", f"{tmp_path}/../{tmp_path.name}/field.fits", "--overwrite"]
+            result = CliRunner().invoke(app, [*given, *more])
+            assert result.exit_code == 2 and "is an input" in result.output
+    assert path.read_bytes() == before

@@ -21,6 +21,16 @@ def test_every_numeric_array_becomes_a_tensor_of_the_same_values(dtype: str, ste
     assert np.array_equal(tensor.numpy(), array)
 
 
+@pytest.mark.parametrize("dtype", ["u1", ">i2", "f4", ">f8", "c8"])
+def test_what_numpy_masks_is_nan(dtype: str) -> None:
+    values = np.arange(6).astype(dtype).reshape(2, 3)
+    hidden = values == 4
+    tensor = to_tensor(np.ma.masked_array(values, hidden))
+    assert np.array_equal(torch.isnan(tensor).numpy(), hidden)
+    assert np.array_equal(tensor.numpy()[~hidden], values[~hidden])
+    assert np.array_equal(to_tensor(np.ma.masked_array(values)).numpy(), values)
+
+
 def test_torch_keeps_its_precision_and_memory() -> None:
     tensor = torch.zeros(3, dtype=torch.complex128)
     assert to_tensor(tensor) is tensor

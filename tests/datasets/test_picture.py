@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +73,76 @@ def test_a_stack_of_pages_is_a_batch(tmp_path: Path) -> None:
     path = tmp_path / "f.tif"
     tifffile.imwrite(path, np.zeros((5, 8, 9), np.uint16), photometric="minisblack")
     assert read_picture(path).data.shape == (5, 8, 9)
+
+
+Planes = Callable[[np.ndarray], np.ndarray]
+
+
+def as_is(values: np.ndarray) -> np.ndarray:
+    return values
+
+
+def last_first(values: np.ndarray) -> np.ndarray:
+    return np.moveaxis(values[..., :3], -1, -3)
+
+
+def first_sample(values: np.ndarray) -> np.ndarray:
+    return values[..., 0]
+
+
+ALPHA = {"extrasamples": ["unassalpha"], "planarconfig": "contig"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "photometric", "extra", "planes", "colour"),
+    [
+        ((6, 48, 4), "minisblack", {}, as_is, False),
+        ((3, 48, 20), "minisblack", {}, as_is, False),
+        ((48, 20, 1), "minisblack", {}, first_sample, False),
+        ((48, 20, 3), "rgb", {}, last_first, True),
+        ((3, 48, 20), "rgb", {"planarconfig": "separate"}, as_is, True),
+        ((5, 48, 20, 3), "rgb", {}, last_first, True),
+        ((48, 20, 4), "rgb", ALPHA, last_first, True),
+        ((48, 20, 2), "minisblack", ALPHA, first_sample, False),
+        ((48, 20, 3), "minisblack", {"planarconfig": "contig"}, last_first, False),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_the_file_says_what_is_colour_not_the_shape(
+    tmp_path: Path,
+    shape: tuple[int, ...],
+    photometric: str,
+    extra: dict[str, Any],
+    planes: Planes,
+    colour: bool,
+    dtype: str,
+) -> None:
+    values = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    tifffile.imwrite(tmp_path / "f.tif", values, photometric=photometric, **extra)
+    found = read_picture(tmp_path / "f.tif")
+    white = {"u1": 255, "u2": 65535, "f4": 1}[dtype]
+    assert np.array_equal((found.data * white).round().numpy(), planes(values))
+    assert bool(found.provenance.get("colour")) == colour
+    said = "transparency left out" in found.provenance.get("assumed", [])
+    assert said == (extra is ALPHA)
+
+
+def test_gray_with_transparency_is_gray(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (8, 16, 2), np.uint8)
+    Image.fromarray(values, mode="LA").save(tmp_path / "la.png")
+    found = read_picture(tmp_path / "la.png")
+    assert np.array_equal((255 * found.data).round().numpy(), values[..., 0])
+    assert "colour" not in found.provenance
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_three_gray_pages_stay_gray(tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "pages.tif"
+    pages = torch.rand(3, 8, 9, generator=torch.Generator().manual_seed(0))
+    write_picture(path, pages, bits=bits, colour=False)
+    again = read_picture(path)
+    assert torch.allclose(again.data, pages, atol=1 / 255)
+    assert "colour" not in again.provenance and again.provenance["bit_depth"] == bits
 
 
 def test_colour_png_of_16_bits_is_not_cut_in_silence(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 import torch
 from astropy.io import fits
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.open import open
-from rimaging.datasets.save import SUFFIXES, save
+from rimaging.datasets.save import SUFFIXES, save, stretch
 from rimaging.errors import FormatError
 
 IMAGE = torch.rand(24, 20, generator=torch.Generator().manual_seed(0))
@@ -96,6 +97,30 @@ def test_a_picture_keeps_its_depth(tmp_path: Path) -> None:
     again = open(save(tmp_path / "again.png", deep.data, deep))
     assert again.provenance["bit_depth"] == 16
     assert torch.equal(again.data, deep.data)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2", "i4"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_values_without_a_white_stay_in_tiff(tmp_path: Path, dtype: str, colour: bool) -> None:
+    shape = (9, 8, 3) if colour else (9, 8)
+    values = (5e3 * np.random.default_rng(0).random(shape) - 1e3).astype(dtype)
+    path = tmp_path / "f.tif"
+    tifffile.imwrite(path, values, photometric="rgb" if colour else "minisblack")
+    came = open(path)
+    again = tifffile.imread(save(tmp_path / "again.tif", came.data, came))
+    assert again.dtype == np.float32 and np.array_equal(again, values.astype("f4"))
+    assert stretch("again.tif", came.data, came) is None
+    assert stretch("again.png", came.data, came) == pytest.approx(
+        tuple(np.quantile(values.astype("f4"), [0.005, 0.995]))
+    )
+
+
+def test_three_gray_images_are_no_colour(tmp_path: Path) -> None:
+    stack = Measurement(kind="image", data=torch.stack([IMAGE] * 3))
+    with pytest.raises(FormatError, match="one slice"):
+        save(tmp_path / "f.png", stack.data, stack)
+    again = open(save(tmp_path / "f.tif", stack.data, stack))
+    assert torch.equal(again.data, stack.data) and "colour" not in again.provenance
 
 
 def test_a_sky_is_stretched_for_a_picture(tmp_path: Path) -> None:

@@ -102,6 +102,117 @@ def test_colour_takes_the_weights_for_colour_and_a_file_is_its_array(tmp_path: P
     assert image.denoise(colour, 25.0, method="tv").provenance["method"] == "tv"
 
 
+DTYPES = ["uint8", "uint16", "float32", "float64"]
+LAYOUTS = [(24, 20), (24, 20, 1), (24, 20, 3), (2, 24, 20, 3), (3, 24, 20), (2, 3, 24, 20)]
+
+
+def laid_out(shape: tuple[int, ...], dtype: str) -> tuple[np.ndarray, float]:
+    """A noisy array, and its white."""
+    white = {"uint8": 255.0, "uint16": 65535.0}.get(dtype, 1.0)
+    values = 0.1 + 0.8 * torch.rand(shape, generator=torch.Generator().manual_seed(1)).numpy()
+    return (white * values).astype(dtype), white
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", LAYOUTS)
+def test_a_layout_is_one_rule_for_arrays_files_and_all_dtypes(
+    shape: tuple[int, ...], dtype: str, tmp_path: Path
+) -> None:
+    array, white = laid_out(shape, dtype)
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", image=array)
+    known = image.denoise(array, SIGMA * white, keep_steps=True, clip=(0, white))
+    name = "denoise-colour" if shape[-1] == 3 else "image"
+    assert known.provenance["weights"]["name"] == name
+    for path in (tmp_path / "a.npy", tmp_path / "a.npz"):
+        found = image.denoise(path, SIGMA * white, keep_steps=True, clip=(0, white))
+        assert found.provenance["weights"]["name"] == name
+        assert np.array_equal(found.image, known.image)
+        assert np.array_equal(found.residual, known.residual)
+    assert known.residual.shape == known.steps[-1].shape == known.image.shape == shape
+    seen = (array - np.asarray(known.image)) / (SIGMA * white)
+    assert np.allclose(known.residual, seen, atol=2e-3)
+    assert np.array_equal(np.load(known.save(tmp_path / "out.npy")), known.image)
+    floating = image.denoise((array / white).astype("f4"), SIGMA, clip=(0, 1))
+    assert np.allclose(known.image / white, floating.image, atol=2e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 24, 20, 3), (3, 24, 20)])
+def test_a_batch_is_each_picture_by_itself(shape: tuple[int, ...]) -> None:
+    array, _ = laid_out(shape, "float32")
+    whole = image.denoise(array, SIGMA)
+    for one, expected in zip(array, whole.image, strict=True):
+        assert np.allclose(image.denoise(one, SIGMA).image, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 4), (3, 8, 8, 2)])
+def test_a_last_axis_of_two_or_four_is_refused_in_files_too(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", np.ones(shape, np.float32))
+    with pytest.raises(ShapeError, match="transparency"):
+        image.denoise(tmp_path / "a.npy", SIGMA)
+
+
+def test_uncertainty_and_upscaled_colour_have_the_layout_of_the_data(real_weights: Path) -> None:
+    array, white = laid_out((24, 20, 3), "uint8")
+    sure = image.denoise(array, SIGMA * white, real_weights, error_map=2)
+    assert np.asarray(sure.uncertainty).shape == array.shape
+    large = image.upscale(array, np.int64(2), weights=real_weights, steps=2)
+    assert large.image.shape == (48, 40, 3) and large.residual.shape == array.shape
+
+
+def test_what_is_assumed_of_integers_is_said_in_their_units(real_weights: Path) -> None:
+    counts, _ = laid_out((24, 20), "uint8")
+    for result in (
+        image.denoise(counts, None, real_weights),
+        image.deblur(counts, gaussian_psf(2.0), None, real_weights, steps=1),
+    ):
+        (note,) = [note for note in result.provenance["assumed"] if "estimated" in note]
+        level = 255 * float(result.measurement.noise)  # type: ignore[union-attr, arg-type]
+        assert level > 20 and float(note.split()[1]) == pytest.approx(level, rel=1e-3)
+    large = image.upscale(counts, 2, weights=real_weights, steps=1)
+    (note,) = [note for note in large.provenance["assumed"] if "span" in note]
+    assert float(note.split()[1]) == pytest.approx(np.ptp(counts) / 255, rel=1e-3)
+
+
+def test_masked_pixels_of_numpy_do_not_matter(real_weights: Path) -> None:
+    hidden = np.zeros(SHAPE, bool)
+    hidden[3:6, 4:9] = True
+    results = []
+    for value in (0.0, 1e6):
+        pixels = np.where(hidden, value, noisy().numpy())
+        result = image.denoise(np.ma.masked_array(pixels, hidden), SIGMA, real_weights)
+        results.append(np.asarray(result.image))
+        assert not np.asarray(result.residual)[hidden].any()
+    assert np.array_equal(*results)
+
+
+@pytest.mark.parametrize("method", ["rim", "plug-and-play", "tv"])
+def test_each_channel_has_its_kernel_in_parts_too(
+    method: Any, real_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colour = torch.stack([noisy(), noisy().flip(0), noisy().flip(1)], dim=-1)
+    kernels = torch.stack([gaussian_psf(2.0).roll(i, 0) for i in range(3)])
+    whole = image.deblur(colour, kernels, SIGMA, real_weights, method=method, steps=2)
+    monkeypatch.setattr("rimaging.reconstruct.CPU_PIECE", 1)
+    parts = image.deblur(colour, kernels, SIGMA, real_weights, method=method, steps=2)
+    assert torch.allclose(parts.image, whole.image, atol=1e-4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_sigma_of_a_file_is_relative_to_white(depth: int, tmp_path: Path) -> None:
+    counts, _ = laid_out((24, 20), f"uint{depth}")
+    Image.fromarray(counts).save(tmp_path / "a.png")
+    path, white = tmp_path / "a.png", 2**depth - 1
+    for wrong in (25.0, np.full((24, 20), 25.0)):
+        for door in (image.denoise, lambda y, s: image.upscale(y, 2, s)):
+            with pytest.raises(OptionError, match=f"--sigma 25/{white}"):
+                door(path, wrong)
+    found = image.denoise(path, 25 / white)
+    assert np.allclose(white * np.asarray(found.image), image.denoise(counts, 25.0).image, atol=0.1)
+
+
 def test_integers_away_from_black_and_white_are_not_taken_as_clipped(real_weights: Path) -> None:
     counts = np.rint(100 + 50 * noisy().clamp(0, 1).numpy()).astype(np.uint8)
     result = image.denoise(counts, 50 * SIGMA, real_weights)
@@ -202,6 +313,41 @@ REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
         DataError,
         "NaN",
         lambda w: image.deblur(noisy(), torch.full((3, 3), torch.nan), 0.1, w),
+    ),
+    "a complex kernel": (
+        DataError,
+        "complex",
+        lambda w: image.deblur(noisy(), torch.ones(3, 3) + 0j, 0.1, w),
+    ),
+    "a kernel with colour last": (
+        ShapeError,
+        "one kernel",
+        lambda w: image.deblur(torch.rand(8, 8, 3), torch.ones(5, 5, 3), 0.1, w),
+    ),
+    "three kernels of one image": (
+        ShapeError,
+        "one kernel",
+        lambda w: image.deblur(noisy(), torch.ones(3, 5, 5), 0.1, w),
+    ),
+    "half a repetition": (
+        OptionError,
+        "whole number",
+        lambda w: image.denoise(noisy(), 0.1, w, error_map=2.5),  # type: ignore[arg-type]
+    ),
+    "colour weights on gray": (
+        ShapeError,
+        "colour",
+        lambda w: image.denoise(noisy(), 0.1, "denoise-colour"),
+    ),
+    "weights of features on gray": (
+        ShapeError,
+        "colour",
+        lambda w: image.denoise(noisy(), 0.1, "features"),
+    ),
+    "a constant image to enlarge": (
+        DataError,
+        "give sigma",
+        lambda w: image.upscale(torch.ones(8, 8), 2, None, w),
     ),
     "unknown boundary": (
         OptionError,
