@@ -43,12 +43,45 @@ def test_numpy_in_numpy_out_and_big_endian_is_read(real_weights: Path) -> None:
     assert as_numpy.image.dtype == np.dtype("float32") and as_numpy.image.shape == SHAPE
 
 
-def test_scaling_data_and_noise_scales_the_sky(real_weights: Path) -> None:
+@pytest.mark.parametrize("exponent", [-83, -60, -12, 12, 60, 83])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"keep_steps": True, "add_residual": True},
+        {"error_map": 2},
+        {"boundary": "valid"},
+        {"method": "wiener"},
+        {"method": "richardson-lucy"},
+    ],
+    ids=str,
+)
+def test_any_unit_gives_the_same_sky_in_that_unit(
+    how: dict[str, Any], exponent: int, real_weights: Path
+) -> None:
+    """1e-25 to 1e25, digit by digit for powers of two; noise and level estimated or a map."""
+    image, c = stars(PSF) + 3, 2.0**exponent
+    sigma = SIGMA * (1 + torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)))
+    how = how | ({} if "method" in how else {"weights": real_weights})
+    for noise in (None, sigma):
+        one = astro.deconvolve(image, PSF, noise, **how)
+        other = astro.deconvolve(c * image, PSF, None if noise is None else c * noise, **how)
+        assert torch.equal(other.image, c * one.image)
+        assert torch.equal(other.residual, one.residual) and other.chi2 == one.chi2
+        assert all(torch.equal(b, c * a) for a, b in zip(one.steps, other.steps, strict=True))
+        assert other.diagnostics.changes == pytest.approx(one.diagnostics.changes, rel=1e-5)
+        assert (one.uncertainty is None) == ("error_map" not in how)
+        if one.uncertainty is not None:
+            assert torch.equal(other.uncertainty, c * one.uncertainty)
+
+
+def test_bands_of_very_different_units_are_each_their_own(real_weights: Path) -> None:
     image = stars(PSF)
-    x = astro.deconvolve(image, PSF, SIGMA, weights=real_weights).image
-    c = 2.0**-12
-    scaled = astro.deconvolve(c * image, PSF, c * SIGMA, weights=real_weights).image
-    assert torch.allclose(scaled, c * x, rtol=1e-4, atol=1e-4 * c)
+    sizes = torch.tensor([1.0, 2.0**-70, 2.0**70])[:, None, None]
+    cube = astro.deconvolve(
+        sizes * image, PSF, sizes * SIGMA, weights=real_weights, background=0.0, keep_steps=True
+    )
+    level = astro.deconvolve(image, PSF, SIGMA, weights=real_weights, background=0.0)
+    assert torch.allclose(cube.image / sizes, level.image.expand(3, *SHAPE), rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["richardson-lucy", "wiener"])

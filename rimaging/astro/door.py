@@ -194,6 +194,7 @@ def deconvolve(
         above_sky,
         chosen,
         build=build,
+        any_unit=detector is None,
         finish=finish,
         device=place,
         keep_steps=keep_steps,

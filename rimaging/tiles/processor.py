@@ -26,7 +26,7 @@ from rimaging.rim.weights import load_weights
 from rimaging.tiles.blur import Blur, unpack_blur
 from rimaging.tiles.inputs import read_good, read_map, read_noise
 from rimaging.tiles.local import LocalLikelihood
-from rimaging.tiles.planes import Channels, Seen, channels_of, likelihood_of
+from rimaging.tiles.planes import Channels, Seen, channels_of, in_own_unit, likelihood_of
 
 BATCH = 1 << 20
 """Pixels that are computed at once, where a block has many channels; one plane at least."""
@@ -117,14 +117,21 @@ class SkyTiles:
             return {"image": empty, **unsure, **nothing}
         with torch.inference_mode():
             channels = self.channels(seen, place[0])
-            likelihood = likelihood_of(self.blur.operator(place), seen, channels, self.detector)
-            local = LocalLikelihood(likelihood, channels.scale)
+            near, own, unit = seen, channels, None
+            if self.detector is None:  # whose counts have a unit of their own
+                near, own, unit = in_own_unit(seen, channels)
+            likelihood = likelihood_of(self.blur.operator(place), near, own, self.detector)
+            local = LocalLikelihood(likelihood, own.scale)
             found = self.rim(local, steps=self.steps)
             x = found[-1]
             light = x + likelihood.unexplained(x) if self.add_residual else x
+            if unit is not None:
+                light = light * unit
             planes = {"image": self._known(self._sky(light, seen, channels), seen.weight)[inside]}
             if self.uncertainty:
                 error = self.rim.error(local, found)[-1 if self.add_residual else 0]
+                if unit is not None:
+                    error = error * unit
                 planes["uncertainty"] = self._known(error / self._per_unit, seen.weight)[inside]
             if self.residual:
                 planes["residual"] = weighted_residual(likelihood, x)[0][inside]

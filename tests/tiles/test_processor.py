@@ -158,6 +158,23 @@ def test_backgrounds_of_channels_and_of_pixels(sky: mosaics.Sky, tmp_path: Path)
         mosaics.recipe(replace(sky, background=float("nan")))
 
 
+@pytest.mark.parametrize("tile", [80, None])
+def test_any_unit_gives_the_same_tiles_in_that_unit(
+    tile: int | None, sky: mosaics.Sky, tmp_path: Path
+) -> None:
+    data, c = np.load(str(sky.image)), np.float32(2.0**-80)
+    np.save(tmp_path / "small.npy", c * data)
+    np.save(tmp_path / "noise.npy", np.full_like(data, 1.5))
+    np.save(tmp_path / "small noise.npy", c * np.full_like(data, 1.5))
+    for noise, small_noise in ((None, None), ("noise.npy", "small noise.npy")):
+        one = replace(sky, tile=tile, noise=noise and tmp_path / noise)
+        other = replace(
+            one, image=tmp_path / "small.npy", noise=small_noise and tmp_path / small_noise
+        )
+        found = done(mosaics.recipe(other))
+        assert np.array_equal(found, c * done(mosaics.recipe(one)), equal_nan=True)
+
+
 def test_an_empty_channel_stays_empty_and_harms_no_other(sky: mosaics.Sky, tmp_path: Path) -> None:
     data = np.load(str(sky.image))
     data[1] = np.nan
