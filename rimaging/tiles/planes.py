@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -52,6 +52,11 @@ def joined(parts: Sequence[Seen], join: Callable[[list[Tensor]], Tensor]) -> See
         maps([part.noise for part in parts], shape),
         maps([part.level for part in parts], shape),
     )
+
+
+def without(seen: Seen, blank: Tensor) -> Seen:
+    """What was measured but for the ``blank`` pixels, boolean, whose data are 0."""
+    return replace(seen, weight=seen.good * ~blank) if bool(blank.any()) else seen
 
 
 @dataclass(frozen=True)
