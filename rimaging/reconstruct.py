@@ -97,7 +97,8 @@ def run(
     what `Method.error` tells of the estimate; ``sets`` and ``error_map`` as in `reconstruct`.
     ``any_unit`` says that data and noise in another unit make a likelihood of the image in that
     unit, as is so without ``build``: small and large numbers are then computed near one
-    (`rimaging.datasets.own_unit`). Counts of photons, and pictures clipped at white, have their own.
+    (`rimaging.datasets.own_unit`). Counts of photons, and pictures clipped at white, have
+    units of their own.
     ``first`` is the number of the first item where the measurement is a part of a larger one, so
     that its repetitions are those that it has in the whole.
     The image comes back as torch, where the data are.

@@ -366,6 +366,11 @@ def test_photon_noise_through_the_door(real_weights: Path) -> None:
     )
     assert torch.allclose(gain * result.image, same.image, rtol=1e-4, atol=1e-2)
     assert result.provenance["gain"] == gain
+    said = [note for note in result.provenance["assumed"] if "noise" in note]
+    assert len(said) == 1 and "3 electrons per unit" in said[0] and "4 electrons" in said[0]
+    assert result.measurement is not None
+    sky = float(torch.as_tensor(result.measurement.noise).square())
+    assert sky == pytest.approx((gain * 20 + read**2) / gain**2, rel=0.05)
     lucy = astro.deconvolve(image, PSF, gain=gain, read_noise=read, method="richardson-lucy")
     assert float(lucy.image.sum()) == pytest.approx(float(image.sum()), rel=0.05)
     with pytest.raises(OptionError, match="twice"):
@@ -388,3 +393,20 @@ def test_saturated_pixels_do_not_count_and_are_flagged(real_weights: Path, tmp_p
     with fits.open(tmp_path / "out.fits") as hdus:
         bit = 1 << hdus["DQ"].header["RIMSAT"]
         assert np.array_equal(hdus["DQ"].data & bit > 0, full)
+
+
+def test_zeros_around_a_footprint_are_as_nan_at_the_door(real_weights: Path) -> None:
+    image = stars(PSF) + 3
+    outside = torch.zeros(SHAPE, dtype=torch.bool)
+    outside[:12] = True
+    zero, nan = (
+        astro.deconvolve(torch.where(outside, value, image), PSF, weights=real_weights)
+        for value in (0.0, torch.nan)
+    )
+    inside = ~outside
+    assert torch.allclose(zero.image[inside], nan.image[inside], atol=1e-5)
+    assert zero.measurement is not None and nan.measurement is not None
+    assert zero.measurement.noise == nan.measurement.noise and zero.chi2 == nan.chi2
+    flags = zero.to_hdulist()["DQ"].data
+    assert np.array_equal(flags != 0, outside.numpy())
+    assert any("never exposed" in note for note in zero.provenance["assumed"])

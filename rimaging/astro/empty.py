@@ -11,7 +11,6 @@ from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.pieces import chosen
 from rimaging.datasets.sources import Array
-from rimaging.errors import DataError
 from rimaging.reconstruction import Reconstruction
 
 NAMED = 8
@@ -20,8 +19,7 @@ NAMED = 8
 def without_empty(measurement: Measurement) -> tuple[Measurement, Tensor | None]:
     """The bands of ``(..., y, x)`` with any good pixel, in one axis, and a note of the others.
 
-    Beside it which these are, ``(band,)``; None where it is all of them. Raises DataError where no
-    band has one.
+    Beside it which these are, ``(band,)``; None where it is all of them.
     """
     if measurement.mask is None:
         return measurement, None
@@ -29,8 +27,6 @@ def without_empty(measurement: Measurement) -> tuple[Measurement, Tensor | None]
     there = good.flatten(-2).any(dim=-1).flatten()
     if bool(there.all()):
         return measurement, None
-    if not bool(there.any()):
-        raise DataError("nothing was measured in any channel: every pixel is masked, NaN or zero.")
     empty = torch.nonzero(~there).flatten().tolist()
     named = ", ".join(map(str, empty[:NAMED])) + (", ..." if len(empty) > NAMED else "")
     note = f"channel {named} is empty" if len(empty) == 1 else f"channels {named} are empty"

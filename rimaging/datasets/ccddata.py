@@ -15,7 +15,7 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError
 
 if TYPE_CHECKING:
-    from astropy.io.fits import Header, HDUList
+    from astropy.io.fits import HDUList, Header
     from astropy.nddata import CCDData, NDData
 
 __all__ = ["is_nddata", "read_nddata", "to_ccddata"]
@@ -80,7 +80,7 @@ def _sigma(source: NDData) -> np.ndarray:
         ) from None
     own, unit = deviation.unit, source.unit
     if own is not None and unit is not None and own != unit:
-        return np.asarray(deviation.quantity.to_value(unit))
+        return np.asarray(deviation.array) * float(own.to(unit))
     return np.asarray(deviation.array)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from rimaging.datasets.measurement import Measurement
+from rimaging.errors import DataError
 
 __all__ = ["REACH", "blank_areas", "is_footprint", "with_exposure"]
 
@@ -41,6 +42,7 @@ def with_exposure(measurement: Measurement, *, counts: bool = False) -> Measurem
     """Mask the areas of a sky ``(..., y, x)`` that were never exposed, and note it.
 
     Of several bands one that is zero all over was not exposed either, unless it ``counts`` photons.
+    Raises DataError where nothing is left.
     """
     data, mask = measurement.data, measurement.mask
     planes = data.reshape(-1, *data.shape[-2:])
@@ -55,6 +57,8 @@ def with_exposure(measurement: Measurement, *, counts: bool = False) -> Measurem
     if not count:
         return measurement
     seen = (good * ~blank).to(torch.float32).reshape(data.shape)
+    if not bool(seen.any()):
+        raise DataError("every channel is zero all over, or masked: nothing was measured.")
     note = (
         f"{count} pixels ({count / blank.numel():.1%}) in areas of exact zeros taken as never "
         "exposed and masked"

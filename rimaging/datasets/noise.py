@@ -48,8 +48,9 @@ def estimate_image_noise(image: Tensor, mask: Tensor | None = None) -> float:
 def estimate_band_noise(data: Tensor, mask: Tensor | None) -> Tensor:
     """Estimate the noise of each band of a cube (..., y, x) by itself, (..., 1, 1).
 
-    That of a band without any good pixel is 1: nothing comes of it. Raises as `estimate_image_noise`
-    where another has no noise, or no band has a good pixel.
+    That of a band without any good pixel is 1: nothing comes of it.
+
+    Raises DataError where another has no noise, or no band has a good pixel.
     """
     planes = data.reshape(-1, *data.shape[-2:])
     if mask is None:

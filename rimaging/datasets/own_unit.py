@@ -40,8 +40,8 @@ def in_own_unit(measurement: Measurement) -> tuple[Measurement, OwnUnit | None]:
 
     ``1/sigma^2`` of a sky in erg/s/cm2/A (sigma 1e-18), and its sum over an image, is more than
     single precision holds. A power of two changes no digit, so that ``x(c y, c sigma) = c x(y,
-    sigma)`` bit for bit. Where the noise is ordinary (`ORDINARY`) the measurement is given back, and
-    None. Its noise is known (`Measurement.completed`).
+    sigma)`` bit for bit. Where the noise is ordinary (`ORDINARY`) the measurement is given back,
+    and None. Its noise is known (`Measurement.completed`).
     """
     axes = 3 if measurement.kind == "kspace" else 2
     noise = measurement.noise

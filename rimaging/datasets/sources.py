@@ -39,10 +39,10 @@ def as_measurement(
 ) -> Measurement:
     """A measurement of one kind from an array, a path or a measurement; arguments overrule it.
 
-    Of a sky also from astropy's NDData, with its mask, uncertainty, unit and header. Single precision; NaN pixels of images are masked. Of a file of the sky, provenance keeps the
-    name; scans and pictures may be named after a person, so their sha256, which every reader
-    gives, stands for them. Raises OptionError for another kind, complex
-    pixels included.
+    Of a sky also from astropy's NDData, with its mask, uncertainty, unit and header. Single
+    precision; NaN pixels of images are masked. Of a file of the sky, provenance keeps the name;
+    scans and pictures may be named after a person, so their sha256, which every reader gives,
+    stands for them. Raises OptionError for another kind, complex pixels included.
     """
     along = _along(trajectory, density, matrix)
     given = noise is not None or mask is not None or maps is not None or psf is not None

@@ -54,7 +54,8 @@ class SkyTiles:
     ``psf``: an example of it, packed;
     ``noise``, ``masks``, ``background``: maps, see `rimaging.tiles.inputs`, or None;
     ``saturation``: level from which on pixels are masked, or None; ``gain`` (or None) and
-    ``read_noise``: of a detector that counts; ``channels``: how many the sky has; ``residual``, ``uncertainty``: whether to give them;
+    ``read_noise``: of a detector that counts; ``channels``: how many the sky has;
+    ``residual``, ``uncertainty``: whether to give them;
     ``add_residual``: whether the residual goes back into the image. Packed, for each channel, or
     None where it is to be taken from each plane: ``level`` of the sky, ``factor`` and ``scale`` of
     the noise (`rimaging.tiles.planes.Channels`), and whether its areas of exact zeros were never
@@ -128,21 +129,21 @@ class SkyTiles:
             return {"image": empty, **unsure, **nothing}
         with torch.inference_mode():
             channels = self.channels(seen, place[0])
-            near, own, unit = seen, channels, None
+            near, own, size = seen, channels, None
             if self.detector is None:  # whose counts have a unit of their own
-                near, own, unit = in_own_unit(seen, channels)
+                near, own, size = in_own_unit(seen, channels)
             likelihood = likelihood_of(self.blur.operator(place), near, own, self.detector)
             local = LocalLikelihood(likelihood, own.scale)
             found = self.rim(local, steps=self.steps)
             x = found[-1]
             light = x + likelihood.unexplained(x) if self.add_residual else x
-            if unit is not None:
-                light = light * unit
+            if size is not None:
+                light = light * size
             planes = {"image": self._known(self._sky(light, seen, channels), seen.weight)[inside]}
             if self.uncertainty:
                 error = self.rim.error(local, found)[-1 if self.add_residual else 0]
-                if unit is not None:
-                    error = error * unit
+                if size is not None:
+                    error = error * size
                 planes["uncertainty"] = self._known(error / self._per_unit, seen.weight)[inside]
             if self.residual:
                 planes["residual"] = weighted_residual(likelihood, x)[0][inside]
@@ -183,9 +184,7 @@ class SkyTiles:
             return self.footprint[own] > 0
         several = self.several and self.detector is None
         planes = zip(seen.data, seen.good > 0, blank, strict=True)
-        found = [
-            is_footprint(plane, good, zeros, several=several) for plane, good, zeros in planes
-        ]
+        found = [is_footprint(plane, good, zeros, several=several) for plane, good, zeros in planes]
         return torch.tensor(found, device=blank.device)
 
     def channels(self, seen: Seen, own: slice) -> Channels:

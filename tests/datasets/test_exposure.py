@@ -73,9 +73,9 @@ ZEROS: dict[str, Callable[[], Tensor]] = {
     "integers in a frame": lambda: torch.where(outside(), 0, (10 * noise()).round() + 500),
     "a model": lambda: star(2.0),
     "a phantom of few levels": lambda: 0.3 * (star(20) > 0.5) + 0.25 * (star(8) > 0.5),
-    "smooth noise clipped at zero": lambda: avg_pool2d(
-        noise()[None, None], 9, stride=1, padding=4
-    )[0, 0].clamp_min(0),
+    "smooth noise clipped at zero": lambda: avg_pool2d(noise()[None, None], 9, stride=1, padding=4)[
+        0, 0
+    ].clamp_min(0),
     "scattered zeros": lambda: noise() * (torch.rand(SIZE, SIZE, generator=generator()) > 0.3),
     "nothing at all": lambda: torch.zeros(SIZE, SIZE),
 }
