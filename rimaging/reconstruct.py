@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rimaging import __version__
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.own_unit import OwnUnit, in_own_unit
 from rimaging.datasets.pieces import moved, pieces
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.method import Method, Weights, choose_device, rim_method
@@ -80,6 +81,7 @@ def run(
     method: Method,
     *,
     build: Callable[[Measurement], Likelihood] | None = None,
+    any_unit: bool = False,
     sets: bool = False,
     finish: Finish = plainly,
     device: torch.device,
@@ -93,6 +95,10 @@ def run(
     ``build`` makes the likelihood of a piece (by default its own), ``finish`` the final image of
     an estimate and the likelihood that it explains, ``learned_error`` the error of that image by
     what `Method.error` tells of the estimate; ``sets`` and ``error_map`` as in `reconstruct`.
+    ``any_unit`` says that data and noise in another unit make a likelihood of the image in that
+    unit, as is so without ``build``: small and large numbers are then computed near one
+    (`rimaging.datasets.own_unit`). Counts of photons, and pictures clipped at white, have
+    units of their own.
     ``first`` is the number of the first item where the measurement is a part of a larger one, so
     that its repetitions are those that it has in the whole.
     The image comes back as torch, where the data are.
@@ -115,14 +121,18 @@ def run(
     home = source.data.device if isinstance(source, Measurement) else source.y.device
     for part in parts:
         with torch.inference_mode():
+            unit = None
+            if part is not None and (any_unit or build is None):
+                part, unit = in_own_unit(part)
             likelihood = _likelihood(source, part, build, sets, device)
             found = method.solve(part, likelihood)
             residual, measured = weighted_residual(likelihood, found[-1])
-            changes.append(_changes(found))
+            changes.append(_changes(found, unit, likelihood.item_axes))
             if keep_steps:
                 misfits.append(_misfits(likelihood, found))
             kept = found if keep_steps else found[-1:]
-            estimates.append([finish(x, likelihood).to(home) for x in kept])
+            finished = [finish(x, likelihood).to(home) for x in kept]
+            estimates.append([_in_file_unit(x, unit, likelihood) for x in finished])
             residuals.append(residual.to(home))
             masks.append(measured.expand(residual.shape).to(home))
             if not bool(torch.isfinite(found[-1]).all()):
@@ -133,12 +143,13 @@ def run(
             if isinstance(sure, Bootstrap):
                 again = partial(_estimate_again, method, part)
                 error = error_map_of(likelihood, found[-1], again, sure, finish=finish, first=items)
-                errors.append(error.to(home))
+                errors.append(_in_file_unit(error.to(home), unit, likelihood))
                 items += likelihood.items
             elif sure is not None:
                 assert method.error is not None
                 tell = partial(method.error, part, likelihood, found)
-                errors.append(learned_error(found[-1], tell).to(home))
+                error = learned_error(found[-1], tell).to(home)
+                errors.append(_in_file_unit(error, unit, likelihood))
     if isinstance(source, Likelihood):
         source.to(home)
     axes = 3 if whole is not None and whole.kind == "kspace" else 2
@@ -252,10 +263,23 @@ def _joined(parts: Sequence[Tensor], batch: tuple[int, ...]) -> Tensor:
     return joined.reshape(*batch, *joined.shape[1:])
 
 
-def _changes(estimates: Sequence[Tensor]) -> Tensor:
-    """``|x_t - x_(t-1)|^2`` and ``|x_t|^2`` of each step after the first, ``(steps - 1, 2)``."""
+def _in_file_unit(image: Tensor, unit: OwnUnit | None, likelihood: Likelihood) -> Tensor:
+    """An image, or its error, in the units of the data."""
+    if unit is None:
+        return image
+    batch = likelihood.y.ndim - len(likelihood.operator.range.shape)
+    return image * unit.of(image, image.ndim - batch)
+
+
+def _changes(estimates: Sequence[Tensor], unit: OwnUnit | None, axes: int) -> Tensor:
+    """``|x_t - x_(t-1)|^2`` and ``|x_t|^2`` of each step after the first, ``(steps - 1, 2)``.
+
+    Items, of so many ``axes``, count in the units of the data.
+    """
 
     def power(x: Tensor) -> Tensor:
+        if unit is not None:
+            x = x * unit.of(x, axes).double()
         x = torch.view_as_real(x) if x.is_complex() else x
         return x.square().sum(dtype=torch.float64)
 

@@ -149,10 +149,12 @@ class Reconstruction:
         from rimaging.reports.html import Comparison, Picture, report, save_report
 
         before = self._before()
-        shown = _middle(to_tensor(self._kept), 3 if self._colour else 2)
+        shown = self._shown(to_tensor(self._kept))
         label = "zero-filled" if self._kind == "kspace" else "observed"
         same = before is not None and _one_field(before, shown)
-        plot = residual_plot(planar(_middle(to_tensor(self._kept_residual), 2)))
+        left = to_tensor(self._kept_residual)
+        left = self._shown(left) if self._kind == "sky" else _middle(left, 2)
+        plot = residual_plot(planar(left))
         error = self._kept_uncertainty
         page = report(
             f"Reconstruction by {self.provenance['method']}",
@@ -187,6 +189,9 @@ class Reconstruction:
         steps = [self._as_kept(to_tensor(step)) for step in self.steps]
         if reference is not None and steps and tuple(reference.shape) != tuple(steps[-1].shape):
             reference = None
+        if self._kind == "sky":
+            steps = [self._shown(step) for step in steps]
+            reference = None if reference is None else self._shown(reference)
         before = None if self._kind == "kspace" else self._before()
         picture = film(
             steps,
@@ -205,7 +210,8 @@ class Reconstruction:
         """Show the image and the verdicts in a notebook."""
         from rimaging.reports.html import preview
 
-        picture = base64.b64encode(preview(self._kept, self._kind, None, 512)).decode()
+        shown = self._shown(to_tensor(self._kept)) if self._kind == "sky" else self._kept
+        picture = base64.b64encode(preview(shown, self._kind, None, 512)).decode()
         verdicts = "<br>".join(markup.escape(v.text) for v in self.diagnostics.verdicts())
         return (
             f'<figure><img alt="reconstruction" src="data:image/png;base64,{picture}">'
@@ -237,7 +243,7 @@ class Reconstruction:
     def _error_picture(self, error: Tensor) -> Picture:
         from rimaging.reports.html import Picture
 
-        shown = _middle(error, 3 if self._colour else 2)
+        shown = self._shown(error)
         how = self.provenance.get("error_map", {})
         said = f"over {how.get('replicates', '')} repetitions of the measurement"
         if how.get("learned"):
@@ -251,6 +257,19 @@ class Reconstruction:
                 f"{float(shown.min()):.3g} to {float(shown.max()):.3g}."
             ),
         )
+
+    def _shown(self, array: Tensor) -> Tensor:
+        """The picture to show: the middle one; of the bands of a sky the nearest with an image."""
+        if self._kind != "sky" or array.ndim < 3:
+            return _middle(array, 3 if self._colour else 2)
+        lead = array.shape[:-2]
+        seen = torch.isfinite(to_tensor(self._kept)).flatten(-2).any(dim=-1).flatten()
+        number = torch.arange(len(seen), device=seen.device)
+        middle = int(_middle(number.reshape(lead), 0))
+        if bool(seen.any()):
+            distance = torch.where(seen, (number - middle).abs(), len(seen))
+            middle = int(distance.argmin())
+        return array.reshape(-1, *array.shape[-2:])[middle]
 
     @property
     def _kept(self) -> Array:
@@ -279,7 +298,7 @@ class Reconstruction:
         if self.measurement is None:
             return None
         if self._kind != "kspace":
-            return _middle(self.measurement.data, 3 if self._colour else 2)
+            return self._shown(self.measurement.data)
         kspace, along = _middle(self.measurement.data, 3), self.measurement.trajectory
         if along is not None:
             from rimaging.solvers.noncartesian import grid_coils

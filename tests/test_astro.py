@@ -44,12 +44,45 @@ def test_numpy_in_numpy_out_and_big_endian_is_read(real_weights: Path) -> None:
     assert as_numpy.image.dtype == np.dtype("float32") and as_numpy.image.shape == SHAPE
 
 
-def test_scaling_data_and_noise_scales_the_sky(real_weights: Path) -> None:
+@pytest.mark.parametrize("exponent", [-83, -60, -12, 12, 60, 83])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"keep_steps": True, "add_residual": True},
+        {"error_map": 2},
+        {"boundary": "valid"},
+        {"method": "wiener"},
+        {"method": "richardson-lucy"},
+    ],
+    ids=str,
+)
+def test_any_unit_gives_the_same_sky_in_that_unit(
+    how: dict[str, Any], exponent: int, real_weights: Path
+) -> None:
+    """1e-25 to 1e25, digit by digit for powers of two; noise and level estimated or a map."""
+    image, c = stars(PSF) + 3, 2.0**exponent
+    sigma = SIGMA * (1 + torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)))
+    how = how | ({} if "method" in how else {"weights": real_weights})
+    for noise in (None, sigma):
+        one = astro.deconvolve(image, PSF, noise, **how)
+        other = astro.deconvolve(c * image, PSF, None if noise is None else c * noise, **how)
+        assert torch.equal(other.image, c * one.image)
+        assert torch.equal(other.residual, one.residual) and other.chi2 == one.chi2
+        assert all(torch.equal(b, c * a) for a, b in zip(one.steps, other.steps, strict=True))
+        assert other.diagnostics.changes == pytest.approx(one.diagnostics.changes, rel=1e-5)
+        assert (one.uncertainty is None) == ("error_map" not in how)
+        if one.uncertainty is not None:
+            assert torch.equal(other.uncertainty, c * one.uncertainty)
+
+
+def test_bands_of_very_different_units_are_each_their_own(real_weights: Path) -> None:
     image = stars(PSF)
-    x = astro.deconvolve(image, PSF, SIGMA, weights=real_weights).image
-    c = 2.0**-12
-    scaled = astro.deconvolve(c * image, PSF, c * SIGMA, weights=real_weights).image
-    assert torch.allclose(scaled, c * x, rtol=1e-4, atol=1e-4 * c)
+    sizes = torch.tensor([1.0, 2.0**-70, 2.0**70])[:, None, None]
+    cube = astro.deconvolve(
+        sizes * image, PSF, sizes * SIGMA, weights=real_weights, background=0.0, keep_steps=True
+    )
+    level = astro.deconvolve(image, PSF, SIGMA, weights=real_weights, background=0.0)
+    assert torch.allclose(cube.image / sizes, level.image.expand(3, *SHAPE), rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["richardson-lucy", "wiener"])
@@ -334,6 +367,11 @@ def test_photon_noise_through_the_door(real_weights: Path) -> None:
     )
     assert torch.allclose(gain * result.image, same.image, rtol=1e-4, atol=1e-2)
     assert result.provenance["gain"] == gain
+    said = [note for note in result.provenance["assumed"] if "noise" in note]
+    assert len(said) == 1 and "3 electrons per unit" in said[0] and "4 electrons" in said[0]
+    assert result.measurement is not None
+    sky = float(torch.as_tensor(result.measurement.noise).square())
+    assert sky == pytest.approx((gain * 20 + read**2) / gain**2, rel=0.05)
     lucy = astro.deconvolve(image, PSF, gain=gain, read_noise=read, method="richardson-lucy")
     assert float(lucy.image.sum()) == pytest.approx(float(image.sum()), rel=0.05)
     with pytest.raises(OptionError, match="twice"):
@@ -387,3 +425,20 @@ def test_channels_take_their_own_psfs_of_a_cube(real_weights: Path, tmp_path: Pa
     found = astro.deconvolve(part, path, **settings)
     expected = astro.deconvolve(cube[1:], psfs[1:], **settings)
     assert np.allclose(found.image, expected.image, atol=1e-5)
+
+
+def test_zeros_around_a_footprint_are_as_nan_at_the_door(real_weights: Path) -> None:
+    image = stars(PSF) + 3
+    outside = torch.zeros(SHAPE, dtype=torch.bool)
+    outside[:12] = True
+    zero, nan = (
+        astro.deconvolve(torch.where(outside, value, image), PSF, weights=real_weights)
+        for value in (0.0, torch.nan)
+    )
+    inside = ~outside
+    assert torch.allclose(zero.image[inside], nan.image[inside], atol=1e-5)
+    assert zero.measurement is not None and nan.measurement is not None
+    assert zero.measurement.noise == nan.measurement.noise and zero.chi2 == nan.chi2
+    flags = zero.to_hdulist()["DQ"].data
+    assert np.array_equal(flags != 0, outside.numpy())
+    assert any("never exposed" in note for note in zero.provenance["assumed"])

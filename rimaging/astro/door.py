@@ -9,12 +9,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from rimaging.astro.empty import with_empty, without_empty
 from rimaging.astro.methods import Boundary, MethodName, check_options, classical
 from rimaging.astro.noise import Correlation, example, with_correlation
 from rimaging.astro.psf import TARGET, Psf, check_psf, psf_source, with_psf
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.detector import Detector, without_saturated
+from rimaging.datasets.exposure import with_exposure
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.varying_psf import VaryingPsf
@@ -64,7 +66,9 @@ def deconvolve(
 
     Args:
         image: real ``(..., y, x)``, bands in front; NumPy, torch, a path (FITS), or a
-            `Measurement`. NaN pixels are masked.
+            `Measurement`. NaN pixels are masked, and areas of exact zeros around a noisy footprint.
+            A band without any good pixel is left out and comes back NaN. CCDData of astropy bring
+            mask, uncertainty, unit, header and PSF along.
         psf: array ``(y, x)``, or one per band ``(band, y, x)``, or its path; or the FWHM in pixels
             of a Gaussian, or a profile: ``"gaussian:3.2"``, ``"moffat:4.5"``, ``"moffat:4.5:2.5"``
             (FWHM and beta, 3 by default). Normalised to 1, padded to odd sides (with a warning).
@@ -136,13 +140,15 @@ def deconvolve(
         )
         return lazy
     place = choose_device(device)
-    measurement = as_measurement(image, "sky", noise=noise, mask=mask)
-    measurement, varying = with_psf(without_saturated(measurement, saturation), psf)
-    measurement, correlation = _noise_of(measurement, noise_correlation, detector)
-    check_psf(measurement)
+    whole = as_measurement(image, "sky", noise=noise, mask=mask)
+    whole = with_exposure(without_saturated(whole, saturation), counts=detector is not None)
+    whole, varying = with_psf(whole, psf)
+    check_psf(whole)
+    measurement, there = without_empty(whole)
     measurement, level = _with_background(measurement, background)
     if detector is not None:
-        measurement = replace(measurement, noise=detector.sky_noise(level))
+        measurement = detector.with_noise(measurement, level)
+    measurement, correlation = _noise_of(measurement, noise_correlation, detector)
     measurement = measurement.completed()
     if varying is not None and method != "rim":
         raise OptionError(f"{method} takes one PSF for the whole image: use method='rim'")
@@ -196,6 +202,7 @@ def deconvolve(
         above_sky,
         chosen,
         build=build,
+        any_unit=detector is None,
         finish=finish,
         device=place,
         keep_steps=keep_steps,
@@ -211,7 +218,7 @@ def deconvolve(
         uncertainty=None if error is None else to_tensor(error) / per_unit,
         measurement=measurement,
     )
-    return like(found, image)
+    return like(found if there is None else with_empty(found, whole, there), image)
 
 
 def varying_operator(

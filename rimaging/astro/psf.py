@@ -87,7 +87,10 @@ def _of_section(psf: Tensor, measurement: Measurement) -> Tensor:
 
 
 def _from_stars(measurement: Measurement) -> Measurement:
-    """The measurement with the PSF of its own stars, one for each band, and a note of them."""
+    """The measurement with the PSF of its own stars, one for each band, and a note of them.
+
+    An empty band has no stars and gets that of the first one that is not.
+    """
     from rimaging.datasets.epsf import psf_of_stars
 
     data, mask = measurement.data, measurement.mask
@@ -95,15 +98,19 @@ def _from_stars(measurement: Measurement) -> Measurement:
     known = [None] * len(planes)
     if mask is not None:
         known = list(mask.expand(data.shape).reshape(planes.shape))
+    there = [good is None or bool((good > 0).any()) for good in known]
     bands = [
         Measurement(kind="sky", data=plane, mask=good, header=measurement.header)
-        for plane, good in zip(planes, known, strict=True)
+        for plane, good, seen in zip(planes, known, there, strict=True)
+        if seen
     ]
     found = [psf_of_stars(band) for band in bands]
     side = max(one.psf.shape[-1] for one in found)
     if any(one.psf.shape[-1] != side for one in found):
         found = [psf_of_stars(band, side=side) for band in bands]
-    stack = torch.stack([one.psf for one in found]).reshape(*data.shape[:-2], side, side)
+    own = iter(found)
+    each = [next(own).psf if seen else found[0].psf for seen in there]
+    stack = torch.stack(each).reshape(*data.shape[:-2], side, side)
     said = ", ".join(f"{one.fwhm:.2f} pixels from {one.stars}" for one in found[:8])
     assumed = [*measurement.provenance.get("assumed", []), f"PSF of FWHM {said} of its own stars"]
     return replace(

@@ -1,17 +1,107 @@
-"""A result as astropy's CCDData, which ccdproc, photutils and reproject take."""
+"""Astropy's CCDData, which ccdproc, photutils and reproject give and take: in and out."""
 
 from __future__ import annotations
 
+import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+
+from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.fits_companions import noise_of
+from rimaging.datasets.measurement import Measurement
+from rimaging.errors import DataError
 
 if TYPE_CHECKING:
-    from astropy.io.fits import HDUList
-    from astropy.nddata import CCDData
+    from astropy.io.fits import HDUList, Header
+    from astropy.nddata import CCDData, NDData
 
-__all__ = ["to_ccddata"]
+__all__ = ["is_nddata", "read_nddata", "to_ccddata"]
+
+
+def is_nddata(source: object) -> bool:
+    """Whether it is astropy's NDData, of which CCDData is one; astropy is not imported for it."""
+    module = sys.modules.get("astropy.nddata")
+    return module is not None and isinstance(source, module.NDData)
+
+
+def read_nddata(source: NDData) -> Measurement:
+    """A sky ``(..., y, x)`` with the mask, uncertainty, unit, header, WCS and PSF that came along.
+
+    A mask is true where a pixel is bad. Standard deviation, variance and its inverse become sigma;
+    pixels whose sigma is not above zero are masked, and NaN are masked and filled.
+
+    Raises DataError for an uncertainty of another kind.
+    """
+    data = to_tensor(source.data, "image")
+    notes: list[str] = []
+    mask = None
+    if source.mask is not None:
+        good = np.broadcast_to(~np.asarray(source.mask, bool), tuple(data.shape))
+        mask = torch.from_numpy(good.astype(np.float32))
+    data, mask, filled = fill_invalid(data, mask)
+    if filled:
+        notes.append(f"{filled} NaN pixels masked and filled with the median")
+    noise = None
+    header = _header(source)
+    if source.uncertainty is not None:
+        sigma = np.broadcast_to(_sigma(source), tuple(data.shape))
+        noise, mask = noise_of({"ERR": (sigma, header)}, data, mask, notes)
+    psf = getattr(source, "psf", None)
+    provenance: dict[str, Any] = {"format": type(source).__name__}
+    if notes:
+        provenance["assumed"] = notes
+    return Measurement(
+        kind="sky",
+        data=data,
+        noise=noise,
+        mask=mask,
+        psf=None if psf is None else to_tensor(psf, "PSF"),
+        units=str(header["BUNIT"]) if header.get("BUNIT") else None,
+        header=header,
+        provenance=provenance,
+    )
+
+
+def _sigma(source: NDData) -> np.ndarray:
+    """The uncertainty as a standard deviation in the unit of the data."""
+    from astropy.nddata import StdDevUncertainty
+
+    known = source.uncertainty
+    try:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deviation = known.represent_as(StdDevUncertainty)
+    except TypeError:
+        raise DataError(
+            f"the uncertainty is {type(known).__name__}, expected StdDevUncertainty, "
+            "VarianceUncertainty or InverseVariance: make it one, or set it to None and give noise="
+        ) from None
+    own, unit = deviation.unit, source.unit
+    if own is not None and unit is not None and own != unit:
+        return np.asarray(deviation.array) * float(own.to(unit))
+    return np.asarray(deviation.array)
+
+
+def _header(source: NDData) -> Header:
+    """The cards of ``meta`` that FITS can hold, those of the WCS, and the unit as BUNIT."""
+    from astropy.io import fits
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of long keywords, and of a WCS that FITS rounds
+        if isinstance(source.meta, fits.Header):
+            header = source.meta.copy()
+        else:
+            header = fits.Header()
+            for name, value in source.meta.items():
+                if isinstance(value, str | int | float | bool):
+                    header[str(name)] = value
+        if source.wcs is not None and hasattr(source.wcs, "to_header"):
+            header.update(source.wcs.to_header(relax=True))
+        if source.unit is not None:
+            header["BUNIT"] = str(source.unit)
+    return header
 
 
 def to_ccddata(hdus: HDUList) -> CCDData:

@@ -39,26 +39,37 @@ class Detector:
         if not (math.isfinite(self.read_noise) and self.read_noise >= 0):
             raise OptionError(f"read_noise is {self.read_noise}: give electrons, 0 or more")
 
-    def sky_noise(self, sky: Tensor) -> Tensor:
-        """The standard deviation of an empty sky ``(..., 1, 1)``, in the units of the image.
+    def with_noise(self, measurement: Measurement, sky: Tensor) -> Measurement:
+        """The image with the noise that its sky ``(..., 1, 1)`` has, and a note of where from.
 
         Raises DataError where sky and read noise leave no noise at all.
         """
+        note = (
+            f"noise of photons, {self.gain:g} electrons per unit, and of reading, "
+            f"{self.read_noise:g} electrons: a Poisson likelihood"
+        )
+        assumed = [*measurement.provenance.get("assumed", []), note]
+        provenance = {**measurement.provenance, "assumed": assumed}
+        noise = self._variance(sky).sqrt() / self.gain
+        return replace(measurement, noise=noise, provenance=provenance)
+
+    def electrons(self, measurement: Measurement, sky: Tensor) -> Measurement:
+        """The image above its sky ``(..., 1, 1)``, in electrons; its noise is that of the sky.
+
+        Raises DataError as `with_noise`.
+        """
+        data = self.gain * (measurement.data - sky)
+        return replace(measurement, data=data, noise=self._variance(sky).sqrt())
+
+    def _variance(self, sky: Tensor) -> Tensor:
+        """Of the sky, in electrons squared."""
         variance = self.gain * sky + self.read_noise**2
         if not bool((variance > 0).all()):
             raise DataError(
                 f"the sky is {float(sky.min()):.4g} and the read noise {self.read_noise:.4g}: give "
                 "read_noise=, or background= with the sky that was taken off"
             )
-        return variance.sqrt() / self.gain
-
-    def electrons(self, measurement: Measurement, sky: Tensor) -> Measurement:
-        """The image above its sky ``(..., 1, 1)``, in electrons; its noise is that of the sky.
-
-        Raises DataError as `sky_noise`.
-        """
-        data = self.gain * (measurement.data - sky)
-        return replace(measurement, data=data, noise=self.gain * self.sky_noise(sky))
+        return variance
 
     def likelihood(self, operator: LinearOperator, piece: Measurement) -> Poisson:
         """Of a piece of what `electrons` gave; counts below zero are zero."""

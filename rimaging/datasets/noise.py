@@ -46,13 +46,23 @@ def estimate_image_noise(image: Tensor, mask: Tensor | None = None) -> float:
 
 
 def estimate_band_noise(data: Tensor, mask: Tensor | None) -> Tensor:
-    """Estimate the noise of each band of a cube (..., y, x) by itself, (..., 1, 1)."""
+    """Estimate the noise of each band of a cube (..., y, x) by itself, (..., 1, 1).
+
+    That of a band without any good pixel is 1: nothing comes of it.
+
+    Raises DataError where another has no noise, or no band has a good pixel.
+    """
     planes = data.reshape(-1, *data.shape[-2:])
     if mask is None:
         masks: list[Tensor | None] = [None] * len(planes)
     else:
         masks = list(mask.expand(data.shape).reshape(planes.shape))
-    sigmas = [estimate_image_noise(plane, m) for plane, m in zip(planes, masks, strict=True)]
+    if mask is not None and not bool((mask > 0).any()):
+        raise DataError("the noise cannot be estimated, every pixel is masked: give noise=sigma.")
+    sigmas = [
+        1.0 if m is not None and not bool((m > 0).any()) else estimate_image_noise(plane, m)
+        for plane, m in zip(planes, masks, strict=True)
+    ]
     return torch.tensor(sigmas, dtype=data.dtype, device=data.device).reshape(
         *data.shape[:-2], 1, 1
     )

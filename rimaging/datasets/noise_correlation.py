@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rimaging.datasets.background import blocks
 from rimaging.datasets.noise import DIFFERENCES, estimate_band_noise, estimate_image_noise
+from rimaging.datasets.own_unit import power_of_two
 from rimaging.errors import DataError
 from rimaging.operators.correlated import NoiseCorrelation
 
@@ -106,7 +107,10 @@ def _beside(quiet: Tensor) -> float:
 
 
 def _quiet(plane: Tensor, weight: Tensor | None) -> Tensor:
-    """Residuals ``(block, y, x)`` of the quiet blocks of a plane from a plane fitted to each."""
+    """Residuals ``(block, y, x)`` of the quiet blocks of a plane from a plane fitted to each.
+
+    Their scale is not that of the data: only their correlation is looked at.
+    """
     whole = blocks(plane, SIDE)
     if weight is not None:
         whole = whole[(blocks(weight, SIDE) > 0).all(dim=-1).all(dim=-1)]
@@ -123,6 +127,7 @@ def _quiet(plane: Tensor, weight: Tensor | None) -> Tensor:
     basis = torch.stack([torch.ones_like(y), y, x]).flatten(1)
     basis = basis / basis.norm(dim=1, keepdim=True)
     left = (flat - (flat @ basis.T) @ basis).reshape(whole.shape)
+    left = left / power_of_two(left.abs().max())  # whose squares single precision holds
     scatter = left.square().mean(dim=(1, 2))
     quiet: Tensor = left[scatter.argsort()[: max(LEAST, round(QUIET * len(left)))]]
     return quiet

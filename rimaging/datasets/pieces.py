@@ -13,7 +13,7 @@ from torch import Tensor
 from rimaging.datasets.kspace_noise import spread
 from rimaging.datasets.measurement import Measurement
 
-__all__ = ["moved", "pieces", "representatives"]
+__all__ = ["chosen", "moved", "pieces", "representatives"]
 
 
 def pieces(whole: Measurement, at_once: int, *, sets: bool = False) -> Iterator[Measurement]:
@@ -23,35 +23,44 @@ def pieces(whole: Measurement, at_once: int, *, sets: bool = False) -> Iterator[
     sets. Noise, mask, maps, trajectory and PSF go with their items, or stay whole where all share
     them.
     """
-    axes = 3 if whole.kind == "kspace" else 2
-    spatial = 2 if whole.matrix is None else len(whole.matrix)
-    batch = tuple(whole.data.shape[:-axes])
-    count = math.prod(batch)
+    count = math.prod(whole.data.shape[: -3 if whole.kind == "kspace" else -2])
     if count <= at_once:
         yield whole
         return
 
-    def part(array: Any, core: int, piece: slice) -> Any:
+    for first in range(0, count, at_once):
+        yield _items(whole, slice(first, first + at_once), sets)
+
+
+def chosen(whole: Measurement, there: Tensor) -> Measurement:
+    """The items of a measurement that are ``there`` (boolean, one for each), in one axis."""
+    return _items(whole, there, sets=False)
+
+
+def _items(whole: Measurement, which: slice | Tensor, sets: bool) -> Measurement:
+    axes = 3 if whole.kind == "kspace" else 2
+    spatial = 2 if whole.matrix is None else len(whole.matrix)
+    batch = tuple(whole.data.shape[:-axes])
+
+    def part(array: Any, core: int) -> Any:
         if not isinstance(array, Tensor) or array.ndim <= core:
             return array
         own = array.shape[array.ndim - core :]
         if array.shape[:-core].numel() == 1:
             return array.reshape(own)
-        return array.expand(*batch, *own).reshape(count, *own)[piece]
+        return array.expand(*batch, *own).reshape(math.prod(batch), *own)[which]
 
-    for first in range(0, count, at_once):
-        piece = slice(first, first + at_once)
-        yield replace(
-            whole,
-            data=part(whole.data, axes, piece),
-            noise=part(whole.noise, axes, piece),
-            mask=part(whole.mask, 2, piece),
-            maps=part(whole.maps, 1 + spatial + sets, piece),
-            trajectory=part(whole.trajectory, 3, piece),
-            density=part(whole.density, 2, piece),
-            psf=part(whole.psf, 2, piece),
-            reference=None,
-        )
+    return replace(
+        whole,
+        data=part(whole.data, axes),
+        noise=part(whole.noise, axes),
+        mask=part(whole.mask, 2),
+        maps=part(whole.maps, 1 + spatial + sets),
+        trajectory=part(whole.trajectory, 3),
+        density=part(whole.density, 2),
+        psf=part(whole.psf, 2),
+        reference=None,
+    )
 
 
 def representatives(scan: Measurement, *, sets: bool = False) -> Iterator[Measurement]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.ccddata import is_nddata, read_nddata
 from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.open import open
@@ -38,10 +39,10 @@ def as_measurement(
 ) -> Measurement:
     """A measurement of one kind from an array, a path or a measurement; arguments overrule it.
 
-    Single precision; NaN pixels of images are masked. Of a file of the sky, provenance keeps the
-    name; scans and pictures may be named after a person, so their sha256, which every reader
-    gives, stands for them. Raises OptionError for another kind, complex
-    pixels included.
+    Of a sky also from astropy's NDData, with its mask, uncertainty, unit and header. Single
+    precision; NaN pixels of images are masked. Of a file of the sky, provenance keeps the name;
+    scans and pictures may be named after a person, so their sha256, which every reader gives,
+    stands for them. Raises OptionError for another kind, complex pixels included.
     """
     along = _along(trajectory, density, matrix)
     given = noise is not None or mask is not None or maps is not None or psf is not None
@@ -53,6 +54,8 @@ def as_measurement(
             measurement = replace(measurement, provenance=provenance)
     elif isinstance(source, Measurement):
         measurement = source
+    elif kind == "sky" and is_nddata(source):
+        measurement = read_nddata(source)
     else:
         return _from_array(source, kind, noise, mask, maps, psf, along)
     if measurement.kind != kind:

@@ -98,13 +98,13 @@ class Gaussian(Likelihood):
     def _typical(self, precision: Tensor) -> Tensor:
         """Root of the harmonic mean variance of what was measured, one number per item.
 
-        A mean (not a median) so that it is exactly equivariant to scaling and cheap.
+        A mean (not a median) so that it is exactly equivariant to scaling and cheap; 1 of an item
+        without any measured value, of which nothing comes.
         """
         axes = self._axes
         precision = precision[(None,) * max(0, len(axes) - precision.ndim)]
-        count = (precision > 0).sum(dim=axes).clamp_min(1)
-        tiny = torch.finfo(precision.dtype).tiny
-        typical = (precision.sum(dim=axes) / count).clamp_min(tiny).rsqrt()
+        count = (precision > 0).sum(dim=axes)
+        typical = torch.where(count > 0, precision.sum(dim=axes) / count, 1.0).rsqrt()
         return typical.reshape(*typical.shape, *(1 for _ in self.operator.domain.shape))
 
     def _weighted(self, r: Tensor) -> Tensor:

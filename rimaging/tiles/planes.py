@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.detector import Detector
 from rimaging.datasets.noise_correlation import estimate_sky_noise
+from rimaging.datasets.own_unit import power_of_two
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
@@ -51,6 +52,11 @@ def joined(parts: Sequence[Seen], join: Callable[[list[Tensor]], Tensor]) -> See
         maps([part.noise for part in parts], shape),
         maps([part.level for part in parts], shape),
     )
+
+
+def without(seen: Seen, blank: Tensor) -> Seen:
+    """What was measured but for the ``blank`` pixels, boolean, whose data are 0."""
+    return replace(seen, weight=seen.good * ~blank) if bool(blank.any()) else seen
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,22 @@ def above(seen: Seen, level: Tensor) -> Tensor:
     return seen.data - sky if seen.weight is None else seen.weight * (seen.data - sky)
 
 
+def in_own_unit(seen: Seen, channels: Channels) -> tuple[Seen, Channels, Tensor | None]:
+    """Both with noise near one, and what that is of their unit, ``(channel, 1, 1)``.
+
+    A power of two (`rimaging.datasets.own_unit`); None where they are ordinary and stay.
+    """
+    unit = power_of_two(channels.scale)
+    if bool((unit == 1).all()):
+        return seen, channels, None
+    by = 1 / unit
+    sigma = channels.factor if seen.noise is not None else channels.factor * by
+    noise = None if seen.noise is None else seen.noise * by
+    level = None if seen.level is None else seen.level * by
+    near = Channels(channels.level * by, sigma, channels.scale * by)
+    return Seen(seen.data * by, seen.weight, noise, level), near, unit
+
+
 def likelihood_of(
     operator: LinearOperator, seen: Seen, channels: Channels, detector: Detector | None
 ) -> Likelihood:
@@ -126,8 +148,9 @@ def _count(seen: Seen) -> Tensor:
 
 def _typical(noise: Tensor, seen: Seen) -> Tensor:
     """Root of the harmonic mean variance of what was measured."""
-    total = (seen.good / noise.square()).sum(dim=(-2, -1), keepdim=True)
-    typical = (_count(seen) / total).sqrt()
+    unit = power_of_two(noise.amin(dim=(-2, -1), keepdim=True))
+    total = (seen.good / (noise / unit).square()).sum(dim=(-2, -1), keepdim=True)
+    typical = unit * (_count(seen) / total).sqrt()
     return torch.where(total > 0, typical, 1.0)
 
 

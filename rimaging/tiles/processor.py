@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rimaging.datasets.detector import Detector
+from rimaging.datasets.exposure import blank_areas, is_footprint
 from rimaging.errors import DataError
 from rimaging.method import choose_device
 from rimaging.mosaic.sources import Slices
@@ -26,7 +27,14 @@ from rimaging.rim.weights import load_weights
 from rimaging.tiles.blur import Blur, unpack_blur
 from rimaging.tiles.inputs import read_good, read_map, read_noise
 from rimaging.tiles.local import LocalLikelihood
-from rimaging.tiles.planes import Channels, Seen, channels_of, likelihood_of
+from rimaging.tiles.planes import (
+    Channels,
+    Seen,
+    channels_of,
+    in_own_unit,
+    likelihood_of,
+    without,
+)
 
 BATCH = 1 << 20
 """Pixels that are computed at once, where a block has many channels; one plane at least."""
@@ -46,11 +54,13 @@ class SkyTiles:
     ``psf``: an example of it, packed;
     ``noise``, ``masks``, ``background``: maps, see `rimaging.tiles.inputs`, or None;
     ``saturation``: level from which on pixels are masked, or None; ``gain`` (or None) and
-    ``read_noise``: of a detector that counts; ``residual``, ``uncertainty``: whether to give them;
+    ``read_noise``: of a detector that counts; ``channels``: how many the sky has;
+    ``residual``, ``uncertainty``: whether to give them;
     ``add_residual``: whether the residual goes back into the image. Packed, for each channel, or
     None where it is to be taken from each plane: ``level`` of the sky, ``factor`` and ``scale`` of
-    the noise (`rimaging.tiles.planes.Channels`), all ``(channel,)``; ``per_beam``: what the image
-    and its error are multiplied by where they count per beam, or absent.
+    the noise (`rimaging.tiles.planes.Channels`), and whether its areas of exact zeros were never
+    exposed (``footprint``, `rimaging.datasets.exposure`), all ``(channel,)``; ``per_beam``: what
+    the image and its error are multiplied by where they count per beam, or absent.
 
     Pixels that are NaN or masked weigh nothing; those without any measured pixel within reach of
     the kernel come back NaN.
@@ -67,6 +77,8 @@ class SkyTiles:
         self.factor = self._unpacked(settings["factor"])
         self.scale = self._unpacked(settings["scale"])
         self.per_beam = self._unpacked(settings.get("per_beam"))
+        self.footprint = self._unpacked(settings["footprint"])
+        self.several: bool = settings["channels"] > 1
         self.noise: dict[str, Any] | None = settings["noise"]
         self.masks: list[dict[str, Any]] = settings["masks"]
         self.background: dict[str, Any] | None = settings["background"]
@@ -109,7 +121,7 @@ class SkyTiles:
     def _some(self, block: NDArray[Any], unit: Unit, part: slice) -> dict[str, NDArray[Any]]:
         channel = unit.core[0].start
         place = (slice(channel + part.start, channel + part.stop), *unit.block[1:])
-        seen = self.seen(block, place)
+        seen = self.exposed(self.seen(block, place), place[0])
         inside = (slice(None), unit.inside[1], unit.inside[2])
         if seen.weight is not None and not bool(seen.weight.any()):
             shape = seen.data[inside].shape
@@ -119,14 +131,21 @@ class SkyTiles:
             return {"image": empty, **unsure, **nothing}
         with torch.inference_mode():
             channels = self.channels(seen, place[0])
-            likelihood = likelihood_of(self.blur.operator(place), seen, channels, self.detector)
-            local = LocalLikelihood(likelihood, channels.scale)
+            near, own, size = seen, channels, None
+            if self.detector is None:  # whose counts have a unit of their own
+                near, own, size = in_own_unit(seen, channels)
+            likelihood = likelihood_of(self.blur.operator(place), near, own, self.detector)
+            local = LocalLikelihood(likelihood, own.scale)
             found = self.rim(local, steps=self.steps)
             x = found[-1]
             light = x + likelihood.unexplained(x) if self.add_residual else x
+            if size is not None:
+                light = light * size
             planes = {"image": self._known(self._sky(light, seen, channels), seen.weight)[inside]}
             if self.uncertainty:
                 error = self.rim.error(local, found)[-1 if self.add_residual else 0]
+                if size is not None:
+                    error = error * size
                 planes["uncertainty"] = self._known(error / self._per_unit, seen.weight)[inside]
             if self.residual:
                 planes["residual"] = weighted_residual(likelihood, x)[0][inside]
@@ -156,6 +175,22 @@ class SkyTiles:
         if bool(good.all()):
             return Seen(data, None, noise, level)
         return Seen(torch.where(good, data, 0.0), good.to(data.dtype), noise, level)
+
+    def exposed(self, seen: Seen, own: slice) -> Seen:
+        """Without areas that were never exposed: of the whole sky, or by what is seen of it."""
+        blank = blank_areas(seen.data, seen.good > 0)
+        if not bool(blank.any()):
+            return seen
+        return without(seen, blank & self.footprints(seen, blank, own)[:, None, None])
+
+    def footprints(self, seen: Seen, blank: Tensor, own: slice) -> Tensor:
+        """In which channels ``blank`` areas of zeros were not exposed, ``(channel,)``."""
+        if self.footprint is not None:
+            return self.footprint[own] > 0
+        several = self.several and self.detector is None
+        planes = zip(seen.data, seen.good > 0, blank, strict=True)
+        found = [is_footprint(plane, good, zeros, several=several) for plane, good, zeros in planes]
+        return torch.tensor(found, device=blank.device)
 
     def channels(self, seen: Seen, own: slice) -> Channels:
         """Level and noise of some channels: of the whole sky, or of what is seen of them."""

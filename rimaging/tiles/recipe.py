@@ -192,6 +192,8 @@ def settings_of(
         "level": packed(level),
         "factor": packed(sigma),
         "scale": None,
+        "footprint": None,
+        "channels": shape[0],
     }
     if is_whole(grid):
         return settings  # every channel is seen whole, and has its own
@@ -200,6 +202,7 @@ def settings_of(
         "level": pack(facts.level),
         "factor": pack(facts.factor),
         "scale": pack(facts.scale),
+        "footprint": pack(facts.footprint),
     }
 
 

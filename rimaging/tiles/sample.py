@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rimaging.datasets.exposure import blank_areas
 from rimaging.errors import DataError
 from rimaging.mosaic.seams import Corner
 from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.tiles import ALIGN
 from rimaging.reports.arrays import to_numpy
-from rimaging.tiles.planes import Channels, joined
+from rimaging.tiles.planes import Channels, joined, without
 from rimaging.tiles.processor import BATCH, SkyTiles
 
 Read = Callable[[Slices], NDArray[Any]]
@@ -36,10 +37,11 @@ FINEST = 12
 class Facts:
     """What all tiles of a sky share: see `rimaging.tiles.processor.SkyTiles`."""
 
-    # scale: NaN of a channel that was empty in the sample
+    # scale: NaN of a channel that was empty in the sample; footprint: 1 or 0
     level: NDArray[np.float32]
     factor: NDArray[np.float32]
     scale: NDArray[np.float32]
+    footprint: NDArray[np.float32]
 
 
 def places(shape: tuple[int, int, int], count: int = 4) -> list[tuple[slice, slice]]:
@@ -85,7 +87,7 @@ def channel_groups(shape: tuple[int, int, int]) -> list[slice]:
 
 
 def facts_of(tiles: SkyTiles, read: Read, shape: tuple[int, int, int]) -> Facts:
-    """Level and noise of every channel from a sample of the sky.
+    """Level and noise of every channel from a sample of the sky, and what its zeros are.
 
     Group by group of channels: the memory that it takes does not grow with their number.
     """
@@ -94,34 +96,42 @@ def facts_of(tiles: SkyTiles, read: Read, shape: tuple[int, int, int]) -> Facts:
         parts = sample(read, shape, own)
         count = own.stop - own.start
         found.append(sampled_channels(tiles, parts) if parts else _unknown(count, tiles.device))
-    if all(bool(channels.scale.isnan().all()) for channels in found):
-        raise DataError("a sample of the image holds no values, only NaN: is it the right plane?")
+    if all(bool(channels.scale.isnan().all()) for channels, _ in found):
+        raise DataError(
+            "a sample of the image holds no values, only NaN or zeros: is it the right plane?"
+        )
 
     def together(values: list[Tensor]) -> NDArray[np.float32]:
         return np.asarray(to_numpy(torch.cat([value.flatten() for value in values])), np.float32)
 
     return Facts(
-        level=together([channels.level for channels in found]),
-        factor=together([channels.factor for channels in found]),
-        scale=together([channels.scale for channels in found]),
+        level=together([channels.level for channels, _ in found]),
+        factor=together([channels.factor for channels, _ in found]),
+        scale=together([channels.scale for channels, _ in found]),
+        footprint=together([footprint for _, footprint in found]),
     )
 
 
-def _unknown(count: int, device: torch.device) -> Channels:
+def _unknown(count: int, device: torch.device) -> tuple[Channels, Tensor]:
     """Channels that are empty wherever one looks; a tile that is not raises."""
     one = torch.ones(count, 1, 1, device=device)
-    return Channels(0 * one, one, torch.nan * one)
+    return Channels(0 * one, one, torch.nan * one), one
 
 
-def sampled_channels(tiles: SkyTiles, parts: Parts) -> Channels:
-    """Level and noise of the channels of a sample."""
+def sampled_channels(tiles: SkyTiles, parts: Parts) -> tuple[Channels, Tensor]:
+    """Level and noise of the channels of a sample, and in which of them zeros are no data."""
+    own = parts[0][1][0]
     # parts one below the other: their few borders do not move a median
     below = joined(
         [tiles.seen(block, place) for block, place in parts], lambda maps: torch.cat(maps, dim=-2)
     )
-    channels = tiles.channels(below, parts[0][1][0])
+    blank = blank_areas(below.data, below.good > 0)
+    footprint = tiles.footprints(below, blank, own)
+    below = without(below, blank & footprint[:, None, None])
+    channels = tiles.channels(below, own)
     empty = ~below.good.flatten(1).any(dim=1)[:, None, None]
-    return replace(channels, scale=torch.where(empty, torch.nan, channels.scale))
+    found = replace(channels, scale=torch.where(empty, torch.nan, channels.scale))
+    return found, footprint.to(torch.float32)
 
 
 def brightest(read: Read, shape: tuple[int, int, int]) -> Corner:

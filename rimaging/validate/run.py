@@ -11,6 +11,7 @@ from rimaging.astro import TARGET, MethodName, Psf, deconvolve, with_psf
 from rimaging.astro.noise import Correlation, example, with_correlation
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
+from rimaging.datasets.exposure import with_exposure
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.errors import DataError, OptionError
@@ -122,7 +123,7 @@ def validate(
         OptionError: a band that does not exist, a target of width 0.
         DataError, ShapeError: no PSF, an image that is too small, as `deconvolve`.
     """
-    whole = as_measurement(image, "sky", noise=noise, mask=mask)
+    whole = with_exposure(as_measurement(image, "sky", noise=noise, mask=mask))
     whole, varying = with_psf(whole, psf)
     plane = middle(plane_of(whole, band), size or (QUICK_SIDE if quick else SIDE))
     correlation = None

@@ -198,6 +198,14 @@ def test_the_noise_scale_lies_within_the_noise(seed: int) -> None:
     assert bool((scale <= sigma.amax((1, 2), keepdim=True)).all())
 
 
+def test_an_item_without_any_measured_pixel_is_harmless() -> None:
+    """Its scale is one, not that of no precision at all: nothing comes of it, least of all 1e19."""
+    weight = torch.ones(2, 5, 6)
+    weight[1] = 0
+    likelihood = Gaussian(Identity((5, 6), torch.float32), torch.ones(2, 5, 6), 0.5, weight)
+    assert likelihood.noise_scale.flatten().tolist() == [0.5, 1.0]
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_poisson_score_is_the_gradient(weighted: bool) -> None:
     operator = Convolution(uniform(2, 3, 3), (5, 6), "valid")

@@ -158,6 +158,54 @@ def test_backgrounds_of_channels_and_of_pixels(sky: mosaics.Sky, tmp_path: Path)
         mosaics.recipe(replace(sky, background=float("nan")))
 
 
+@pytest.mark.parametrize("tile", [80, None])
+def test_any_unit_gives_the_same_tiles_in_that_unit(
+    tile: int | None, sky: mosaics.Sky, tmp_path: Path
+) -> None:
+    data, c = np.load(str(sky.image)), np.float32(2.0**-80)
+    np.save(tmp_path / "small.npy", c * data)
+    np.save(tmp_path / "noise.npy", np.full_like(data, 1.5))
+    np.save(tmp_path / "small noise.npy", c * np.full_like(data, 1.5))
+    for noise, small_noise in ((None, None), ("noise.npy", "small noise.npy")):
+        one = replace(sky, tile=tile, noise=noise and tmp_path / noise)
+        other = replace(
+            one, image=tmp_path / "small.npy", noise=small_noise and tmp_path / small_noise
+        )
+        found = done(mosaics.recipe(other))
+        assert np.array_equal(found, c * done(mosaics.recipe(one)), equal_nan=True)
+
+
+@pytest.mark.parametrize("tile", [80, None])
+def test_zeros_around_a_footprint_are_as_nan(
+    tile: int | None, sky: mosaics.Sky, tmp_path: Path
+) -> None:
+    data = np.load(str(sky.image))[:1]
+    y, x = np.mgrid[:24, :400]
+    outside = (x < 40 + y) | (x > 330 - y)
+    for name, value in (("nan.npy", np.nan), ("zero.npy", 0.0)):
+        data[:, outside] = value
+        np.save(tmp_path / name, data)
+    nan, zero = (
+        done(mosaics.recipe(replace(sky, image=tmp_path / name, tile=tile)))
+        for name in ("nan.npy", "zero.npy")
+    )
+    assert np.array_equal(zero, nan, equal_nan=True) and np.isnan(zero[0, 12, 10])
+    integers = np.round(np.nan_to_num(data))
+    np.save(tmp_path / "counts.npy", integers)
+    counts = done(mosaics.recipe(replace(sky, image=tmp_path / "counts.npy", tile=tile, noise=1.0)))
+    assert np.isfinite(counts).all()
+
+
+@pytest.mark.parametrize("tile", [80, None])
+def test_a_channel_of_zeros_is_empty(tile: int | None, sky: mosaics.Sky, tmp_path: Path) -> None:
+    data = np.load(str(sky.image))
+    data[1] = 0
+    np.save(tmp_path / "half.npy", data)
+    half = replace(sky, image=tmp_path / "half.npy", tile=tile, halo="64")
+    found, full = (done(mosaics.recipe(each)) for each in (half, replace(half, image=sky.image)))
+    assert np.isnan(found[1]).all() and np.allclose(found[0], full[0], atol=1e-4)
+
+
 def test_an_empty_channel_stays_empty_and_harms_no_other(sky: mosaics.Sky, tmp_path: Path) -> None:
     data = np.load(str(sky.image))
     data[1] = np.nan

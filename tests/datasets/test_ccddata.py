@@ -1,0 +1,87 @@
+"""Astropy's CCDData brings its mask, uncertainty, unit, header and PSF along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    NDData,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
+from astropy.wcs import WCS
+
+from rimaging import astro
+from rimaging.datasets.ccddata import is_nddata
+from rimaging.datasets.sources import as_measurement
+from rimaging.errors import DataError
+
+SHAPE = (30, 32)
+
+
+def image() -> np.ndarray:
+    data = np.random.default_rng(0).normal(50, 1, SHAPE).astype(np.float32)
+    data[14, 15] += 300
+    return data
+
+
+def wcs() -> WCS:
+    found = WCS(naxis=2)
+    found.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    found.wcs.crval, found.wcs.cdelt, found.wcs.crpix = [10, 20], [-1e-4, 1e-4], [3, 4]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "power"), [(StdDevUncertainty, 1), (VarianceUncertainty, 2), (InverseVariance, -2)]
+)
+def test_it_is_the_array_with_its_mask_and_noise(kind: Any, power: int, real_weights: Path) -> None:
+    bad = np.zeros(SHAPE, bool)
+    bad[3, 4] = bad[20, 2:5] = True
+    sigma = np.linspace(2, 4, SHAPE[0] * SHAPE[1]).reshape(SHAPE)
+    ccd = CCDData(
+        image(), unit="adu", mask=bad, wcs=wcs(), uncertainty=kind(sigma**power), meta={"OBJECT": 1}
+    )
+    found = astro.deconvolve(ccd, 3.0, weights=real_weights)
+    same = astro.deconvolve(image(), 3.0, sigma, ~bad, weights=real_weights)
+    assert isinstance(found.image, np.ndarray)
+    assert np.allclose(found.image, same.image, rtol=1e-6, atol=1e-4)
+    assert found.measurement is not None and found.measurement.units == "adu"
+    science = found.to_hdulist()["SCI"].header
+    assert science["OBJECT"] == 1 and science["BUNIT"] == "adu" and science["CRVAL2"] == 20
+    back = found.to_ccddata()
+    assert back.unit == "adu" and np.array_equal(back.mask, bad)
+
+
+def test_arguments_overrule_it_and_units_of_the_noise_are_those_of_the_data() -> None:
+    ccd = CCDData(image(), unit="Jy", uncertainty=StdDevUncertainty(2000.0, unit="mJy"))
+    assert np.allclose(as_measurement(ccd, "sky").noise, 2)
+    assert as_measurement(ccd, "sky", noise=3.0).noise == 3
+
+
+def test_nan_and_noise_that_is_none_are_masked() -> None:
+    data, sigma = image(), np.ones(SHAPE)
+    data[1, 1], sigma[2, 2] = np.nan, 0
+    found = as_measurement(CCDData(data, unit="adu", uncertainty=StdDevUncertainty(sigma)), "sky")
+    assert found.mask is not None
+    assert [tuple(place) for place in (found.mask == 0).nonzero().tolist()] == [(1, 1), (2, 2)]
+    assert len(found.provenance["assumed"]) == 2
+
+
+def test_what_has_nothing_is_an_array_and_what_says_nothing_is_refused() -> None:
+    plain = as_measurement(NDData(image()), "sky")
+    assert plain.noise is None and plain.mask is None and plain.units is None
+    header = fits.Header({"SATURATE": 200.0})
+    assert (
+        as_measurement(CCDData(image(), unit="adu", meta=header), "sky").header["SATURATE"] == 200
+    )
+    with pytest.raises(DataError, match="UnknownUncertainty, expected StdDev"):
+        as_measurement(CCDData(image(), unit="adu", uncertainty=UnknownUncertainty(1.0)), "sky")
+    assert not is_nddata(image())
