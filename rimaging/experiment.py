@@ -17,7 +17,7 @@ from rimaging import __version__
 from rimaging.datasets.data_card import DataCard
 from rimaging.datasets.operator_card import OperatorCard, load_operator_card
 from rimaging.datasets.simulate import SAMPLERS
-from rimaging.datasets.simulate.claims import check_claims, operators
+from rimaging.datasets.simulate.claims import channels, check_claims, operators
 from rimaging.errors import CardError, FormatError, OptionError
 from rimaging.rim.config import RIMConfig
 from rimaging.rim.rim import RIM
@@ -82,6 +82,12 @@ def load_experiment(
     check_ranges(chosen, "", OptionError)
     model = {**card.model, **{k: v for k, v in chosen.items() if k in MODEL}}
     training = {**card.training, **{k: v for k, v in chosen.items() if k in TRAINING}}
+    drawn = channels(card)
+    if model.get("channels", 1) not in (1, drawn):
+        raise CardError(
+            f"the network of card '{card.name}' couples {model['channels']} channels, but its "
+            f"images have {drawn}: write channels = {drawn} under [model]"
+        )
     return Experiment(
         operator=card,
         data=data_cards(str(card.sampler), data),

@@ -27,6 +27,7 @@ LEAST = {
     "size": 16,
     "reuse": 1,
     "validate_every": 1,
+    "seed": -(2**63),
 }
 """Of whole numbers; of all others it is 0."""
 
@@ -36,8 +37,8 @@ Range = tuple[str, Callable[[Any], bool]]
 
 NUMBERS: dict[str, Range] = {
     "learning_rate": ("between 0 and 1, such as 2e-3", lambda value: 0 < value < 1),
-    "ema": ("at least 0 and below 1, such as 0.999", lambda value: 0 <= value < 1),
-    "clip": ("above 0, such as 1", lambda value: 0 < value < math.inf),
+    "ema": ("from 0 to 1, such as 0.999", lambda value: 0 <= value <= 1),
+    "clip": ("above 0, such as 1", lambda value: value > 0),
 }
 """Ranges of numbers; all others are finite and not below 0."""
 
@@ -63,10 +64,9 @@ def _range(name: str, default: Any) -> Range:
         words = WORDS[name]
         return f"one of {', '.join(words)}", lambda value: value in words
     if isinstance(default, int):
-        # a seed of more than 63 bits is none for torch
         least = LEAST.get(name, 0)
-        said = f"a whole number of at least {least}"
-        return said, lambda value: _is(value, int) and least <= value < 2**63
+        # (torch has no larger ones)
+        return f"a whole number of at least {least}", lambda value: _is(value, int) and least <= value < 2**63
     said, within = NUMBERS.get(name, ("0 or more", lambda value: 0 <= value < math.inf))
     return said, lambda value: (_is(value, int) or _is(value, float)) and within(value)
 

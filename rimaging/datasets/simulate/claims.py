@@ -11,7 +11,7 @@ from rimaging.datasets.simulate import SAMPLERS
 from rimaging.datasets.simulate.distributions import Parameter
 from rimaging.errors import CardError
 
-__all__ = ["check_claims", "operators"]
+__all__ = ["channels", "check_claims", "operators"]
 
 OPERATORS = {
     "photographs": "identity",
@@ -30,6 +30,11 @@ def operators(card: OperatorCard) -> list[str]:
 
         return [name for name, share in shares(card.parameters).items() if share > 0]
     return [OPERATORS[str(card.sampler)]]
+
+
+def channels(card: OperatorCard) -> int:
+    """How many channels the images have that the sampler of a card draws."""
+    return 3 if card.sampler == "features" or card.parameters.get("colour") else 1
 
 
 def check_claims(card: OperatorCard) -> None:
