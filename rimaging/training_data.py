@@ -11,15 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rimaging.catalogue import card_folder
-from rimaging.datasets.data_card import DataCard, Split, data_root, load_data_card
+from rimaging.datasets.data_card import DataCard, Item, Split, data_root, load_data_card
 from rimaging.datasets.simulate.images import cards_of
 from rimaging.errors import CardError, OptionError
 
 OPEN = frozenset({"photographs", "pictures", "microscopy"})
 """Samplers that read any card: of images, or of pairs of images."""
-
-JUDGED: tuple[Split, ...] = ("train", "validation")
-"""The splits that a training reads."""
 
 READS: dict[str, tuple[str, ...]] = {
     "photographs": ("bsds300",),
@@ -66,24 +63,31 @@ def _check_images(sampler: str, cards: Sequence[DataCard]) -> None:
                 f"data card '{card.name}' has reader '{card.reader}', sampler '{sampler}' needs "
                 'images: write reader = "measurement", or give another card'
             )
-    seen: dict[Split, set[tuple[str, int | None]]] = {}
-    for split in JUDGED:
-        items = [
-            item
-            for card in cards_of(cards, split)
-            for item in (
-                [noisy for _, noisy, _ in card.paired(split)]
-                if sampler == "microscopy"
-                else card.items(split)
-            )
-        ]
-        seen[split] = {(item.sha256, item.start) for item in items}
-        shared = [item.path for item in items if (item.sha256, item.start) in seen["train"]]
-        if split != "train" and shared:
+    taught: dict[str, list[Item]] = {}
+    for item in _noisy_or_alone(sampler, cards, "train"):
+        taught.setdefault(item.sha256, []).append(item)
+    for item in _noisy_or_alone(sampler, cards, "validation"):
+        if any(_overlap(item, other) for other in taught.get(item.sha256, ())):
             raise CardError(
-                f"{shared[0]} is in the split train and in {split}, which would judge nothing: "
+                f"{item.path} is in the split train and in validation, which would judge nothing: "
                 "leave it in one"
             )
+
+
+def _noisy_or_alone(sampler: str, cards: Sequence[DataCard], split: Split) -> Iterator[Item]:
+    """The files of a split that are measurements: of pairs the noisy ones."""
+    for card in cards_of(cards, split):
+        if sampler == "microscopy":
+            yield from (noisy for _, noisy, _ in card.paired(split))
+        else:
+            yield from card.items(split)
+
+
+def _overlap(one: Item, other: Item) -> bool:
+    """Whether two ranges of entries of the same file share one; without a range it is all."""
+    if one.stop is None or other.stop is None:
+        return True
+    return max(one.start or 0, other.start or 0) < min(one.stop, other.stop)
 
 
 @contextmanager

@@ -66,7 +66,10 @@ def _range(name: str, default: Any) -> Range:
     if isinstance(default, int):
         least = LEAST.get(name, 0)
         # (torch has no larger ones)
-        return f"a whole number of at least {least}", lambda value: _is(value, int) and least <= value < 2**63
+        return (
+            f"a whole number of at least {least}",
+            lambda value: _is(value, int) and least <= value < 2**63,
+        )
     said, within = NUMBERS.get(name, ("0 or more", lambda value: 0 <= value < math.inf))
     return said, lambda value: (_is(value, int) or _is(value, float)) and within(value)
 

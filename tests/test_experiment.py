@@ -254,5 +254,5 @@ def test_mistakes_in_cards_are_named(tmp_path: Path) -> None:
         card.write_text(text.replace(old, new))
         with pytest.raises(CardError, match=words):
             load_experiment(card)
-    with pytest.raises(OptionError, match="does not read data card 'kellman'"):
-        load_experiment("gray-denoise", ["kellman"])
+    with pytest.raises(OptionError, match="does not read data card 'kellman': it knows no others"):
+        load_experiment("sky-psf", ["kellman"])

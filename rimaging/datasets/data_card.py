@@ -238,6 +238,11 @@ def _check_kinds(table: Mapping[str, Any], name: str) -> None:
     for key in ("split", "files", "pairs"):
         if not isinstance(table.get(key, {}), dict):
             raise CardError(f"'{key}' of card '{name}' is no table: write [{key}].")
+    leaks = table.get("leaks", [])
+    if not isinstance(leaks, list) or not all(
+        isinstance(leak, dict) and isinstance(leak.get("files", []), list) for leak in leaks
+    ):
+        raise CardError(f"'leaks' of card '{name}' are no tables with lists of files: [[leaks]].")
     for split, patterns in table["split"].items():
         if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
             raise CardError(
@@ -270,10 +275,13 @@ def _check_files(card: DataCard) -> None:
 def _part(measurement: Measurement, item: Item) -> Measurement:
     """Take entries of the leading axis from whatever has it."""
     count = measurement.data.shape[0]
+    start, stop = item.start or 0, item.stop or 0
+    if not start < stop <= count:
+        raise DataError(f"{item.path} has {count} entries, its split names [{start}:{stop}].")
 
     def part(value: Any) -> Any:
         leading = isinstance(value, Tensor) and value.ndim == measurement.data.ndim
-        return value[item.start : item.stop] if leading and value.shape[0] == count else value
+        return value[start:stop] if leading and value.shape[0] == count else value
 
     names = ("data", "noise", "mask", "maps", "psf", "reference")
     return replace(measurement, **{name: part(getattr(measurement, name)) for name in names})

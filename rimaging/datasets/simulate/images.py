@@ -60,17 +60,14 @@ def planes(measurement: Measurement, path: str) -> Tensor:
     """
     data = measurement.data
     if measurement.kind == "kspace" or data.is_complex():
-        raise DataError(f"{path} is {_what(measurement)}, expected a real image: leave it out.")
+        what = "k-space" if measurement.kind == "kspace" else "complex"
+        raise DataError(f"{path} is {what}, expected a real image: leave it out.")
     if measurement.mask is not None and not bool(measurement.mask.bool().all()):
         missing = int((~measurement.mask.bool()).sum())
         raise DataError(
             f"{path} lacks {missing} pixels, which no truth may: cut them off, or leave it out."
         )
     return data.float().reshape(-1, *data.shape[-2:])
-
-
-def _what(measurement: Measurement) -> str:
-    return "k-space" if measurement.kind == "kspace" else "complex"
 
 
 def _images(measurement: Measurement, path: str, colour: bool) -> Iterator[Tensor]:

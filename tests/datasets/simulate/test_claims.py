@@ -67,7 +67,7 @@ def test_a_misspelt_parameter_gets_the_nearest() -> None:
 def test_shares_of_pictures_say_their_operator(share: float) -> None:
     card = OperatorCard("mine", "sampling", sampler="pictures", parameters={"sampling": 2})
     check_claims(card)
-    with pytest.raises(CardError, match="draws convolution, sampling: write operator = \"any\""):
+    with pytest.raises(CardError, match='draws convolution, sampling: write operator = "any"'):
         check_claims(replace(card, parameters={"sampling": 2, "convolution": 1}))
     with pytest.raises(CardError, match="share above zero"):
         check_claims(replace(card, parameters={"sampling": share}))

@@ -78,6 +78,10 @@ def test_a_stack_is_images_each_by_itself_and_entries_of_it_are_a_split(root: Pa
     tables = '[split]\ntrain = ["a.npy[0:3]"]\nvalidation = ["a.npy[3:4]"]\n'
     card = made(root, tables)
     assert [len(read_images([card], root, s)) for s in ("train", "validation")] == [3, 1]  # type: ignore[arg-type]
+    for entries in ("[4:9]", "[2:5]", "[2:2]"):
+        beyond = made(root, f'[split]\ntrain = ["a.npy{entries}"]\n')
+        with pytest.raises(DataError, match=r"a\.npy has 4 entries, its split names \["):
+            read_images([beyond], root, "train")
 
 
 def test_leaking_files_and_cards_without_the_split_are_left_out(root: Path) -> None:
@@ -120,7 +124,7 @@ def test_patches_are_pixels_of_ones_own_images_in_0_to_1(root: Path) -> None:
     patches = sampler.patches(torch.Generator().manual_seed(0), 20, 16)
     values = 255 * patches
     assert torch.allclose(values, values.round(), atol=1e-3)
-    assert 0 <= float(patches.min()) and float(patches.max()) == pytest.approx(250 / 255)
+    assert float(patches.min()) >= 0 and float(patches.max()) == pytest.approx(250 / 255)
 
 
 def pair_files(root: Path, shape: tuple[int, ...] = (64, 64)) -> DataCard:
