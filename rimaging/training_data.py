@@ -64,9 +64,9 @@ def _check_images(sampler: str, cards: Sequence[DataCard]) -> None:
                 'images: write reader = "measurement", or give another card'
             )
     taught: dict[str, list[Item]] = {}
-    for item in _noisy_or_alone(sampler, cards, "train"):
+    for item in _items(sampler, cards, "train"):
         taught.setdefault(item.sha256, []).append(item)
-    for item in _noisy_or_alone(sampler, cards, "validation"):
+    for item in _items(sampler, cards, "validation"):
         if any(_overlap(item, other) for other in taught.get(item.sha256, ())):
             raise CardError(
                 f"{item.path} is in the split train and in validation, which would judge nothing: "
@@ -74,11 +74,11 @@ def _check_images(sampler: str, cards: Sequence[DataCard]) -> None:
             )
 
 
-def _noisy_or_alone(sampler: str, cards: Sequence[DataCard], split: Split) -> Iterator[Item]:
-    """The files of a split that are measurements: of pairs the noisy ones."""
+def _items(sampler: str, cards: Sequence[DataCard], split: Split) -> Iterator[Item]:
+    """What a sampler reads of a split, of pairs both."""
     for card in cards_of(cards, split):
         if sampler == "microscopy":
-            yield from (noisy for _, noisy, _ in card.paired(split))
+            yield from (item for _, *pair in card.paired(split) for item in pair)
         else:
             yield from card.items(split)
 

@@ -141,6 +141,15 @@ def test_entries_of_one_file_may_be_shared_out(
         assert len(data_cards("photographs", [card])) == 1
 
 
+def test_a_truth_that_was_taught_judges_nothing(own: Path) -> None:
+    """Other noise, same truth: such pairs are in one split."""
+    folder = own / "data/own"
+    shutil.copy(folder / "train/0 a_clean.tif", folder / "validation/0 a_clean.tif")
+    card = listed(own, PAIRS)
+    with pytest.raises(CardError, match=r"0 a_clean\.tif is in the split train and in validation"):
+        data_cards("microscopy", [card])
+
+
 @pytest.mark.parametrize("sampler", ["kspace", "sky", "features"])
 def test_other_samplers_say_that_they_know_their_cards_only(own: Path, sampler: str) -> None:
     card = listed(own, PICTURES)
