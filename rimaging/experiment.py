@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -17,14 +17,15 @@ from rimaging import __version__
 from rimaging.datasets.data_card import DataCard
 from rimaging.datasets.operator_card import OperatorCard, load_operator_card
 from rimaging.datasets.simulate import SAMPLERS
-from rimaging.datasets.simulate.pictures import OPERATORS as KINDS
+from rimaging.datasets.simulate.claims import channels, check_claims, operators
 from rimaging.errors import CardError, FormatError, OptionError
 from rimaging.rim.config import RIMConfig
 from rimaging.rim.rim import RIM
 from rimaging.rim.training import Progress, Sampler, Trainer
 from rimaging.rim.training_config import TrainingConfig
 from rimaging.rim.weights import load_weights, save_weights
-from rimaging.training_data import data_cards, digest, linked_data
+from rimaging.training_data import OPEN, data_cards, digest, linked_data
+from rimaging.training_settings import MODEL, TRAINING, check_ranges
 
 VALIDATION_ITEMS = 24
 _VALIDATION_SEED = 5
@@ -58,35 +59,38 @@ def load_experiment(
 
     Args:
         operator: an operator card, by path or by name.
-        data: data cards, by path or by name; by default all that the sampler reads.
+        data: data cards, by path or by name; by default those of the sampler.
         settings: fields of `RIMConfig` and `TrainingConfig` instead of those of the card.
 
     Raises:
-        CardError: a card that is absent or wrong, or that names no sampler.
+        CardError: a card that is absent or wrong, that names no sampler, or claims what its
+            sampler does not draw.
         OptionError: a setting that does not exist or is out of range, a data card that the
             sampler does not read.
     """
     card = load_operator_card(operator)
-    if card.sampler not in SAMPLERS:
-        raise CardError(
-            f"card '{card.name}' has sampler {card.sampler!r}, expected one of "
-            f"{', '.join(SAMPLERS)}: add it, or train in Python with rimaging.rim.training"
-        )
-    model_fields, training_fields = _names(RIMConfig), _names(TrainingConfig)
-    card.check_settings(model_fields, training_fields)
+    check_claims(card)
+    card.check_settings(tuple(MODEL), tuple(TRAINING))
+    check_ranges(card.model, f"[model] of card '{card.name}': ", CardError)
+    check_ranges(card.training, f"[training] of card '{card.name}': ", CardError)
     chosen = dict(settings or {})
-    unknown = sorted(chosen.keys() - {*model_fields, *training_fields})
+    unknown = sorted(chosen.keys() - {*MODEL, *TRAINING})
     if unknown:
         raise OptionError(
-            f"there is no setting {unknown[0]!r}: use one of "
-            f"{', '.join((*model_fields, *training_fields))}"
+            f"there is no setting {unknown[0]!r}: use one of {', '.join((*MODEL, *TRAINING))}"
         )
-    model = {**card.model, **{k: v for k, v in chosen.items() if k in model_fields}}
-    training = {**card.training, **{k: v for k, v in chosen.items() if k in training_fields}}
-    _check_positive({**model, **training})
+    check_ranges(chosen, "", OptionError)
+    model = {**card.model, **{k: v for k, v in chosen.items() if k in MODEL}}
+    training = {**card.training, **{k: v for k, v in chosen.items() if k in TRAINING}}
+    drawn = channels(card)
+    if model.get("channels", 1) not in (1, drawn):
+        raise CardError(
+            f"the network of card '{card.name}' couples {model['channels']} channels, but its "
+            f"images have {drawn}: write channels = {drawn} under [model]"
+        )
     return Experiment(
         operator=card,
-        data=tuple(data_cards(card.sampler, data)),
+        data=data_cards(str(card.sampler), data),
         model=RIMConfig(**model),
         training=TrainingConfig(**training),
     )
@@ -134,9 +138,11 @@ def train(
 
     with linked_data(experiment.data) as root:
         try:
-            sample = sampler(experiment.operator, root, "train")
-            validation = sampler(experiment.operator, root, "validation")
+            sample = sampler(experiment.operator, root, "train", experiment.data)
+            validation = sampler(experiment.operator, root, "validation", experiment.data)
         except FormatError as error:
+            if experiment.operator.sampler in OPEN:
+                raise
             given = ", ".join(data.name for data in experiment.data)
             raise FormatError(
                 f"data cards {given} are too few for sampler '{experiment.operator.sampler}' "
@@ -198,10 +204,16 @@ class Validation:
         return float(torch.cat(found).mean())
 
 
-def sampler(card: OperatorCard, root: Path, split: str) -> Sampler:
-    """The sampler that an operator card names, over a split of the data below ``root``."""
+def sampler(card: OperatorCard, root: Path, split: str, data: Sequence[DataCard] = ()) -> Sampler:
+    """The sampler that an operator card names, over a split of the data below ``root``.
+
+    ``data``: the cards that it reads, by default its own.
+    """
     module = import_module(f"rimaging.datasets.simulate.{card.sampler}")
-    made: Sampler = getattr(module, SAMPLERS[str(card.sampler)])(card.parameters, root, split)
+    given = (data,) if card.sampler in OPEN else ()
+    made: Sampler = getattr(module, SAMPLERS[str(card.sampler)])(
+        card.parameters, root, split, *given
+    )
     return made
 
 
@@ -213,11 +225,10 @@ def weights_card(
     ``start``: sha256 of the weights that it began from.
     """
     operator = experiment.operator
-    shares = [name for name in KINDS if operator.parameters.get(name)]
     return {
         "name": operator.name,
         "title": operator.title,
-        "operators": shares or [operator.operator],
+        "operators": operators(operator),
         "operator": {
             "operator": operator.operator,
             "sampler": operator.sampler,
@@ -251,28 +262,3 @@ def weights_card(
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _names(config: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(config))
-
-
-def _check_positive(settings: Mapping[str, Any]) -> None:
-    least = {
-        "steps": 1,
-        "iterations": 1,
-        "batch": 1,
-        "size": 16,
-        "validate_every": 1,
-        "channels": 1,
-    }
-    for name, value in settings.items():
-        if name in least and (not isinstance(value, int) or value < least[name]):
-            raise OptionError(
-                f"{name} is {value!r}, expected a whole number of at least {least[name]}"
-            )
-    if settings.get("minutes", 0.0) < 0:
-        raise OptionError(f"minutes is {settings['minutes']!r}, expected more than 0")
-    rate = settings.get("learning_rate", 1e-3)
-    if not 0 < rate < 1:
-        raise OptionError(f"learning_rate is {rate!r}, expected between 0 and 1, such as 2e-3")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rimaging.catalogue import card_folder
-from rimaging.datasets.data_card import DataCard, data_root, load_data_card
-from rimaging.errors import OptionError
+from rimaging.datasets.data_card import DataCard, Item, Split, data_root, load_data_card
+from rimaging.datasets.simulate.images import cards_of
+from rimaging.errors import CardError, OptionError
+
+OPEN = frozenset({"photographs", "pictures", "microscopy"})
+"""Samplers that read any card: of images, or of pairs of images."""
 
 READS: dict[str, tuple[str, ...]] = {
     "photographs": ("bsds300",),
@@ -21,20 +26,68 @@ READS: dict[str, tuple[str, ...]] = {
     "kspace": ("chest100", "ptbp48", "oasis14", "brain-axial24", "kellman", "bsds300"),
     "sky": ("cosmos-galaxies", "cosmos-psfs", "glimpse", "horsehead", "bsds300"),
 }
-"""Data cards that each sampler reads; others would be left aside in silence."""
+"""Data cards that each sampler reads by default; those not in `OPEN` know only these."""
 
 
-def data_cards(sampler: str, data: Sequence[str | Path]) -> Iterator[DataCard]:
-    """The cards that were given, or all that a sampler reads; OptionError for one it does not."""
+def data_cards(sampler: str, data: Sequence[str | Path]) -> tuple[DataCard, ...]:
+    """The cards that were given, or those that a sampler reads by default.
+
+    Raises OptionError for a card that the sampler does not read, and for two of one name; CardError
+    for cards that lack what the sampler needs: images, pairs, both splits.
+    """
     known = READS[sampler]
-    for given in data or known:
-        card = load_data_card(given)
+    cards = tuple(load_data_card(given) for given in data or known)
+    for name, count in Counter(card.name for card in cards).items():
+        if count > 1:
+            raise OptionError(
+                f"{count} data cards are called '{name}': give each a name of its own"
+            )
+    if sampler in OPEN:
+        _check_images(sampler, cards)
+        return cards
+    for card in cards:
         if card.name not in known:
             raise OptionError(
-                f"sampler '{sampler}' does not read data card '{card.name}': give of "
-                f"{', '.join(known)} ({card_folder('datasets').name}/)"
+                f"sampler '{sampler}' does not read data card '{card.name}': it knows no others "
+                f"than {', '.join(known)} ({card_folder('datasets').name}/); images of your own "
+                f"are read by {', '.join(sorted(OPEN))}"
             )
-        yield card
+    return cards
+
+
+def _check_images(sampler: str, cards: Sequence[DataCard]) -> None:
+    """Whether a sampler of `OPEN` can learn from the cards, and be judged by other files."""
+    for card in cards:
+        if card.reader != "measurement":
+            raise CardError(
+                f"data card '{card.name}' has reader '{card.reader}', sampler '{sampler}' needs "
+                'images: write reader = "measurement", or give another card'
+            )
+    taught: dict[str, list[Item]] = {}
+    for item in _items(sampler, cards, "train"):
+        taught.setdefault(item.sha256, []).append(item)
+    for item in _items(sampler, cards, "validation"):
+        if any(_overlap(item, other) for other in taught.get(item.sha256, ())):
+            raise CardError(
+                f"{item.path} is in the split train and in validation, which would judge nothing: "
+                "leave it in one"
+            )
+
+
+def _items(sampler: str, cards: Sequence[DataCard], split: Split) -> Iterator[Item]:
+    """What a sampler reads of a split, of pairs both."""
+    for card in cards_of(cards, split):
+        if sampler == "microscopy":
+            yield from (item for _, *pair in card.paired(split) for item in pair)
+        else:
+            yield from card.items(split)
+
+
+def _overlap(one: Item, other: Item) -> bool:
+    """Whether two ranges of entries of the same file share one; without a range it is all."""
+    if one.stop is None or other.stop is None:
+        return True
+    return max(one.start or 0, other.start or 0) < min(one.stop, other.stop)
 
 
 @contextmanager

@@ -107,8 +107,9 @@ def test_an_error_that_is_learned_later_leaves_card_and_weights(
 
 
 def _validation(card: Path):  # type: ignore[no-untyped-def]
-    with linked_data([load_data_card(card)]) as root:
-        return sampler(load_experiment("gray-denoise", [card]).operator, root, "validation")
+    plan = load_experiment("gray-denoise", [card])
+    with linked_data(plan.data) as root:
+        return sampler(plan.operator, root, "validation", plan.data)
 
 
 def test_only_what_the_cards_list_is_read(photographs: Path) -> None:
@@ -254,5 +255,5 @@ def test_mistakes_in_cards_are_named(tmp_path: Path) -> None:
         card.write_text(text.replace(old, new))
         with pytest.raises(CardError, match=words):
             load_experiment(card)
-    with pytest.raises(OptionError, match="does not read data card 'kellman'"):
-        load_experiment("gray-denoise", ["kellman"])
+    with pytest.raises(OptionError, match="does not read data card 'kellman': it knows no others"):
+        load_experiment("sky-psf", ["kellman"])

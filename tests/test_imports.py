@@ -20,7 +20,16 @@ ROOMS = BASE | {"catalogue", "operators", "rim", "datasets", "solvers", "mosaic"
 WAY = {"method", "reconstruct", "reconstruction", "uncertainty"}
 DOORS = {"mri", "astro", "image"}
 # Experiments and the demonstration are users of the house: everything but the command line.
-USERS = {"experiment", "training_data", "benchmark", "demo", "demo_scenes", "doctor", "validate"}
+USERS = {
+    "experiment",
+    "training_data",
+    "training_settings",
+    "benchmark",
+    "demo",
+    "demo_scenes",
+    "doctor",
+    "validate",
+}
 
 # Room -> the other rooms that it may import. A module right under rimaging/ is a room.
 MAY_IMPORT = {

@@ -205,8 +205,9 @@ def test_random_elements_are_a_function_of_the_seed() -> None:
     assert torch.equal(first, same) and not torch.equal(first, other)
 
 
-def test_the_guide_runs_as_written() -> None:
+def test_the_guide_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/operators.md, block after block, in one namespace."""
+    monkeypatch.chdir(tmp_path)
     guide = Path(__file__).resolve().parents[1] / "docs" / "operators.md"
     blocks = re.findall(r"```python\n(.*?)```", guide.read_text(), flags=re.DOTALL)
     namespace: dict[str, Any] = {"__name__": "guide"}
@@ -214,3 +215,8 @@ def test_the_guide_runs_as_written() -> None:
         exec(block, namespace)
     assert namespace["telescope"].range.shape == (32, 32)
     testing.assert_score(namespace["likelihood"], torch.rand(3, 6, 8, dtype=torch.float64))
+    # What the door gives by the saved weights is what the trained network gives.
+    with torch.no_grad():
+        trained = namespace["trainer"].ema(namespace["seen"])[-1]
+    assert torch.allclose(namespace["found"].image, trained, atol=1e-4)
+    assert float((trained - namespace["truth"]).std()) < float(namespace["truth"].std())

@@ -13,7 +13,7 @@ from rimaging.benchmark import denoise_colour
 from rimaging.benchmark.classical_denoising import bm3d, has_bm3d, non_local_means
 from rimaging.benchmark.table import Table, number, publish
 from rimaging.datasets.picture import read_picture
-from rimaging.datasets.simulate.photographs import FOLDERS, load_gray
+from rimaging.datasets.simulate.photographs import bsds300
 from rimaging.errors import FormatError
 from rimaging.operators.clipped import Clipped
 from rimaging.operators.gaussian import Gaussian
@@ -62,7 +62,7 @@ def main(data: Path, weights: str, limit: int | None = None, out: Path | None = 
         raise FormatError("no images in natural/bsd68_gray below the root of the data: check it")
     rim, _ = load_weights(weights)
     images = [gray(file) for file in files]
-    hundred = [image.float() for image in load_gray(data / "natural" / FOLDERS["test"])][:limit]
+    hundred = [image.float() for image in bsds300(data, "test")][:limit]
     few = "" if limit is None else ", the first of them"
     name = "BSD68"
     said = f"{name}, gray 8-bit PNG (Roth & Black; FFDNet's copies), {len(images)} images{few}"

@@ -14,7 +14,7 @@ from rimaging.cli.app import command
 def train(
     operator: Annotated[str, typer.Argument(help="Operator card: a path, or a name.")],
     data: Annotated[
-        list[str] | None, typer.Argument(help="Data cards; by default all that the sampler reads.")
+        list[str] | None, typer.Argument(help="Data cards; by default those of the sampler.")
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder of the run; one found there is resumed.")],

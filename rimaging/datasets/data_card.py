@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from torch import Tensor
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.guard import identity
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.pairs import Pairs, find_pairs
 from rimaging.datasets.toml import check_keys, load_toml, require, unknown
 from rimaging.errors import CardError, DataError, FormatError
 
@@ -75,7 +76,7 @@ class DataCard:
     files: sha256 by path below the root of the data. splits: patterns over these paths, with an
     optional range of entries, "mri/magnitude/chest100.npz[0:80]". reader: "measurement" (whatever
     `open` reads), "stamps" (every image of a FITS file), "kernels" (every array of a
-    .npz) or "none".
+    .npz) or "none". pairs: which of them are noisy and clean images of the same.
     """
 
     name: str
@@ -87,6 +88,7 @@ class DataCard:
     splits: Mapping[str, tuple[str, ...]]
     leaks: tuple[Leak, ...] = ()
     notes: tuple[str, ...] = ()
+    pairs: Pairs | None = None
 
     def items(self, split: Split, *, leaking: bool = False) -> list[Item]:
         """List the files of a split, sorted; leaking training files only on request.
@@ -104,6 +106,27 @@ class DataCard:
                 if fnmatchcase(path, bare) and (split == "test" or path not in left_out):
                     found[path, start] = Item(path, sha256, start, stop)
         return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1] or 0))]
+
+    def paired(self, split: Split) -> list[tuple[str, Item, Item]]:
+        """List the pairs of a split: name, noisy, clean; entries of the noisy file hold for both.
+
+        A pair is of the split of its noisy file; of training it is left out where either leaks.
+        Raises CardError for a card that says not which files are pairs.
+        """
+        if self.pairs is None:
+            raise CardError(
+                f"card '{self.name}' says not which files are pairs: add a table [pairs] with "
+                'noisy = "own/noisy/*.tif" and clean = "own/clean/*.tif".'
+            )
+        leaking = {path for leak in self.leaks for path in leak.files}
+        found = []
+        for item in self.items(split):
+            partner = self.pairs.partner(item.path)
+            if partner is not None and (split == "test" or partner[1] not in leaking):
+                name, path = partner
+                clean = replace(item, path=path, sha256=self.files[path])
+                found.append((name, item, clean))
+        return found
 
     def verify(self, root: Path | None = None, *, split: Split | None = None) -> None:
         """Compare the files with their sha256.
@@ -132,16 +155,20 @@ class DataCard:
 
         Raises CardError where the card's files are no measurements.
         """
+        root = data_root() if root is None else root
+        for item in self.items(split, leaking=leaking):
+            yield self.measurement(item, root)
+
+    def measurement(self, item: Item, root: Path) -> Measurement:
+        """Read one file, or its entries; CardError where the card's files are no measurements."""
         from rimaging.datasets.open import open
 
         if self.reader != "measurement":
             raise CardError(
                 f"card '{self.name}' holds {self.reader}, no measurements: use tensors()."
             )
-        root = data_root() if root is None else root
-        for item in self.items(split, leaking=leaking):
-            measurement = open(root / item.path)
-            yield measurement if item.stop is None else _part(measurement, item)
+        measurement = open(root / item.path)
+        return measurement if item.stop is None else _part(measurement, item)
 
     def tensors(
         self, split: Split, root: Path | None = None, *, leaking: bool = False
@@ -176,9 +203,10 @@ def load_data_card(card: str | Path) -> DataCard:
     Raises CardError for missing cards, unknown keys and splits that name no file.
     """
     path, table = load_toml(card, "datasets")
-    allowed = ("title", "source", "licence", "reader", "split", "leaks", "notes", "files")
+    allowed = ("title", "source", "licence", "reader", "split", "leaks", "notes", "pairs", "files")
     check_keys(table, allowed, f"card '{path.stem}'")
     require(table, ("title", "source", "licence", "reader", "split", "files"), path.stem)
+    _check_kinds(table, path.stem)
     if table["reader"] not in READERS:
         unknown(table["reader"], READERS, f"reader of card '{path.stem}'")
     check_keys(table["split"], SPLITS, f"[split] of card '{path.stem}'")
@@ -197,9 +225,30 @@ def load_data_card(card: str | Path) -> DataCard:
         splits={name: tuple(patterns) for name, patterns in table["split"].items()},
         leaks=tuple(leaks),
         notes=tuple(table.get("notes", ())),
+        pairs=find_pairs(table["pairs"], table["files"], path.stem) if "pairs" in table else None,
     )
     _check_files(result)
     return result
+
+
+def _check_kinds(table: Mapping[str, Any], name: str) -> None:
+    for key in ("title", "source", "licence", "reader"):
+        if not isinstance(table[key], str):
+            raise CardError(f"'{key}' of card '{name}' is {table[key]!r}, expected a text.")
+    for key in ("split", "files", "pairs"):
+        if not isinstance(table.get(key, {}), dict):
+            raise CardError(f"'{key}' of card '{name}' is no table: write [{key}].")
+    leaks = table.get("leaks", [])
+    if not isinstance(leaks, list) or not all(
+        isinstance(leak, dict) and isinstance(leak.get("files", []), list) for leak in leaks
+    ):
+        raise CardError(f"'leaks' of card '{name}' are no tables with lists of files: [[leaks]].")
+    for split, patterns in table["split"].items():
+        if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
+            raise CardError(
+                f"split '{split}' of card '{name}' is {patterns!r}, expected a list of patterns, "
+                f'such as ["own/{split}/*.png"].'
+            )
 
 
 def _entries(pattern: str) -> tuple[str, int | None, int | None]:
@@ -215,19 +264,24 @@ def _check_files(card: DataCard) -> None:
                     f"split '{split}' of card '{card.name}' matches no file: {pattern}."
                 )
     for path, sha256 in card.files.items():
-        if not re.fullmatch(r"[0-9a-f]{64}", sha256) or Path(path).is_absolute() or ".." in path:
+        if (
+            not re.fullmatch(r"[0-9a-f]{64}", str(sha256))
+            or Path(path).is_absolute()
+            or ".." in path
+        ):
             raise CardError(f"card '{card.name}': {path!r} needs a relative path and a sha256.")
 
 
 def _part(measurement: Measurement, item: Item) -> Measurement:
     """Take entries of the leading axis from whatever has it."""
-    from dataclasses import replace
-
     count = measurement.data.shape[0]
+    start, stop = item.start or 0, item.stop or 0
+    if not start < stop <= count:
+        raise DataError(f"{item.path} has {count} entries, its split names [{start}:{stop}].")
 
     def part(value: Any) -> Any:
         leading = isinstance(value, Tensor) and value.ndim == measurement.data.ndim
-        return value[item.start : item.stop] if leading and value.shape[0] == count else value
+        return value[start:stop] if leading and value.shape[0] == count else value
 
     names = ("data", "noise", "mask", "maps", "psf", "reference")
     return replace(measurement, **{name: part(getattr(measurement, name)) for name in names})

@@ -59,6 +59,9 @@ def load_operator_card(card: str | Path) -> OperatorCard:
     allowed = ("name", "title", "operator", "sampler", *tables)
     check_keys(table, allowed, f"card '{path.stem}'")
     require(table, ("operator",), path.stem)
+    for key in ("name", "title", "operator", "sampler"):
+        if not isinstance(table.get(key, ""), str):
+            raise CardError(f"'{key}' of card '{path.stem}' is {table[key]!r}, expected a text.")
     for key in tables:
         if not isinstance(table.get(key, {}), dict):
             raise CardError(f"'{key}' of card '{path.stem}' is no table: write [{key}].")

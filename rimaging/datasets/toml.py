@@ -39,6 +39,8 @@ def check_keys(table: Mapping[str, Any], allowed: tuple[str, ...], where: str) -
 
 def unknown(key: Any, allowed: tuple[str, ...], where: str) -> NoReturn:
     """Raise CardError that names the nearest of what is allowed."""
+    if not allowed:
+        raise CardError(f"{where} does not know '{key}': it takes none, leave it out.")
     nearest = difflib.get_close_matches(str(key), allowed, n=1, cutoff=0.5)
     repair = f"did you mean '{nearest[0]}'?" if nearest else f"use one of {', '.join(allowed)}."
     raise CardError(f"{where} does not know '{key}': {repair}")

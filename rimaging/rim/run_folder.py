@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rimaging.errors import OptionError
+from rimaging.errors import FormatError, OptionError
 from rimaging.rim.weights import read_tensors, write_tensors
 
 HEAD = "iteration,seconds,learning_rate,loss,psnr"
@@ -22,7 +22,8 @@ class RunFolder:
         path: the folder, made if need be.
         config: the settings of the run, as JSON.
 
-    Raises OptionError where the folder holds a run with other settings.
+    Raises OptionError where the folder holds a run with other settings, FormatError where those
+    are damaged.
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
@@ -30,7 +31,7 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         record = path / "config.json"
         if record.exists():
-            before = json.loads(record.read_text())
+            before = _settings(record)
             changed = sorted(
                 k for k in config.keys() | before.keys() if config.get(k) != before.get(k)
             )
@@ -71,6 +72,18 @@ class RunFolder:
         kept = [row for row in rows if int(row.partition(",")[0]) <= iteration]
         _write_text(curves, "\n".join([head, *kept, ""]))
         return float(kept[-1].rpartition(",")[2]) if kept else None
+
+
+def _settings(record: Path) -> dict[str, Any]:
+    """The settings of a run before, as its config.json has them."""
+    try:
+        found = json.loads(record.read_text())
+        reason = "no table of settings"
+    except ValueError as error:  # no text, or no JSON
+        found, reason = None, str(error)
+    if not isinstance(found, dict):
+        raise FormatError(f"{record} is damaged ({reason}): choose another folder")
+    return found
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -35,8 +35,8 @@ def test_it_prints_and_writes_the_tables(
     monkeypatch.setattr(denoise, "PUBLISHED", (("BM3D (published)", (28.57,), "0"),))
     monkeypatch.setattr(denoise, "QUANTISED", ())
     monkeypatch.setattr(denoise, "QUANTISED_100", ())
-    hundred = denoise.load_gray
-    monkeypatch.setattr(denoise, "load_gray", lambda f: [x[:64, :80] for x in hundred(f)[:2]])
+    hundred = denoise.bsds300
+    monkeypatch.setattr(denoise, "bsds300", lambda *a: [x[:64, :80] for x in hundred(*a)[:2]])
     monkeypatch.setattr(denoise, "has_bm3d", lambda: False)
     monkeypatch.setattr(denoise_colour, "has_bm3d", lambda: False)
     colour = denoise_colour.colour_set

@@ -113,6 +113,9 @@ def test_missing_and_changed_files_are_counted_and_named(tmp_path: Path) -> None
         ('"a/x.npy"', '"a/../x.npy"', "relative path"),
         ("0" * 64, "abc", "sha256"),
         ("[split]", "[split", "no TOML"),
+        ('["a/*.npy"]', '"a/*.npy"', "expected a list of patterns"),
+        ('title = "t"', "title = 3", "'title' .* expected a text"),
+        ("[split]", '[leaks]\nfiles = ["a/x.npy"]\n[split]', r"\[\[leaks\]\]"),
     ],
 )
 def test_mistakes_in_a_data_card_are_named(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -145,6 +148,7 @@ sigma = { uniform = [0.0, 1.0] }
         ("[1.0, 100.0]", "[1.0]", r"\[low, high\]"),
         ("[1.0, 100.0]", "3.0", "takes a list"),
         ('operator = "cartesian"', "", "lacks operator"),
+        ('operator = "cartesian"', "operator = 3", "'operator' .* expected a text"),
         ("[noise]\n", "[noise]\na = { uniform = [0, 1], choice = [1] }\n", "2 distributions"),
     ],
 )

@@ -9,14 +9,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from rimaging.datasets.data_card import Split
+from rimaging.datasets.data_card import SPLITS, Split
 from rimaging.datasets.simulate.distributions import integer
-from rimaging.datasets.simulate.photographs import (
-    FOLDERS,
-    LEAKING,
-    dihedral,
-    load_gray,
-)
+from rimaging.datasets.simulate.photographs import bsds300, dihedral
 from rimaging.errors import FormatError, OptionError
 
 SUBJECTS: dict[str, dict[str, range]] = {
@@ -41,8 +36,8 @@ class Anatomy:
 
     def __init__(self, root: Path, split: Split) -> None:
         """Read the files below ``root``/mri and ``root``/natural; absent MR files are left out."""
-        if split not in FOLDERS:
-            raise OptionError(f"split {split!r} is unknown: use one of {', '.join(FOLDERS)}.")
+        if split not in SPLITS:
+            raise OptionError(f"split {split!r} is unknown: use one of {', '.join(SPLITS)}.")
         self.images: dict[str, Sequence[Tensor]] = {}
         for name, rows in SUBJECTS.items():
             path = Path(root) / "mri" / "magnitude" / f"{name}.npz"
@@ -56,7 +51,7 @@ class Anatomy:
         if not self.images:
             raise FormatError(f"no MR images below {root}/mri: expected magnitude/*.npz there.")
         self.magnitudes = [name for name in self.images if name != "kellman"]
-        self.images["photographs"] = load_gray(Path(root) / "natural" / FOLDERS[split], LEAKING)
+        self.images["photographs"] = bsds300(Path(root), split)
 
     def cut(self, source: str, generator: torch.Generator, size: int) -> Tensor:
         """Draw an image of a source: a random window, scaled to (size, size), turned at random.

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from rimaging.datasets.toml import check_keys
 from rimaging.errors import CardError
 
 Parameter: TypeAlias = float | str | Mapping[str, Sequence[Any]]
@@ -46,6 +47,14 @@ def draw_one(parameter: Parameter, generator: torch.Generator) -> float:
     return float(draw(parameter, generator, 1)[0])
 
 
+def fixed(parameters: Mapping[str, Parameter], name: str) -> float:
+    """A parameter that holds for a whole training; raise CardError where it is no number."""
+    value = parameters[name]
+    if not isinstance(value, int | float):
+        raise CardError(f"'{name}' is {value!r}, expected a number: it is not drawn.")
+    return float(value)
+
+
 def happens(probability: float, generator: torch.Generator) -> bool:
     """Toss a coin that shows heads with this probability."""
     return float(torch.rand(1, generator=generator)) < probability
@@ -70,10 +79,5 @@ def with_defaults(
     parameters: Mapping[str, Parameter], defaults: Mapping[str, Parameter], sampler: str
 ) -> dict[str, Parameter]:
     """The parameters of a card over the defaults of a sampler; raise CardError for others."""
-    unknown = set(parameters) - set(defaults)
-    if unknown:
-        raise CardError(
-            f"{sampler} has no parameter {', '.join(sorted(unknown))}: "
-            f"it has {', '.join(defaults)}."
-        )
+    check_keys(parameters, tuple(defaults), sampler)
     return {**defaults, **parameters}

@@ -2,59 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from rimaging.datasets.data_card import Split
-from rimaging.datasets.simulate.distributions import Parameter, draw
-from rimaging.errors import DataError, FormatError, OptionError
+from rimaging.datasets.data_card import DataCard, Split, load_data_card
+from rimaging.datasets.simulate.distributions import Parameter, draw, fixed, with_defaults
+from rimaging.datasets.simulate.images import read_images
+from rimaging.errors import DataError
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 
-FOLDERS = {"train": "bsds300_train", "validation": "bsds500_extra200", "test": "bsds300_test"}
-LEAKING = frozenset({"12003", "302003"})
-"""Training images of which Set12 (starfish) and Set5 (woman) hold a copy."""
-
-GRAY = (0.298936, 0.587043, 0.114021)
-"""Weights of R, G, B with which the gray BSD68 test set was made."""
+DEFAULTS: dict[str, Parameter] = {"sigma": {"uniform": [3, 65]}, "colour": 0.0}
 
 
 @lru_cache(maxsize=3)
-def load_gray(folder: Path, exclude: frozenset[str] = frozenset()) -> tuple[Tensor, ...]:
-    """Read every JPEG or PNG of a folder as gray uint8: the rounded sum of R, G, B by ``GRAY``.
-
-    Files whose stem is in ``exclude`` are skipped. All samplers share what was read.
-    Raises FormatError if none is left.
-    """
-    weights = torch.tensor(GRAY, dtype=torch.float64)
-    return tuple(
-        torch.einsum("cyx,c->yx", rgb.double(), weights).round().to(torch.uint8)
-        for rgb in _read(folder, exclude)
-    )
-
-
-@lru_cache(maxsize=3)
-def load_colour(folder: Path, exclude: frozenset[str] = frozenset()) -> tuple[Tensor, ...]:
-    """Read every JPEG or PNG of a folder as uint8 ``(3, y, x)``; else as `load_gray`."""
-    return tuple(_read(folder, exclude))
-
-
-def _read(folder: Path, exclude: frozenset[str]) -> Iterator[Tensor]:
-    import numpy as np
-    from PIL import Image
-
-    paths = [p for p in sorted(folder.glob("*")) if p.suffix.lower() in {".jpg", ".jpeg", ".png"}]
-    paths = [path for path in paths if path.stem not in exclude]
-    if not paths:
-        raise FormatError(f"no photographs in {folder}: expected JPEG or PNG files there.")
-    for path in paths:
-        with Image.open(path) as file:
-            rgb = np.asarray(file.convert("RGB"))
-        yield torch.from_numpy(rgb.transpose(2, 0, 1).copy())
+def bsds300(root: Path, split: Split, colour: bool = False) -> tuple[Tensor, ...]:
+    """The photographs of BSDS300 in 8-bit counts; all samplers share what was read."""
+    return read_images([load_data_card("bsds300")], root, split, colour=colour)
 
 
 def dihedral(image: Tensor, element: int) -> Tensor:
@@ -67,24 +35,31 @@ def dihedral(image: Tensor, element: int) -> Tensor:
 class Photographs:
     """Draw noisy patches, y = x + sigma n with x in 0..1, and their truth.
 
-    Training patches come from the BSDS300 training images without the two that leak into
-    Set5 and Set12; validation from the 200 test images of BSDS500, test from those of
-    BSDS300. ``parameters["sigma"]`` is in 8-bit counts, drawn for each item; gray, or with
-    ``parameters["colour"]`` RGB.
+    Images are those of the data cards given (`read_images`); by default the BSDS300 training images
+    without the two that leak into Set5 and Set12, for validation the 200 test images of BSDS500.
+    ``sigma`` is in 8-bit counts, drawn for each item; gray, or with ``colour`` RGB.
+    Parameters, all optional: `DEFAULTS`. Raises CardError for others.
 
     Source: Martin et al., ICCV 2001; Putzky and Welling, arXiv:1706.04008.
     """
 
     def __init__(
-        self, parameters: Mapping[str, Parameter], root: Path, split: Split = "train"
+        self,
+        parameters: Mapping[str, Parameter],
+        root: Path,
+        split: Split = "train",
+        cards: Sequence[DataCard] = (),
     ) -> None:
-        """Read the photographs of a split below ``root``/natural into memory as uint8."""
-        if split not in FOLDERS:
-            raise OptionError(f"split {split!r} is unknown: use one of {', '.join(FOLDERS)}.")
-        self.sigma = parameters.get("sigma", {"uniform": [3, 65]})
-        self.colour = bool(parameters.get("colour", False))
-        load = load_colour if self.colour else load_gray
-        self.images = load(Path(root) / "natural" / FOLDERS[split], LEAKING)
+        """Read the images of a split of the cards below ``root`` into memory."""
+        parameters = with_defaults(parameters, DEFAULTS, "the sampler of photographs")
+        self.sigma = parameters["sigma"]
+        self.colour = bool(fixed(parameters, "colour"))
+        root = Path(root)
+        self.images = (
+            read_images(cards, root, split, colour=self.colour)
+            if cards
+            else bsds300(root, split, self.colour)
+        )
 
     def patches(self, generator: torch.Generator, batch: int, size: int) -> Tensor:
         """Draw crops (batch, [3,] size, size) in 0..1, each flipped and turned at random.

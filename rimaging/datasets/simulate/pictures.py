@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from rimaging.datasets.data_card import Split
+from rimaging.datasets.data_card import DataCard, Split
 from rimaging.datasets.simulate.distributions import (
     Parameter,
     draw,
     draw_name,
     draw_one,
+    fixed,
     integer,
     with_defaults,
 )
@@ -56,6 +58,14 @@ DEFAULTS: dict[str, Parameter] = {
 }
 
 
+def shares(parameters: Mapping[str, Parameter]) -> dict[str, float]:
+    """The share of each operator; raise CardError where one is negative, or none above zero."""
+    found = {name: fixed({**DEFAULTS, **parameters}, name) for name in OPERATORS}
+    if not all(0 <= share < math.inf for share in found.values()) or not any(found.values()):
+        raise CardError(f"give a share above zero to one of {', '.join(OPERATORS)}")
+    return found
+
+
 class Pictures:
     """Draw y = A x + n of photographs x in 0..1, A of a kind that the shares decide for a batch.
 
@@ -69,24 +79,26 @@ class Pictures:
       ``projection_side`` pixels; as many of them as fill the area of the batch.
 
     Noise is white, of ``sigma`` (``convolution_sigma``, ...) 8-bit counts, drawn for each item.
-    With ``colour`` the photographs have three channels. Parameters, all optional: `DEFAULTS`;
-    shares are relative to each other.
+    With ``colour`` the photographs have three channels; they are those of `Photographs`.
+    Parameters, all optional: `DEFAULTS`; shares are relative to each other.
 
     Raises CardError for other parameters, and where no share is above zero.
     Source: Putzky and Welling, arXiv:1706.04008; test kernels of others are never used.
     """
 
     def __init__(
-        self, parameters: Mapping[str, Parameter], root: Path, split: Split = "train"
+        self,
+        parameters: Mapping[str, Parameter],
+        root: Path,
+        split: Split = "train",
+        cards: Sequence[DataCard] = (),
     ) -> None:
-        """Read the photographs of a split below ``root``."""
+        """Read the photographs of a split of the cards below ``root``."""
         self.parameters = with_defaults(parameters, DEFAULTS, "the sampler of pictures")
-        self.shares = torch.tensor([float(self.parameters[name]) for name in OPERATORS])  # type: ignore[arg-type]
-        if not bool((self.shares >= 0).all()) or float(self.shares.sum()) <= 0:
-            raise CardError(f"give a share above zero to one of {', '.join(OPERATORS)}")
-        self.clipped = float(self.parameters["clipped"])  # type: ignore[arg-type]
-        self.colour = bool(self.parameters["colour"])
-        self.photographs = Photographs({"colour": self.colour}, root, split)
+        self.shares = torch.tensor(list(shares(self.parameters).values()))
+        self.clipped = fixed(self.parameters, "clipped")
+        self.colour = bool(fixed(self.parameters, "colour"))
+        self.photographs = Photographs({"colour": self.colour}, root, split, cards)
         self.draws = 6 if int((self.shares > 0).sum()) == 1 else 12
         """How many batches show about all of the operators: what validation draws at least."""
 

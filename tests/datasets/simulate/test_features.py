@@ -20,7 +20,7 @@ def test_the_noise_is_the_declared_one(data_root: Path) -> None:
     assert torch.equal(likelihood.y, again.y)
     assert truth.shape == (2, 3, 48, 48)
     assert torch.allclose(likelihood.chi2(truth), torch.ones(2), atol=0.05)
-    with pytest.raises(CardError, match="no parameter noise"):
+    with pytest.raises(CardError, match="does not know 'noise'"):
         Features({"noise": 1.0}, data_root)
 
 

@@ -113,7 +113,7 @@ def test_the_card_is_the_sampler(data_root):
 
 
 def test_refusals(data_root):
-    with pytest.raises(CardError, match="no parameter snrr"):
+    with pytest.raises(CardError, match="'snrr': did you mean 'snr'"):
         KSpace({"snrr": 3}, data_root)
     with pytest.raises(OptionError, match="use one of"):
         KSpace({}, data_root, "all")

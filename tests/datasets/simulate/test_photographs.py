@@ -3,14 +3,10 @@
 import pytest
 import torch
 
-from rimaging.datasets.simulate.photographs import (
-    FOLDERS,
-    LEAKING,
-    Photographs,
-    dihedral,
-    load_gray,
-)
-from rimaging.errors import DataError, FormatError, OptionError
+from rimaging.datasets.data_card import SPLITS, load_data_card
+from rimaging.datasets.picture import read_picture
+from rimaging.datasets.simulate.photographs import Photographs, bsds300, dihedral
+from rimaging.errors import CardError, DataError, FormatError
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +44,22 @@ def test_gray_is_that_of_the_test_set(data_root):
 
     path = min((data_root / "natural" / "bsd68_gray").glob("*.png"))
     gray = torch.from_numpy(np.array(Image.open(path).convert("L")))
-    candidates = load_gray(data_root / "natural" / FOLDERS["test"])
+    candidates = bsds300(data_root, "test")
     assert any(c.shape == gray.shape and torch.equal(c, gray) for c in candidates)
 
 
 def test_leaking_images_are_left_out(sampler, data_root):
-    folder = data_root / "natural" / FOLDERS["train"]
-    for stem in LEAKING:
-        (leak,) = load_gray(folder, frozenset(p.stem for p in folder.iterdir()) - {stem})
-        assert not any(leak.shape == i.shape and torch.equal(leak, i) for i in sampler.images)
+    colour = Photographs({"colour": 1.0}, data_root).images
+    for leak in load_data_card("bsds300").leaks:
+        (path,) = leak.files
+        picture = (255 * read_picture(data_root / path).data).round()
+        assert not any(picture.shape == i.shape and torch.equal(picture, i.float()) for i in colour)
     assert len(sampler.images) == 198
 
 
 def test_splits_share_no_image(data_root):
-    names = [{p.name for p in (data_root / "natural" / f).iterdir()} for f in FOLDERS.values()]
+    card = load_data_card("bsds300")
+    names = [{item.sha256 for item in card.items(split)} for split in SPLITS]
     assert not (names[0] & names[1] or names[0] & names[2] or names[1] & names[2])
 
 
@@ -73,7 +71,9 @@ def test_dihedral_gives_eight_images():
 def test_refusals_say_what_to_do(sampler, data_root, tmp_path):
     with pytest.raises(DataError, match="choose size <= 321"):
         sampler(torch.Generator(), 1, 400)
-    with pytest.raises(OptionError, match="use one of"):
+    with pytest.raises(CardError, match="no split 'training'"):
         Photographs({}, data_root, "training")
-    with pytest.raises(FormatError, match="expected JPEG or PNG"):
-        load_gray(tmp_path)
+    with pytest.raises(CardError, match="'sgima': did you mean 'sigma'"):
+        Photographs({"sgima": 25}, data_root)
+    with pytest.raises(FormatError, match=r"100075\.jpg' does not exist"):
+        Photographs({}, tmp_path)

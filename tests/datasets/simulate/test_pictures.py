@@ -42,7 +42,7 @@ def test_projections_fill_the_area_of_the_batch(data_root: Path) -> None:
 
 
 def test_mistakes_are_named(data_root: Path) -> None:
-    with pytest.raises(CardError, match="no parameter blur"):
+    with pytest.raises(CardError, match="does not know 'blur'"):
         Pictures({"blur": 1.0}, data_root)
     with pytest.raises(CardError, match="share above zero"):
         Pictures({}, data_root)

@@ -80,7 +80,7 @@ def test_the_card_is_the_sampler():
 
 
 def test_unknown_parameters_are_refused(data_root):
-    with pytest.raises(CardError, match="no parameter seeing"):
+    with pytest.raises(CardError, match="does not know 'seeing'"):
         Sky({"seeing": 3}, data_root)
 
 
