@@ -161,6 +161,7 @@ def invert(
         source,
         method,
         build=make,
+        any_unit=task.clip is None,
         device=device,
         keep_steps=how.keep_steps,
         error_map=how.error_map,

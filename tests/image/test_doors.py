@@ -65,6 +65,19 @@ def test_scaling_image_and_noise_scales_the_answer(real_weights: Path) -> None:
     assert torch.allclose(scaled, 4096 * x, rtol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["rim", "plug-and-play", "tv", "map"])
+@pytest.mark.parametrize("exponent", [-80, 70])
+def test_any_unit_will_do(method: Any, exponent: int, real_weights: Path) -> None:
+    unit = 2.0**exponent
+    weights = None if method in ("tv", "map") else real_weights
+    plain = image.denoise(noisy(), SIGMA, weights, method=method)
+    other = image.denoise(unit * noisy(), unit * SIGMA, weights, method=method)
+    # noise of a thousandth to a million is computed as it is, elsewhere near one
+    assert torch.allclose(
+        torch.as_tensor(other.image) / unit, torch.as_tensor(plain.image), atol=1e-4
+    )
+
+
 def test_colour_comes_back_as_it_was_and_each_channel_alone(real_weights: Path) -> None:
     colour = torch.stack([noisy(), 2 * noisy(), 3 * noisy()], dim=-1)
     result = image.denoise(colour, SIGMA, real_weights)
