@@ -16,6 +16,7 @@ from torch import Tensor
 from rimaging import __version__
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.fits_planes import Plane
+from rimaging.datasets.lead_axes import as_stored
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.save import as_hdus, save
 from rimaging.datasets.sources import Array
@@ -69,7 +70,7 @@ class Reconstruction:
         """
         return save(
             path,
-            self._kept,
+            as_stored(path, self._kept, self.measurement),
             self.measurement,
             residual=self.residual,
             uncertainty=self._kept_uncertainty,
@@ -88,7 +89,8 @@ class Reconstruction:
         error = self._kept_uncertainty
         if error is None:
             raise DataError("the reconstruction has no error map: ask for one, error_map=8")
-        return save(path, error, self.measurement, provenance=self._facts(), overwrite=overwrite)
+        stored = as_stored(path, error, self.measurement)
+        return save(path, stored, self.measurement, provenance=self._facts(), overwrite=overwrite)
 
     def to_hdulist(self) -> HDUList:
         """What `save` writes to a .fits file, as an astropy ``HDUList`` in memory."""
