@@ -105,21 +105,14 @@ def read_error_map(text: str | None) -> int | Learned | None:
 
 
 def read_array(path: str, names: tuple[str, ...]) -> Tensor:
-    """The array of a file: of a .npz the one with a fitting name, or the only one."""
-    from rimaging.datasets.arrays import to_tensor
-    from rimaging.datasets.npz import load_arrays
+    """The array of a file: of a .npz, .mat or .h5 the one with a fitting name, or the only one."""
+    from rimaging.datasets.fits_open import split_extension
+    from rimaging.datasets.open import named_array, sniff
     from rimaging.datasets.open import open as open_measurement
 
-    if not path.endswith((".npz", ".npy")):
-        return open_measurement(path, kind="image").data
-    arrays = load_arrays(path)
-    name = next((n for n in names if n in arrays), None)
-    if name is None and len(arrays) > 1:
-        raise FormatError(
-            f"{Path(path).name!r} has {', '.join(arrays)}; expected {' or '.join(names)}: rename it"
-        )
-    name = next(iter(arrays)) if name is None else name
-    return to_tensor(arrays[name], name)
+    bare, _ = split_extension(path)
+    named = named_array(bare, sniff(bare), names)
+    return open_measurement(path, kind="image").data if named is None else named
 
 
 def read_optional(path: str | None, names: tuple[str, ...]) -> Tensor | None:
@@ -140,10 +133,16 @@ def read_psf(text: str | None) -> Tensor | str | float | None:
 
 
 def read_mask(path: str | None) -> Tensor | None:
-    """0 and 1; of a picture, white is 1."""
+    """0 and 1; of a picture, white is 1. Of BART's numbers, all complex, the real part."""
     if path is None:
         return None
     mask = read_array(path, ("mask",))
+    if mask.is_complex():
+        if bool((mask.imag != 0).any()):
+            raise FormatError(
+                f"the mask of {Path(path).name!r} is complex, expected 0 and 1: is it k-space?"
+            )
+        mask = mask.real
     return (mask > 0.5).to(mask.dtype)
 
 
