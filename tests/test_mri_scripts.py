@@ -106,7 +106,8 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     found |= {"images": images, "mask": mask, "noise": torch.randn(9, 99, dtype=torch.complex64)}
     found |= {"coord": radial((y, x), 34), "film": torch.stack([ksp, ksp])}
     found |= {"along": torch.randn(9, *radial((y, x), 34).shape[:-1], dtype=torch.complex64)}
-    found |= {"solid": centred_fft(torch.stack([images] * 8, 1), (-3, -2, -1)) * mask}
+    solid = centred_fft(torch.stack([images] * 8, 1), (-3, -2, -1))
+    found["solid"] = (solid + 0.01 * torch.randn_like(solid)) * mask
     found["partial"] = full * (torch.arange(x) > x // 4)
     found |= {"truth": truth.numpy(), "image": 0.9 * truth.numpy()}
     found["scan"] = mri.reconstruct(ksp[None], method="zero-filled")
