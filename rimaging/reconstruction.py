@@ -17,6 +17,7 @@ from rimaging import __version__
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.fits_planes import Plane
 from rimaging.datasets.layout import Layout
+from rimaging.datasets.lead_axes import as_stored
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.save import as_hdus, save, stretch
 from rimaging.datasets.sources import Array
@@ -74,7 +75,7 @@ class Reconstruction:
         as_here = str(path).lower().endswith((".npy", ".npz"))
         return save(
             path,
-            self.image if as_here else self._kept,
+            self.image if as_here else as_stored(path, self._kept, self.measurement),
             self.measurement,
             residual=self.residual if as_here else self._kept_residual,
             uncertainty=self.uncertainty if as_here else self._kept_uncertainty,
@@ -100,7 +101,8 @@ class Reconstruction:
         error = self._kept_uncertainty
         if error is None:
             raise DataError("the reconstruction has no error map: ask for one, error_map=8")
-        return save(path, error, self.measurement, provenance=self._facts(), overwrite=overwrite)
+        stored = as_stored(path, error, self.measurement)
+        return save(path, stored, self.measurement, provenance=self._facts(), overwrite=overwrite)
 
     def to_hdulist(self) -> HDUList:
         """What `save` writes to a .fits file, as an astropy ``HDUList`` in memory."""

@@ -135,6 +135,38 @@ def test_recon_takes_mask_maps_and_noise_from_files(tmp_path: Path, kspace: Path
     refused(run("recon", "k.npy", "-o", "c.npz", "--maps", "absent.npz"), "absent.npz")
 
 
+def test_companions_come_from_bart_matlab_and_hdf5_as_from_numpy(
+    tmp_path: Path, kspace: Path
+) -> None:
+    import h5py
+    from scipy.io import savemat
+
+    from rimaging.datasets.bart import write_cfl
+
+    with np.load(kspace) as arrays:
+        maps, mask = arrays["maps"], np.ones((24, 20), np.float32)
+        mask[:, ::3] = 0
+        np.save(tmp_path / "k.npy", arrays["kspace"] * mask)
+    np.save(tmp_path / "maps.npy", maps)
+    np.save(tmp_path / "mask.npy", mask)
+    write_cfl(tmp_path / "maps.cfl", maps[:, None])
+    write_cfl(tmp_path / "mask.cfl", mask)
+    savemat(tmp_path / "maps.mat", {"maps": maps.transpose(1, 2, 0)})
+    savemat(tmp_path / "mask.mat", {"mask": mask})
+    with h5py.File(tmp_path / "both.h5", "w") as file:
+        file["maps"], file["mask"] = maps, mask
+    given = {name: (f"maps.{name}", f"mask.{name}") for name in ("npy", "cfl", "mat")}
+    images = {}
+    for name, (smaps, where) in {**given, "h5": ("both.h5", "both.h5")}.items():
+        options = ["--maps", smaps, "--mask", where, "--method", "zero-filled", "--noise", 1]
+        result = run("recon", "k.npy", "-o", f"of_{name}.npy", *options)
+        assert result.exit_code == 0, result.output
+        images[name] = np.load(tmp_path / f"of_{name}.npy")
+    assert all(np.array_equal(image, images["npy"]) for image in images.values())
+    write_cfl(tmp_path / "no.cfl", mask * 1j)
+    refused(run("recon", "k.npy", "-o", "n.npy", "--mask", "no.cfl"), "complex, expected 0 and 1")
+
+
 def test_deconvolve_reads_an_extension_and_keeps_the_header(tmp_path: Path) -> None:
     from astropy.io import fits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -424,3 +425,23 @@ def test_a_trajectory_that_does_not_fit_is_refused() -> None:
         mri.reconstruct(along_spokes(), trajectory=SPOKES[:, :40])
     with pytest.raises(OptionError, match="trajectory="):
         mri.reconstruct(scan(), image_shape=(SIZE, SIZE))
+
+
+@pytest.mark.parametrize("workers", [False, True])
+def test_grappa_says_where_its_lines_are_a_scan_apart(workers: bool, tmp_path: Path) -> None:
+    kspace = scan(2)
+    kspace[..., 1::2] = 0
+    apart = Measurement(
+        kind="kspace",
+        data=kspace,
+        maps=coil_maps(),
+        noise=SIGMA,
+        provenance={"calibration_scan": "separate"},
+    )
+    with pytest.raises(DataError, match=r"a scan apart.*cg-sense"):
+        if workers:
+            asked = mri.Scan(kspace=apart, method="grappa")
+            mri.reconstruct_to(asked, tmp_path / "out.npz")
+        else:
+            mri.reconstruct(apart, method="grappa")
+    mri.reconstruct(replace(apart, data=scan(2)), method="grappa")  # it has lines of its own

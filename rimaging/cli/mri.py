@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -34,9 +34,6 @@ from rimaging.cli.options import (
 )
 from rimaging.cli.output import check_outputs, finish
 from rimaging.errors import OptionError
-
-if TYPE_CHECKING:
-    from rimaging.datasets.measurement import Measurement
 
 
 @command
@@ -100,13 +97,15 @@ def recon(
     inputs = (kspace, mask, maps, noise)
     check_outputs(output, report, overwrite or resume, show_steps, error_map, inputs)
     from rimaging import mri
+    from rimaging.datasets.capacity import check_capacity, check_place
     from rimaging.datasets.dicom_series import read_series
     from rimaging.datasets.folder import is_folder
-    from rimaging.datasets.geometry import check_positions
+    from rimaging.datasets.lead_axes import with_frames
     from rimaging.datasets.losses import error_file, losses
     from rimaging.datasets.sources import as_measurement
     from rimaging.progress import counting
 
+    check_place(output, overwrite=overwrite or resume)
     if like is not None:
         if not is_folder(output):
             raise OptionError(f"--like is for DICOM, {output!r} is none: write -o dicom/")
@@ -154,10 +153,8 @@ def recon(
         if beside is not None:
             typer.echo(f"wrote {beside} (standard deviation of each voxel)")
         return
-    scan: str | Measurement = kspace
-    if is_folder(output) and like is None:
-        scan = as_measurement(kspace, "kspace")
-        check_positions(scan)  # likewise
+    scan = as_measurement(kspace, "kspace")
+    check_capacity(output, with_frames(scan) if frames else scan, like=like)  # likewise
     if adapt is not None:
         typer.echo(f"rimaging: fits the network to the scan, {adapt} iterations", err=True)
     with counting("adapting", adapt) if adapt else nullcontext() as done:

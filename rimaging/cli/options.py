@@ -16,6 +16,7 @@ from rimaging.errors import FormatError, OptionError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rimaging.datasets.measurement import Measurement
     from rimaging.uncertainty import Learned
 
 Input = Annotated[str, typer.Argument(help="The measurement; file.fits[SCI] names an extension.")]
@@ -107,21 +108,9 @@ def read_error_map(text: str | None) -> int | Learned | None:
 
 
 def read_array(path: str, names: tuple[str, ...]) -> Tensor:
-    """The array of a file: of a .npz the one with a fitting name, or the only one."""
-    from rimaging.datasets.arrays import to_tensor
-    from rimaging.datasets.npz import load_arrays
-    from rimaging.datasets.open import open as open_measurement
-
-    if not path.endswith((".npz", ".npy")):
-        return open_measurement(path, kind="image").data
-    arrays = load_arrays(path)
-    name = next((n for n in names if n in arrays), None)
-    if name is None and len(arrays) > 1:
-        raise FormatError(
-            f"{Path(path).name!r} has {', '.join(arrays)}; expected {' or '.join(names)}: rename it"
-        )
-    name = next(iter(arrays)) if name is None else name
-    return to_tensor(arrays[name], name)
+    """The array of a file: of a .npz, .mat or .h5 the one with a fitting name, or the only one."""
+    named = _named(path, names)
+    return _opened(path).data if named is None else named
 
 
 def read_plane(path: str, names: tuple[str, ...]) -> Tensor:
@@ -129,17 +118,30 @@ def read_plane(path: str, names: tuple[str, ...]) -> Tensor:
 
     Raises FormatError where they do not.
     """
-    if path.endswith((".npz", ".npy")):
-        return read_array(path, names)
-    from rimaging.datasets.open import open as open_measurement
-
-    found = open_measurement(path, kind="image")
+    named = _named(path, names)
+    if named is not None:
+        return named
+    found = _opened(path)
     if not found.provenance.get("colour"):
         return found.data
     channel = found.data[..., 0, :, :]
     if not bool((found.data == channel.unsqueeze(-3)).all()):
         raise FormatError(f"{Path(path).name!r} is in colour, expected gray: save it as gray")
     return channel
+
+
+def _named(path: str, names: tuple[str, ...]) -> Tensor | None:
+    from rimaging.datasets.fits_open import split_extension
+    from rimaging.datasets.open import named_array, sniff
+
+    bare, _ = split_extension(path)
+    return named_array(bare, sniff(bare), names)
+
+
+def _opened(path: str) -> Measurement:
+    from rimaging.datasets.open import open as open_measurement
+
+    return open_measurement(path, kind="image")
 
 
 def read_optional(path: str | None, names: tuple[str, ...]) -> Tensor | None:
@@ -160,10 +162,16 @@ def read_psf(text: str | None) -> Tensor | str | float | None:
 
 
 def read_mask(path: str | None) -> Tensor | None:
-    """0 and 1; of a picture, white is 1."""
+    """0 and 1; of a picture, white is 1. Of BART's numbers, all complex, the real part."""
     if path is None:
         return None
     mask = read_plane(path, ("mask",))
+    if mask.is_complex():
+        if bool((mask.imag != 0).any()):
+            raise FormatError(
+                f"the mask of {Path(path).name!r} is complex, expected 0 and 1: is it k-space?"
+            )
+        mask = mask.real
     return (mask > 0.5).to(mask.dtype)
 
 

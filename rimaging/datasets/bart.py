@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,31 @@ from rimaging.datasets.suspicions import check_coil_axis
 from rimaging.datasets.volumes import split_axis, to_slices
 from rimaging.errors import FormatError, ShapeError
 
-__all__ = ["is_cfl", "read_cfl", "read_cfl_measurement", "squeezed", "write_cfl", "write_cfl_image"]
+__all__ = [
+    "check_dimensions",
+    "in_dimensions",
+    "is_cfl",
+    "read_cfl",
+    "read_cfl_measurement",
+    "squeezed",
+    "write_cfl",
+    "write_cfl_image",
+]
 
 NAMES = (
     "x", "y", "z", "coil", "set", "contrast", "coefficient", "coefficient2",
     "iteration", "shift", "time", "time2", "level", "slice", "average", "batch",
 )  # fmt: skip
 SIZES = 16
+HERE = {"time": "frame", "z": "slice", "set": "maps"}
+"""What an axis of a dimension is called, where not by BART's name."""
+
+HOMES = {
+    "frame": "time", "repetition": "time", "phase": "time2", "slab": "slice", "maps": "set",
+    "set": "",
+}  # fmt: skip
+"""The dimension of an axis, where not that of its name; a scanner's sets have none."""
+
 SUFFIXES = (".cfl", ".hdr")
 
 
@@ -72,8 +90,8 @@ def read_cfl(path: str | Path) -> np.ndarray:
 def read_cfl_measurement(path: str | Path, *, kind: str | None = None) -> Measurement:
     """Read k-space, or images: by default k-space where there are several coils.
 
-    k-space (..., coil, y, x) with what BART counts (contrast, time, slice) in front; volumes with
-    several z are split into slices along an axis without gaps.
+    k-space (..., coil, y, x) with what BART counts (contrast, time, slice) in front, by name in
+    ``provenance["axes"]``; volumes with several z are split into slices along an axis without gaps.
 
     Raises FormatError for maps, trajectories and k-space along one.
     """
@@ -89,6 +107,7 @@ def read_cfl_measurement(path: str | Path, *, kind: str | None = None) -> Measur
     full = array.reshape((1,) * max(0, 4 - array.ndim) + array.shape)  # (..., coil, z, y, x)
     if kind != "kspace" and (kind is not None or full.shape[-4] == 1):
         image = torch.from_numpy(np.ascontiguousarray(squeezed(array)))
+        provenance["axes"] = _names(array.shape[:-2], NAMES.index("z"))
         return Measurement(kind="image", data=image, provenance=provenance)
     lead = full.shape[:-5] if full.ndim > 4 else ()
     if full.ndim > 4 and full.shape[-5] > 1:
@@ -97,12 +116,16 @@ def read_cfl_measurement(path: str | Path, *, kind: str | None = None) -> Measur
         )
     kspace = torch.from_numpy(np.ascontiguousarray(full.reshape(*lead, *full.shape[-4:])))
     kspace = kspace.squeeze(tuple(i for i, n in enumerate(lead) if n == 1))
+    names = _names(lead, NAMES.index("contrast"))
     if kspace.shape[-3] > 1:
         axis = split_axis((kspace != 0).any(dim=-4).to(torch.float32))
         kspace = to_slices(kspace, axis)
+        names = [*("slab" if name == "slice" else name for name in names), "slice"]
         provenance["split"] = f"volume split into slices along {axis}"
     else:
         kspace = kspace.squeeze(-3)
+    if names:
+        provenance["axes"] = names
     check_coil_axis(kspace, "the cfl, turned round,")
     return Measurement(kind="kspace", data=kspace, provenance=provenance)
 
@@ -144,19 +167,64 @@ def write_cfl(path: str | Path, array: np.ndarray | Tensor, *, overwrite: bool =
 def write_cfl_image(path: Path, image: np.ndarray, *, overwrite: bool) -> Path:
     """Write images (frame, slice, y, x), (slice, y, x) or (y, x) in BART's dimensions; see above.
 
-    Raises FormatError for more axes, which have no name there, and as `write_cfl`.
+    Axes with names are put there by `in_dimensions` before. Raises FormatError for more axes, which
+    have no name, and as `write_cfl`.
     """
-    if image.ndim > 4:
+    if image.ndim < SIZES:
+        check_dimensions(image.shape)
+        image = in_dimensions(image, ("frame", "slice")[4 - image.ndim :])
+    return write_cfl(path, image, overwrite=overwrite)
+
+
+def in_dimensions(image: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """An image (..., y, x) as BART's dimensions turned round, each axis in that of its name.
+
+    Raises FormatError as `check_dimensions`.
+    """
+    check_dimensions(image.shape, names)
+    at = [SIZES - 1 - place for place in _homes(names)]
+    sizes = [1] * SIZES
+    for place, size in zip((*at, SIZES - 2, SIZES - 1), image.shape, strict=True):
+        sizes[place] = size
+    order = sorted(range(len(at)), key=at.__getitem__)
+    return image.transpose(*order, -2, -1).reshape(sizes)
+
+
+def check_dimensions(shape: Sequence[int], names: Sequence[str] = ()) -> None:
+    """Refuse an image (..., y, x) whose axes a .cfl has no dimensions for, by FormatError.
+
+    Without names it may have two in front, of frames and slices.
+    """
+    if len(names) != len(shape) - 2:
+        fits, said = len(shape) <= 4, ""
+    else:
+        homes = _homes(names)
+        fits, said = -1 not in homes and len(set(homes)) == len(homes), f" ({', '.join(names)})"
+    if not fits:
         raise FormatError(
-            f"an image of shape {image.shape} does not fit a cfl, expected (frame, slice, y, x): "
-            "join axes, or save it as .npz."
+            f"an image of shape {tuple(shape)}{said} does not fit a cfl, expected (frame, slice, "
+            "y, x): join axes, or save it as .npz."
         )
-    frames, slices = (1, 1, *image.shape[:-2])[-2:]
-    ordered = image.reshape(frames, slices, *image.shape[-2:]).swapaxes(0, 1)
-    between = NAMES.index("slice") - NAMES.index("time") - 1, NAMES.index("time") - 2
-    shape = (slices, *(1,) * between[0], frames, *(1,) * between[1], *image.shape[-2:])
-    values = ordered.reshape(shape if image.ndim > 2 else image.shape)
-    return write_cfl(path, values, overwrite=overwrite)
+
+
+def _names(lead: Sequence[int], last: int) -> list[str]:
+    """Names of axes of more than one entry, of which the last is BART's dimension of that number.
+
+    Where both its slices and its z count, those are slabs.
+    """
+    dimensions = [NAMES[last + i] for i in range(len(lead))][::-1]
+    found = [name for name, n in zip(dimensions, lead, strict=True) if n > 1]
+    slabs = "z" in found
+    return ["slab" if n == "slice" and slabs else HERE.get(n, n) for n in found]
+
+
+def _homes(names: Sequence[str]) -> list[int]:
+    """The number of the dimension of each axis; -1 where there is none."""
+    homes = []
+    for name in names:
+        home = "z" if name == "slice" and "slab" in names else HOMES.get(name, name)
+        homes.append(NAMES.index(home) if home in NAMES[2:] else -1)
+    return homes
 
 
 def _replace_both(targets: list[Path], writers: tuple[Callable[[Any], Any], ...]) -> None:

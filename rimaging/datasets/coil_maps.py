@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -59,9 +60,11 @@ def with_maps(
     shapes = [calibration_shape(plane, calibration) for plane in planes]
     smallest = min(shapes, key=min)
     if min(smallest) < KERNEL:
+        several = measurement.trajectory is None and math.prod(measurement.data.shape[:-3]) > 1
+        film = ", or frames=True (--frames) where these are frames of one slice" if several else ""
         raise DataError(
             f"the fully sampled middle of k-space has {smallest[0]} x {smallest[1]} samples, coil "
-            f"maps need {KERNEL} x {KERNEL}: give maps=, from another scan of the same coils"
+            f"maps need {KERNEL} x {KERNEL}: give maps=, from another scan of the same coils{film}"
         )
     decide = sets is None and measurement.data.shape[-3] > 1
     found, eigenvalues = espirit_with_eigenvalues(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rimaging.datasets.coil_maps import with_maps
+from rimaging.datasets.lead_axes import frame_place, with_frames
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import OptionError, ShapeError
 
@@ -22,6 +23,8 @@ def time_average(measurement: Measurement) -> Measurement:
 
         y(k) = sum_t m_t(k) y_t(k) / sum_t m_t(k),   m(k) = 1 where any frame measured k
 
+    Where a reader has named the axes, frames may be another one than the last (`with_frames`).
+
     Raises ShapeError where there is no axis of frames, OptionError for a trajectory.
     """
     if measurement.trajectory is not None:
@@ -31,11 +34,12 @@ def time_average(measurement: Measurement) -> Measurement:
             f"k-space {tuple(measurement.data.shape)} has no frames, expected (..., frame, coil, "
             "y, x): leave out frames=True, or add the axis"
         )
-    whole = measurement.completed()
+    whole = with_frames(measurement).completed()
     assert whole.mask is not None
+    time = frame_place(whole.provenance["axes"])
     mask = whole.mask.expand(*whole.data.shape[:-3], *whole.data.shape[-2:])
-    count = mask.sum(dim=-3)
-    data = (whole.data * mask.unsqueeze(-3)).sum(dim=-4) / count.clamp_min(1).unsqueeze(-3)
+    count = mask.sum(dim=time)
+    data = (whole.data * mask.unsqueeze(-3)).sum(dim=time) / count.clamp_min(1).unsqueeze(-3)
     return replace(
         whole, data=data, mask=(count > 0).to(mask.dtype), noise=1.0, maps=None, reference=None
     )
@@ -48,15 +52,17 @@ def with_common_maps(
 
     Raises as `with_maps` and `time_average`.
     """
+    measurement = with_frames(measurement)
     if measurement.maps is not None:
         return with_maps(measurement, sets=sets, calibration=calibration)
-    frames = measurement.data.shape[-4] if measurement.data.ndim > 3 else 0
     averaged, count = with_maps(time_average(measurement), sets=sets, calibration=calibration)
     maps = averaged.maps
     assert maps is not None
+    time = frame_place(measurement.provenance["axes"])
     if measurement.data.ndim > 4:
-        maps = maps.unsqueeze(-5 if count > 1 else -4)
+        maps = maps.unsqueeze(time)
     *_, note = averaged.provenance["assumed"]
+    frames = measurement.data.shape[time]
     assumed = [*measurement.provenance.get("assumed", []), f"{note}, {frames} frames averaged"]
     provenance = {**measurement.provenance, "assumed": assumed}
     return replace(measurement, maps=maps, provenance=provenance), count

@@ -134,11 +134,12 @@ def image_affine(
 ) -> tuple[np.ndarray | None, bool]:
     """The affine of an image of a measurement, and whether it states positions in the scanner.
 
-    Where it does not, a reader has left a word on it in ``provenance["geometry"]``.
+    Rows and columns may have been cropped, slices not. Where it does not state them, a reader has
+    left a word on it in ``provenance["geometry"]``.
     """
     if measurement is None or measurement.affine is None:
         return None, False
-    moved = centre_cropped(measurement.affine, measurement.image_shape, shape)
+    moved = centre_cropped(measurement.affine, measurement.image_shape[-2:], shape[-2:])
     return moved, "geometry" not in measurement.provenance
 
 

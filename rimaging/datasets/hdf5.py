@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.suspicions import check_coil_axis
 from rimaging.errors import FormatError, RimagingError
 
-__all__ = ["count_slices", "read_hdf5", "read_kspace", "write_hdf5"]
+__all__ = ["count_slices", "read_hdf5", "read_hdf5_array", "read_kspace", "write_hdf5"]
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
 DAMAGED = "HDF5 file is damaged or truncated: fetch or export it again."
@@ -103,6 +104,32 @@ def read_hdf5(path: str | Path, part: slice | None = None) -> Measurement:
         affine=affine,
         provenance=provenance,
     )
+
+
+def read_hdf5_array(path: str | Path, names: Sequence[str]) -> np.ndarray:
+    """The array of the first of these names, capitals or not; or the only one of the file.
+
+    Raises FormatError that lists the names where there is none, and as `read_hdf5`.
+    """
+    import h5py
+
+    path = existing_file(path)
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            arrays = [n for n in sorted(names_of(file)) if isinstance(file[n], h5py.Dataset)]
+            lower = {name.lower(): name for name in arrays}
+            found = [lower[name] for name in names if name in lower]
+            found = found or (arrays if len(arrays) == 1 else [])
+            if not found:
+                raise FormatError(
+                    f"{path.name!r} has {', '.join(arrays) or 'no arrays'}, expected one of "
+                    f"{', '.join(names)}: rename the data set."
+                )
+            return array_of(file, found[0])
+    except RimagingError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise FormatError(DAMAGED) from error
 
 
 def count_slices(path: str | Path) -> int:

@@ -38,6 +38,8 @@ def kspace_facts(measurement: Measurement) -> dict[str, str]:
     found = sampling_of(measurement)
     lines["sampling"] = str(found)
     lines["acceleration"] = f"{found.acceleration:.3g}" if found.acceleration else "none found"
+    if found.overall > found.acceleration:
+        lines["acceleration"] += f", {found.overall:.3g} with partial Fourier"
     if "acceleration" in facts:
         stated = facts["acceleration"]
         numbers = stated if isinstance(stated, list) else [stated]
@@ -66,12 +68,19 @@ def kspace_plan(measurement: Measurement) -> str:
         steps.append("estimate coil maps (ESPIRiT)")
     count = math.prod(measurement.data.shape[:-3])
     what = "the image" if count == 1 else f"{count} images"
-    full = measurement.trajectory is None and sampling_of(measurement).full
-    steps.append(f"reconstruct {what}" + (" (fully sampled: only noise to remove)" if full else ""))
+    note = "" if measurement.trajectory is not None else _left_to_do(sampling_of(measurement))
+    steps.append(f"reconstruct {what}{note}")
     if "recon_size" in measurement.provenance:
         rows, columns = measurement.provenance["recon_size"]
         steps.append(f"crop to {rows} x {columns}")
     return ", ".join(steps)
+
+
+def _left_to_do(sampling: Sampling) -> str:
+    if sampling.full:
+        return " (fully sampled: only noise to remove)"
+    one_sided = any(sampling.partial)
+    return " (partial Fourier: a side of k-space to fill in)" if one_sided else ""
 
 
 def sampling_of(measurement: Measurement) -> Sampling:

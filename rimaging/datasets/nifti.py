@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rimaging.datasets.guard import check_declared, existing_file, expanded, ide
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import FormatError
 
-__all__ = ["read_nifti", "write_nifti"]
+__all__ = ["check_sizes", "read_nifti", "write_nifti"]
 
 IN_MM = {"meter": 1000.0, "micron": 0.001}
 """Units of length of a file, other than mm."""
@@ -67,6 +68,15 @@ def read_nifti(path: str | Path) -> Measurement:
     return Measurement(kind="image", data=data, mask=mask, affine=affine, provenance=provenance)
 
 
+def check_sizes(shape: Sequence[int]) -> None:
+    """Refuse images (..., y, x) that a NIfTI-1 file does not count, by FormatError."""
+    if len(shape) > 7 or max(shape) > 32767:
+        raise FormatError(
+            f"the volume has shape {tuple(shape)[::-1]}, a NIfTI-1 file holds 7 axes of at most "
+            "32767: save parts of it, or as .h5."
+        )
+
+
 def write_nifti(
     path: Path, array: np.ndarray, affine: np.ndarray | None, *, scanner: bool, description: str
 ) -> None:
@@ -84,11 +94,7 @@ def write_nifti(
     volume = np.transpose(array)
     if volume.ndim == 2:
         volume = volume[:, :, None]
-    if volume.ndim > 7 or max(volume.shape) > 32767:
-        raise FormatError(
-            f"the volume has shape {volume.shape}, a NIfTI-1 file holds 7 axes of at most 32767: "
-            "save parts of it, or as .h5."
-        )
+    check_sizes(array.shape)
     image = nibabel.Nifti1Image(volume, np.eye(4) if affine is None else affine)
     if affine is None:
         image.set_sform(None, code=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from rimaging.datasets.bart import is_cfl, read_cfl, read_cfl_measurement, squee
 from rimaging.datasets.fits import read_fits, read_fits_array
 from rimaging.datasets.fits_open import split_extension
 from rimaging.datasets.guard import existing_file
-from rimaging.datasets.hdf5 import read_hdf5
+from rimaging.datasets.hdf5 import read_hdf5, read_hdf5_array
 from rimaging.datasets.hdf5_guard import layout
 from rimaging.datasets.ismrmrd import read_ismrmrd
 from rimaging.datasets.kinds import wrong_kind
@@ -31,7 +32,7 @@ from rimaging.datasets.tree import is_zarr, read_asdf, read_zarr
 from rimaging.datasets.twix import is_twix, read_twix
 from rimaging.errors import FormatError, OptionError
 
-__all__ = ["open", "open_array", "sniff"]
+__all__ = ["named_array", "open", "open_array", "sniff"]
 
 KNOWN = (
     "HDF5 (fastMRI, ISMRMRD), MATLAB .mat, BART .cfl, Siemens twix .dat, .npz, .npy, FITS, ASDF, "
@@ -99,29 +100,41 @@ def open(
 def open_array(path: str | Path, role: Role, section: Section | None = None) -> Tensor:
     """Read one companion of a measurement: its "psf", "mask", "maps", "noise" or "reference".
 
-    A .npy, a .npz or .mat with an array of one of the names of that role or a lone array, a .cfl, a
-    FITS image (``file.fits[ERR]``) or a picture. Of an array on the pixels of a whole image of
-    which a ``section`` was read, that section.
+    As `named_array` has it; a FITS image (``file.fits[ERR]``) or a picture. Of an array on the
+    pixels of a whole image of which a ``section`` was read, that section.
 
     Raises FormatError where the array is not found.
     """
     bare, _ = split_extension(path)
     form = sniff(bare)
-    if form == "bart":
-        return _cut(to_tensor(squeezed(read_cfl(bare)), role), section)
-    if form in ("npz", "mat"):
-        arrays = load_arrays(bare) if form == "npz" else load_mat(bare)
-        names = NAMES[role] if len(arrays) > 1 else tuple(arrays)
-        found = find_name(arrays, names)
-        if found is None:
-            raise FormatError(
-                f"{bare.name!r} has {', '.join(arrays)}, expected one of {', '.join(names)}."
-            )
-        return _cut(to_tensor(arrays[found], role), section)
+    named = named_array(bare, form, NAMES[role])
+    if named is not None:
+        return _cut(named, section)
     if form == "fits":
         # the image that `open` chooses, but as it is: without mask or filling
         return read_fits_array(path, section)
     return _cut(open(path).data, section)
+
+
+def named_array(path: Path, form: str, names: Sequence[str]) -> Tensor | None:
+    """The array of one of these names of a .npz, .mat or .h5, or its only one; that of a .cfl.
+
+    None for a file of another ``form`` (`sniff`). Raises FormatError where it is not found.
+    """
+    if form == "bart":
+        return to_tensor(squeezed(read_cfl(path)), names[0])
+    if form == "hdf5":
+        return to_tensor(read_hdf5_array(path, names), names[0])
+    if form not in ("npz", "mat"):
+        return None
+    arrays = load_arrays(path) if form == "npz" else load_mat(path)
+    found = find_name(arrays, tuple(names) if len(arrays) > 1 else tuple(n.lower() for n in arrays))
+    if found is None:
+        raise FormatError(
+            f"{path.name!r} has {', '.join(arrays) or 'no arrays'}, expected one of "
+            f"{', '.join(names)}: rename the array."
+        )
+    return to_tensor(arrays[found], names[0])
 
 
 def _cut(array: Tensor, section: Section | None) -> Tensor:

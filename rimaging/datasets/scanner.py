@@ -90,6 +90,7 @@ def scan_measurement(
         provenance["split"] = f"volume split into slices along {axis} of the scanner"
     maps = None
     if calibration is not None:
+        provenance["calibration_scan"] = "separate"
         maps = _maps(_slices(calibration, matrix, width, depth, axis), data, notes)
     if notes:
         provenance["assumed"] = notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -33,18 +34,28 @@ class Sampling:
 
     @property
     def full(self) -> bool:
-        """Whether nothing is missing in the acquired extent."""
+        """Whether nothing is missing in the acquired extent, nor beyond it on one side."""
+        return self._without_gaps and not any(self.partial)
+
+    @property
+    def overall(self) -> float:
+        """The acceleration, and what partial Fourier saves beside it."""
+        return self.acceleration / math.prod(1 - part for part in self.partial)
+
+    @property
+    def _without_gaps(self) -> bool:
         return self.pattern.startswith("fully sampled")
 
     def __str__(self) -> str:
         """One line, for people."""
-        words = [self.pattern]
-        if not self.full:
-            words = [f"{self.acceleration:.3g}x, {self.pattern}"]
-        for axis, part in zip("yx", self.partial, strict=True):
-            if part > 0:
-                words.append(f"partial Fourier {1 - part:.3g} along {axis}")
-        return ", ".join(words)
+        sides = [
+            f"partial Fourier {1 - part:.3g} along {axis}"
+            for axis, part in zip("yx", self.partial, strict=True)
+            if part > 0
+        ]
+        if not self._without_gaps:
+            return ", ".join([f"{self.acceleration:.3g}x, {self.pattern}", *sides])
+        return ", ".join([*sides, f"within it {self.pattern}"] if sides else [self.pattern])
 
 
 def survey(mask: Tensor) -> Sampling:

@@ -47,7 +47,7 @@ def check_coil_axis(kspace: Tensor, name: str = "k-space") -> None:
     if kspace.ndim < 3 or not kspace.is_complex():
         return
     place = kspace.ndim - 3
-    energy = kspace.abs().square()
+    energy = _energy(kspace)
     peaks: dict[int, float] = {}
     for axis in range(kspace.ndim):
         others = tuple(a for a in range(kspace.ndim) if a != axis)
@@ -72,11 +72,17 @@ def check_coil_axis(kspace: Tensor, name: str = "k-space") -> None:
     )
 
 
+def _energy(values: Tensor) -> Tensor:
+    """``|v|^2`` over its maximum: squares of large and small numbers are none in float32."""
+    size = values.abs()
+    return (size / size.max().clamp_min(torch.finfo(size.dtype).tiny)).square()
+
+
 def _centred(measurement: Measurement) -> Measurement:
     data = measurement.data
     if min(data.shape[-2:]) < SMALLEST:
         return measurement
-    energy = data.abs().square().sum(dim=tuple(range(data.ndim - 2)))
+    energy = _energy(data).sum(dim=tuple(range(data.ndim - 2)))
     found = _off_centre(energy)
     if found is None:
         around = [axis for axis, ratio in _edges_over_middle(data).items() if ratio > SURE]
@@ -149,7 +155,7 @@ def _edges_over_middle(data: Tensor) -> dict[int, float]:
         height // 2 - down : height // 2 + down,
         width // 2 - across : width // 2 + across,
     ]
-    image = centred_ifft(block).abs().square().sum(dim=tuple(range(data.ndim - 2))).sqrt()
+    image = _energy(centred_ifft(block)).sum(dim=tuple(range(data.ndim - 2))).sqrt()
     ratios = {}
     for axis in (-2, -1):
         profile = image.mean(dim=-3 - axis)

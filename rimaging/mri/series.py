@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from rimaging import __version__
-from rimaging.datasets.folder import is_folder
-from rimaging.datasets.geometry import check_positions
+from rimaging.datasets.capacity import check_capacity, check_place
+from rimaging.datasets.lead_axes import as_stored
 from rimaging.datasets.losses import error_file, losses
 from rimaging.datasets.save import SUFFIXES, save
 from rimaging.errors import OptionError
@@ -88,31 +87,40 @@ def reconstruct_to(
     for path in (output, beside):
         if path is not None:
             _check(path, folder, resume=resume, overwrite=overwrite)
+            check_place(path, overwrite=overwrite or resume)
     if workers is not None and workers.scheduler is not None:
         check_address(workers.scheduler, insecure=workers.insecure)  # before all the reading
     place.mkdir(exist_ok=True)
-    with locked(place / "lock"):
-        if resume and folder.plan.is_file():
-            recipe = _resumed(scan, folder)
-        else:
-            _clear(place)
-            recipe = _recipe(scan, place)
-        front = _front(recipe)
-        if is_folder(output) and like is None:
-            check_positions(front.whole)
-        outcome = run(
-            recipe,
-            place / "slices.zarr",
-            workers,
-            resume=True,
-            allow_missing=allow_missing,
-            report=report,
-        )
-        if outcome.quarantined and not allow_missing:
-            return Written(**vars(outcome))
-        written = _assemble(
-            recipe, front, place, output, outcome, like, overwrite=overwrite or resume
-        )
+    begun = True
+    try:
+        with locked(place / "lock"):
+            begun = resume and folder.plan.is_file()
+            if begun:
+                recipe = _resumed(scan, folder)
+            else:
+                _clear(place)
+                recipe = _recipe(scan, place)
+            front = _front(recipe)
+            for path in (output, beside):
+                if path is not None:
+                    check_capacity(path, front.whole, like=like)
+            begun = True
+            outcome = run(
+                recipe,
+                place / "slices.zarr",
+                workers,
+                resume=True,
+                allow_missing=allow_missing,
+                report=report,
+            )
+            if outcome.quarantined and not allow_missing:
+                return Written(**vars(outcome))
+            written = _assemble(
+                recipe, front, place, output, outcome, like, overwrite=overwrite or resume
+            )
+    finally:
+        if not begun:  # nothing was computed that another call could use
+            _remove(place)
     _remove(place)
     return written
 
@@ -236,10 +244,11 @@ def _assemble(
     told = "" if chi2 is None else f", chi2 {chi2:.3f}"
     beside = None if error is None else error_file(output)
     if error is not None and beside is not None:
-        save(beside, error, front.whole, provenance=provenance, overwrite=overwrite)
+        stored = as_stored(beside, error, front.whole)
+        save(beside, stored, front.whole, provenance=provenance, overwrite=overwrite)
     save(
         output,
-        torch.from_numpy(image.reshape(shape)),
+        as_stored(output, image.reshape(shape), front.whole),
         front.whole,
         uncertainty=error if beside is None else None,
         provenance=provenance,

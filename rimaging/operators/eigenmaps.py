@@ -86,7 +86,7 @@ def eigenmaps(
         y, x = y[inside], x[inside]
         value, vector, error = _rayleigh_ritz(field(y, x), span[inside], rest[inside])
         needed = value[:, :sets] > floor - _MARGIN
-        failed = ((error[:, :sets] > tolerance) & needed).any(1)
+        failed = (~(error[:, :sets] <= tolerance) & needed).any(1)  # an unknown error, NaN, fails
         value[failed], vector[failed] = (
             exact[:, :2] for exact in _decompose(field, y[failed], x[failed])
         )
@@ -115,9 +115,8 @@ def _rayleigh_ritz(matrices: Tensor, span: Tensor, rest: Tensor) -> tuple[Tensor
     Returns values (p, 2), vectors (p, 2, n), errors (p, 2).
     """
     first, second = (span @ matrices.mT @ matrices.mT).unbind(1)
-    first = first / _norm(first)[:, None]
-    second = second - first * torch.linalg.vecdot(first, second)[:, None]
-    second = second / _norm(second)[:, None]
+    first = _unit(first)
+    second = _unit(second - first * torch.linalg.vecdot(first, second)[:, None])
     basis = torch.stack([first, second], 1)
     image = basis @ matrices.mT
     # A Hermitian 2 x 2 matrix has the eigenvectors (p, q) and (-q*, p*) in closed form.
@@ -136,6 +135,12 @@ def _rayleigh_ritz(matrices: Tensor, span: Tensor, rest: Tensor) -> tuple[Tensor
     gap, shrink = values - rest[:, None], rest[:, None] / values
     error = torch.where(gap > 0, shrink * residual[:, None] / gap, torch.inf)
     return values, turn @ image, error
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Vectors (p, n) of length one; zero stays zero: matrices of rank one draw a span to a line."""
+    length = _norm(vectors)[:, None]
+    return vectors / torch.where(length > 0, length, 1)
 
 
 def _norm(vectors: Tensor) -> Tensor:

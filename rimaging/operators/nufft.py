@@ -48,7 +48,8 @@ class NUFFT(LinearOperator):
     Args:
         trajectory: real ``(*batch, sample, 2)`` in the order ``(ky, kx)``, or ``(*batch, sample,
             3)`` in the order ``(kz, ky, kx)``, in cycles per field of view, ``|k_d| <= n_d / 2``.
-            Leading axes give each item of a batch its own trajectory.
+            Leading axes give each item of a batch its own trajectory; shots of one image are no
+            batch: join their samples by ``trajectory.flatten(0, -2)``.
         shape: of the image, ``(y, x)`` or ``(z, y, x)``.
         dtype: complex64 or complex128.
         tolerance: relative error against the sum above; by default 1e-6, in double precision 1e-12.
@@ -59,7 +60,8 @@ class NUFFT(LinearOperator):
             installed, for a matrix above 512 MiB (3-D).
 
     Raises:
-        ShapeError: a trajectory whose last axis is not that of the image. DataError: one that is
+        ShapeError: a trajectory whose last axis is not that of the image; a batch that is not that
+        of the trajectories. DataError: one that is
         not finite, or goes beyond ``n/2``. OptionError: a backend that is not there.
 
     The gradient of torch's autograd is the adjoint, and the adjoint's the forward operator.
@@ -144,7 +146,15 @@ class NUFFT(LinearOperator):
         own = tuple(self.trajectory.shape[:-2])
         core = z.shape[z.ndim - axes :]
         # (not torch.broadcast_shapes, which imports sympy: a second of CPU)
-        batch = np.broadcast_shapes(tuple(z.shape[: z.ndim - axes]), own)
+        given = tuple(z.shape[: z.ndim - axes])
+        try:
+            batch = np.broadcast_shapes(given, own)
+        except ValueError:
+            raise ShapeError(
+                f"NUFFT has a trajectory for each item of a batch {own}, and got a batch {given}: "
+                "join the shots of one image by trajectory.flatten(0, -2), or give all coils the "
+                "same by trajectory.unsqueeze(-3)"
+            ) from None
         aligned = (1,) * (len(batch) - len(own)) + own
         order = sorted(range(len(batch)), key=lambda i: aligned[i] == 1)
         z = z.expand(*batch, *core).permute(*order, *range(len(batch), len(batch) + axes))

@@ -79,3 +79,13 @@ def test_no_middle_no_maps() -> None:
     data[..., 30:35] = 0
     with pytest.raises(DataError, match="fully sampled middle"):
         with_maps(Measurement(kind="kspace", data=data).completed())
+
+
+def test_frames_without_a_middle_are_told_how_they_get_one() -> None:
+    data = scan(False).data.clone()
+    data[..., 30:35] = 0
+    with pytest.raises(DataError, match=r"coils$"):
+        with_maps(Measurement(kind="kspace", data=data).completed())
+    film = Measurement(kind="kspace", data=torch.stack([data, data])).completed()
+    with pytest.raises(DataError, match=r"frames=True \(--frames\)"):
+        with_maps(film)

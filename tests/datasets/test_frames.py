@@ -58,6 +58,24 @@ def test_maps_are_those_of_the_average_and_one_for_all_frames(slices: int) -> No
     assert found.data is measurement.data and found.noise == 1.0
 
 
+def test_frames_in_front_of_slices_are_averaged_where_they_are_named() -> None:
+    behind = cine(slices=2)
+    turned = Measurement(
+        kind="kspace",
+        data=behind.data.transpose(0, 1),
+        mask=behind.mask[:, None] if behind.mask is not None else None,
+        noise=1.0,
+        provenance={"axes": ["repetition", "slice"]},
+    )
+    assert torch.equal(time_average(turned).data, time_average(behind).data)
+    found = with_common_maps(turned, sets=1)[0]
+    expected = with_common_maps(behind, sets=1)[0].maps
+    assert isinstance(found.maps, Tensor) and isinstance(expected, Tensor)
+    assert found.maps.shape == (1, 2, 4, SIZE, SIZE)
+    assert torch.equal(found.maps.transpose(0, 1), expected)
+    assert found.provenance["axes"] == ["repetition", "slice"]
+
+
 def test_given_maps_stay() -> None:
     measurement = cine()
     maps = torch.ones(4, SIZE, SIZE) + 0j

@@ -31,6 +31,18 @@ def test_kspace_says_what_would_be_done(tmp_path: Path) -> None:
     assert "needs --maps" in inspect(tmp_path / "f.npz")["would"]
 
 
+def test_partial_fourier_is_not_fully_sampled(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(1, 32, 32)) + 1j * rng.normal(size=(1, 32, 32))
+    np.savez(tmp_path / "f.npz", ksp=data * (np.arange(32) >= 8))
+    lines = inspect(tmp_path / "f.npz")
+    assert lines["acceleration"] == "1, 1.33 with partial Fourier"
+    assert lines["sampling"].startswith("partial Fourier 0.75 along x")
+    assert "a side of k-space to fill in" in lines["would"]
+    np.savez(tmp_path / "f.npz", ksp=data)
+    assert "only noise to remove" in inspect(tmp_path / "f.npz")["would"]
+
+
 def test_a_fastmri_volume_says_what_its_header_states(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     data = rng.normal(size=(2, 4, 64, 30)) + 1j * rng.normal(size=(2, 4, 64, 30))

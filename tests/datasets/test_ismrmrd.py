@@ -343,6 +343,7 @@ def test_a_separate_calibration_scan_gives_maps(tmp_path: Path) -> None:
     m = read_ismrmrd(scan.write(tmp_path / "f.h5"))
     assert m.mask is not None and float(m.mask.mean()) == pytest.approx(0.5)
     assert m.maps is not None and m.maps.shape == m.data.shape
+    assert m.provenance["calibration_scan"] == "separate"
     # where there is signal, the maps explain every coil image
     seen = m.maps * (m.maps.conj() * truth).sum(-3, keepdim=True)
     inside = (truth.abs().sum(-3, keepdim=True) > 0.5) & (m.maps.abs().sum(-3, keepdim=True) > 0)

@@ -83,3 +83,20 @@ def test_companions_are_found_by_name_or_alone(tmp_path: Path) -> None:
         assert np.array_equal(open_array(tmp_path / name, "psf").numpy(), psf)
     with pytest.raises(FormatError, match="has image, psf, expected one of mask"):
         open_array(tmp_path / "named.npz", "mask")
+
+
+def test_hdf5_and_matlab_hold_companions_too(tmp_path: Path) -> None:
+    import h5py
+    from scipy.io import savemat
+
+    maps = (np.arange(60).reshape(3, 5, 4) * 1j).astype(np.complex64)
+    with h5py.File(tmp_path / "alone.h5", "w") as file:
+        file["whatever"] = maps
+        file.create_group("notes")
+    with h5py.File(tmp_path / "named.h5", "w") as file:
+        file["kspace"], file["CSM"] = 0 * maps, maps
+    savemat(tmp_path / "m.mat", {"Maps": maps.transpose(1, 2, 0)})  # MATLAB has (y, x, coil)
+    for name in ("alone.h5", "named.h5", "m.mat"):
+        assert np.array_equal(open_array(tmp_path / name, "maps").numpy(), maps)
+    with pytest.raises(FormatError, match="has CSM, kspace, expected one of mask: rename"):
+        open_array(tmp_path / "named.h5", "mask")

@@ -51,7 +51,9 @@ def test_partial_fourier_is_no_acceleration() -> None:
     found = survey(mask)
     assert (found.acceleration, found.pattern) == (1.0, "fully sampled")
     assert found.partial == (0.0, 0.25)
-    assert "partial Fourier 0.75 along x" in str(found)
+    assert str(found) == "partial Fourier 0.75 along x, within it fully sampled"
+    assert not found.full and found.overall == pytest.approx(4 / 3)
+    assert survey(torch.ones(30, 40)).full
     mask[:, -10:] = 0  # padding on both sides is none
     assert survey(mask).partial == (0.0, 0.0)
     assert str(survey(mask)) == "fully sampled within 30 x 20"

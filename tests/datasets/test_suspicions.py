@@ -138,3 +138,14 @@ def test_no_suspicion_harms_real_scans(data_root: Path) -> None:
         for picture in pictures:
             data = centred_fft(picture.to(torch.complex64))[None]
             assert looked(data).provenance == {}, name
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-18, 1e18, 1e30])
+def test_no_suspicion_depends_on_the_scale(scale: float) -> None:
+    data = kspace(4)
+    assert "moved to the middle" in str(
+        looked(torch.fft.ifftshift(data, (-2, -1)) * scale).provenance["assumed"]
+    )
+    assert "assumed" not in looked(data * scale).provenance
+    with pytest.raises(ShapeError, match="looks like the coils"):
+        check_coil_axis(data.movedim(-3, -1) * scale)

@@ -339,3 +339,34 @@ def test_dicom_without_positions_is_refused_before_it_is_computed(
     monkeypatch.setattr("rimaging.mri.reconstruct", None)
     result = CliRunner().invoke(app, ["recon", str(scan), "-o", f"{tmp_path}/dicom/"])
     assert result.exit_code == 2 and "no slice positions" in result.stderr
+
+
+def test_what_the_output_cannot_hold_is_refused_first_and_leaves_no_run(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = "what was not to be computed"
+    monkeypatch.setattr("rimaging.mri.series.run", computed)
+    monkeypatch.setattr("rimaging.mri.reconstruct", computed)
+    before = set(tmp_path.iterdir())
+    asked = mri.Scan(kspace=scan, method="zero-filled")
+    with pytest.raises(FormatError, match=f"one slice, the scan has {SLICES}"):
+        mri.reconstruct_to(asked, tmp_path / "out.png")
+    for more in ([], ["--workers", "1"], ["--adapt", "9"]):
+        given = ["recon", str(scan), "-o", str(tmp_path / "out.tif"), *more]
+        result = CliRunner().invoke(app, given)
+        assert result.exit_code == 2 and "one slice" in result.stderr
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_film_is_no_stack_of_slices(scan: Path, tmp_path: Path) -> None:
+    import nibabel
+
+    film = tmp_path / "film.npy"
+    np.save(film, kspace(3).numpy())
+    for more in ([], ["--workers", "1"]):
+        output = tmp_path / f"film{len(more)}.nii.gz"
+        given = ["recon", str(film), "-o", str(output), "--frames", "--method", "zero-filled"]
+        result = CliRunner().invoke(app, [*given, "--error-map", "2", *more])
+        assert result.exit_code == 0, result.stderr
+        for path in (output, tmp_path / f"film{len(more)}_error.nii.gz"):
+            assert nibabel.Nifti1Image.from_filename(path).shape == (SIZE, SIZE, 1, 3)

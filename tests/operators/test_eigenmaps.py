@@ -55,3 +55,22 @@ def test_below_the_floor_nothing_need_be_right_and_above_it_all_is():
     difference = (values[0].flatten() - exact).abs()
     assert difference[exact > 0.6].max() < 5e-4
     assert ((values[0].flatten() > 0.6) == (exact > 0.6))[(exact - 0.6).abs() > 5e-4].all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+def test_a_field_of_rank_one_has_no_second_direction_and_no_nan(scale):
+    # several bumps seen by coils that differ by a factor alone: eigenvalues meet nowhere but at 0
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.tensor([1, -1, 1j], dtype=torch.complex64)
+    kernel = torch.randn(3, 3, dtype=torch.complex64, generator=generator)
+    spectrum = torch.fft.fft2(kernel, s=(5, 5)).abs().square()
+    line = torch.fft.fftshift(torch.fft.ifft2(spectrum.to(torch.complex64)))
+    lags = line[..., None, None] * torch.outer(weights, weights.conj())
+    field = BandLimitedField(lags, IMAGE)
+    highest = torch.linalg.eigvalsh(field(*pixels(torch.arange(75), torch.arange(92)))).max()
+    field = BandLimitedField(lags * (scale / highest), IMAGE)
+    maps, values = eigenmaps(field, 2, 0.0, 1e-4 * scale)
+    assert bool(torch.isfinite(maps).all()) and bool(torch.isfinite(values).all())
+    bright = values[0].flatten() > 0.1 * scale
+    found = torch.nn.functional.normalize(maps[0].flatten(1).mT[bright], dim=-1)
+    assert float(((found @ weights.conj()).abs() / 3**0.5 - 1).abs().max()) < 1e-3

@@ -222,3 +222,16 @@ def load(data_root, name):
         pytest.skip(f"{path.name} is not among the real data")
     with np.load(path) as file:
         return torch.from_numpy(file["ksp"])
+
+
+def test_coils_that_differ_by_a_factor_alone_have_finite_maps():
+    ky, kx = np.mgrid[-48:48, -40:40]
+    kspace = 0
+    for weight, y, x in [(1, -24, -22), (0.7, 14, 18), (0.4, 29, 0)]:
+        spread = np.exp(-8 * np.pi**2 * ((kx / 80) ** 2 + (ky / 96) ** 2))
+        kspace = kspace + 1000 * weight * spread * np.exp(-2j * np.pi * (kx * x / 80 + ky * y / 96))
+    random = np.random.default_rng(0)
+    coils = np.stack([kspace, -kspace, 1j * kspace])
+    coils = coils + 0.1 * (random.normal(size=coils.shape) + 1j * random.normal(size=coils.shape))
+    maps = espirit(torch.from_numpy(coils.astype(np.complex64)), sets=2)
+    assert bool(torch.isfinite(maps).all())

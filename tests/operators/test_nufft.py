@@ -132,3 +132,13 @@ def test_options_that_do_not_exist_are_refused() -> None:
         NUFFT(torch.zeros(3, 2), (4, 4), backend="magic")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="tolerance"):
         NUFFT(torch.zeros(3, 2), (4, 4), tolerance=0.0)
+
+
+def test_shots_are_a_batch_and_coils_of_another_are_told_how_to_join_them() -> None:
+    k, coils = (torch.rand(3, 16, 2) - 0.5) * 8, torch.ones(4, 8, 8) + 0j
+    operator = NUFFT(k, (8, 8))
+    for call, batch in ((operator, coils), (operator.H, torch.ones(4, 16) + 0j)):
+        with pytest.raises(ShapeError, match=r"batch \(3,\).*\(4,\).*flatten\(0, -2\)"):
+            call(batch)
+    joined = NUFFT(k.flatten(0, -2), (8, 8))(coils)
+    torch.testing.assert_close(joined[0].reshape(3, 16), operator(coils[0]))
