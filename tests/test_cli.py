@@ -316,7 +316,7 @@ def test_what_exists_is_refused_before_anything_is_computed(picture: Path) -> No
         (["weights", "model.pt"], "pickled"),
         (["inspect", "absent.h5"], "absent.h5"),
         (["train", "gray", "--out", "run"], "gray-denoise"),
-        (["train", "gray-denoise", "kellman", "--out", "run"], "does not read"),
+        (["train", "mri-cartesian", "w2s", "--out", "run"], "does not read"),
         (["train", "gray-denoise", "--out", "run", "--batch", "0"], "batch"),
         (["benchmark", "mri", "--data", "absent"], "no folder"),
         (["benchmark", "mri", "--limit", "-1"], "1 or more"),

@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "mosaics": ROOMS | WAY | {"astro", "tiles"},
     **{door: ROOMS | WAY | ({"tiles"} if door == "astro" else set()) for door in DOORS},
     **{user: ROOMS | WAY | DOORS | (USERS - {user}) for user in USERS},
+    "__main__": {"cli"},
     "cli": BASE
     | DOORS
     | USERS

@@ -10,7 +10,7 @@ from rimaging.datasets.bart import SUFFIXES as PAIR
 from rimaging.datasets.bart import check_dimensions
 from rimaging.datasets.folder import is_folder
 from rimaging.datasets.geometry import check_positions
-from rimaging.datasets.lead_axes import PICTURES, VOLUMES, lead_names
+from rimaging.datasets.lead_axes import VOLUMES, lead_names
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.nifti import check_sizes
 from rimaging.errors import FormatError
@@ -23,7 +23,7 @@ def check_capacity(
 ) -> None:
     """Refuse a file that cannot hold the images of a measurement, by its suffix alone.
 
-    Pictures hold one slice, a .cfl the axes that BART has a dimension for, NIfTI seven axes, DICOM
+    A .png holds one slice, a .cfl the axes that BART has a dimension for, NIfTI seven axes, DICOM
     (a path that ends with /) what says where it lies, itself or by the series it is ``like``.
 
     Raises FormatError that names a format for it.
@@ -32,12 +32,12 @@ def check_capacity(
     if is_folder(path):
         if like is None:
             check_positions(measurement)
-    elif name.endswith(PICTURES):
+    elif name.endswith(".png"):
         count = math.prod(shape[:-2])
         if count > 1:
             raise FormatError(
-                f"{Path(path).name!r} is a picture and holds one slice, the scan has {count}: "
-                "write .nii.gz, .h5 or .npz."
+                f"{Path(path).name!r} holds one slice, the scan has {count}: write .nii.gz, "
+                ".h5, or .tif with a page for each."
             )
     elif name.endswith(".cfl"):
         check_dimensions(shape, lead_names(measurement))

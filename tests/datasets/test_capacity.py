@@ -34,7 +34,7 @@ def test_it_refuses_what_cannot_be_written_and_nothing_else(
     except FormatError as error:
         refused = str(error)
     # colours of a picture are its three channels, slices of a scan are none
-    if lead == (3,) and suffix in (".png", ".tif"):
+    if lead == (3,) and suffix == ".png":
         assert "3" in refused
         return
     try:
