@@ -58,6 +58,11 @@ def data_cards(sampler: str, data: Sequence[str | Path]) -> tuple[DataCard, ...]
 def _check_images(sampler: str, cards: Sequence[DataCard]) -> None:
     """Whether a sampler of `OPEN` can learn from the cards, and be judged by other files."""
     for card in cards:
+        if card.pairs is not None and sampler != "microscopy":
+            raise CardError(
+                f"data card '{card.name}' has [pairs], of which sampler '{sampler}' would take the "
+                "noisy images for truths: leave the table and these files out, or train care"
+            )
         if card.reader != "measurement":
             raise CardError(
                 f"data card '{card.name}' has reader '{card.reader}', sampler '{sampler}' needs "

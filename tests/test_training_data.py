@@ -96,9 +96,16 @@ def test_what_is_learned_and_judged_follows_from_the_splits(own: Path) -> None:
     assert any(not torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.mark.parametrize("sampler", sorted(OPEN - {"microscopy"}))
+def test_noisy_images_of_pairs_are_no_truths(own: Path, sampler: str) -> None:
+    card = listed(own, PAIRS)
+    with pytest.raises(CardError, match="noisy images for truths"):
+        data_cards(sampler, [card])
+
+
 @pytest.mark.parametrize("sampler", sorted(OPEN))
 def test_a_card_lacks_nothing_or_is_refused(own: Path, sampler: str) -> None:
-    text = listed(own, PAIRS).read_text()
+    text = listed(own, PAIRS if sampler == "microscopy" else PICTURES).read_text()
     for old, new, words in (
         ('validation = ["own/validation/*"]\n', "", "no split 'validation' in 'mine'"),
         ('train = ["own/train/*"]\n', "", "no split 'train' in 'mine'"),

@@ -97,7 +97,7 @@ def denoise(
     from rimaging import image as door
 
     result = door.denoise(image, read_noise(sigma), clip=clip, **shared.settings())
-    shared.finish(result, output)
+    shared.finish(result, output, stated=sigma is not None)
 
 
 @command
@@ -146,4 +146,5 @@ def restore(
                 "filling in needs --sigma: the noise, such as 1/255 where it is clean"
             )
         result = door.inpaint(image, known, level, **shared.settings())
-    shared.finish(result, output)
+    # few pixels are known to whoever fills in: the image may well explain them all
+    shared.finish(result, output, stated=kernel is not None and sigma is not None)

@@ -94,7 +94,7 @@ def recon(
     With workers, GPUs or a scheduler slice by slice, frame by frame: what is stopped goes on with
     --resume.
     """
-    inputs = (kspace, mask, maps, noise)
+    inputs = (kspace, mask, maps, noise, like)
     check_outputs(output, report, overwrite or resume, show_steps, error_map, inputs)
     from rimaging import mri
     from rimaging.datasets.capacity import check_capacity, check_place

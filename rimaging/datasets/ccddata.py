@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,8 @@ def _header(source: NDData) -> Header:
         else:
             header = fits.Header()
             for name, value in source.meta.items():
-                if isinstance(value, str | int | float | bool):
+                # ValueError: NaN, letters beyond ASCII, line ends, names that are no keywords
+                with contextlib.suppress(ValueError, TypeError):
                     header[str(name)] = value
         if source.wcs is not None and hasattr(source.wcs, "to_header"):
             header.update(source.wcs.to_header(relax=True))

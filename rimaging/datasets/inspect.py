@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rimaging.datasets.exposure import with_exposure
 from rimaging.datasets.fits_open import open_fits, split_extension
 from rimaging.datasets.hdf5_guard import listing
 from rimaging.datasets.kinds import COMMANDS
@@ -63,6 +64,8 @@ def _described(measurement: Measurement) -> dict[str, str]:
         )
     if "geometry" in measurement.provenance:
         lines["geometry"] = str(measurement.provenance["geometry"])
+    if measurement.kind == "sky":
+        measurement = with_exposure(measurement)
     try:
         whole = measurement.completed()
     except DataError as error:

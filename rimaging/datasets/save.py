@@ -268,7 +268,7 @@ def _picture(
     window = None if bits == 32 else _window(image, measurement)
     write_picture(
         path,
-        torch.from_numpy(np.array(image)),
+        torch.from_numpy(np.array(image if bits == 32 else np.nan_to_num(image, nan=-np.inf))),
         bits=bits,
         window=window or (0.0, 1.0),
         colour=measurement is None
@@ -302,7 +302,10 @@ def _window(image: np.ndarray, measurement: Measurement | None) -> tuple[float, 
         measurement.kind == "image" and measurement.provenance.get("bit_depth", 32) <= 16
     ):
         return None
-    low, high = np.quantile(image, [0.005, 0.995])
+    known = image[np.isfinite(image)]  # NaN in a channel where nothing was measured
+    if not known.size:
+        return None
+    low, high = np.quantile(known, [0.005, 0.995])
     return float(low), float(high)
 
 

@@ -276,7 +276,8 @@ def classical(name: str, how: How, task: Task) -> Method:
             return [primal_dual_tv(likelihood, lamda=weight, iterations=count)]
         if task.kernel is None:
             raise OptionError(f"{name} undoes a blur: use map or tv for other operators")
-        y, kernel = likelihood.y, task.kernel.to(likelihood.y)
+        assert isinstance(likelihood.operator, Convolution)
+        y, kernel = likelihood.y, likelihood.operator.psf  # of this piece of the image
         if name == "richardson-lucy":
             assert count is not None
             return [richardson_lucy(y, kernel, iterations=count, boundary=task.boundary)]

@@ -46,6 +46,11 @@ class Picture:
         """
         measurement = noted(as_measurement(image, "image"), notes)
         facts = measurement.provenance
+        if facts.get("format") == "mat" and measurement.data.ndim > 2:
+            # its reader has turned (y, x, 3) of MATLAB already
+            if measurement.data.shape[-3] == 3:
+                measurement = replace(measurement, provenance={**facts, "colour": True})
+            facts = measurement.provenance
         if isinstance(image, str | Path | Measurement):
             is_array, dtype = facts.get("format") in ARRAYS, facts.get("dtype", "")
         else:
@@ -56,9 +61,10 @@ class Picture:
             layout = layout if "colour" in facts else Layout.of(measurement.data.shape)
         elif sigma is not None:
             _check_units(sigma, facts.get("bit_depth", 32))
+        axes = measurement.data.ndim
         measurement = _planar(measurement, layout, white)
         if sigma is not None:
-            noise = _planes(to_tensor(sigma, "sigma"), measurement.data.ndim, layout) / white
+            noise = _planes(to_tensor(sigma, "sigma"), axes, layout) / white
             measurement = as_measurement(measurement, "image", noise=noise)
         return cls(measurement, white, layout)
 

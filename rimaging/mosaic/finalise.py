@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -78,7 +79,11 @@ def reopen(run: RunFolder, recipe: Recipe, output: Path) -> None:
 
     The store is made anew, for its metadata may be what was damaged, and takes the shards of a Zarr
     output back. A FITS output stays where it is until another takes its name.
+
+    Raises FormatError where the output's name is that of something else, or something else lies in
+    it: only what this run wrote is its to replace.
     """
+    _check_ours(recipe, output)
     store.forget()
     store.create(run.store, recipe.grid, recipe.task.planes)
     if output.suffix != ".fits":
@@ -89,6 +94,35 @@ def reopen(run: RunFolder, recipe: Recipe, output: Path) -> None:
         shutil.rmtree(output, ignore_errors=True)  # a store without shards would read as NaN
     # Last: without it what is done is what has a receipt and a shard of its size.
     run.complete.unlink()
+
+
+def _check_ours(recipe: Recipe, output: Path) -> None:
+    ours = not output.exists() or _is_ours(recipe, output)
+    if not ours:
+        raise FormatError(
+            f"{output.name!r} is, or holds, what this run did not write: move it, then --resume, "
+            "or begin anew with --overwrite"
+        )
+
+
+def _is_ours(recipe: Recipe, output: Path) -> bool:
+    if output.suffix != ".fits":
+        known = {"zarr.json", *recipe.task.planes}
+        return output.is_dir() and {path.name for path in output.iterdir()} <= known
+    from astropy.io import fits
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a damaged file is what is expected here
+        try:
+            with fits.open(output, memmap=True) as hdus:
+                return any("RIMTILE" in hdu.header for hdu in hdus)
+        except Exception:  # astropy raises what it likes on a damaged header
+            return False
+
+
+def appended(recipe: Recipe) -> bytes:
+    """The bytes of the tables that stand behind the planes of a FITS output."""
+    return b"".join(map(base64.b64decode, (recipe.notes or {}).get("extensions", [])))
 
 
 def metadata_digest(folder: Path) -> str:
@@ -135,7 +169,7 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
         position += len(_text(headers[name], 0))
         starts[name] = position
         position += padded
-    rest = b"".join(map(base64.b64decode, (recipe.notes or {}).get("extensions", [])))
+    rest = appended(recipe)
     file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
 
     def place(item: tuple[str, Unit]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from rimaging.errors import FormatError
 from rimaging.mosaic import store
-from rimaging.mosaic.finalise import EXTENSIONS, metadata_digest
+from rimaging.mosaic.finalise import EXTENSIONS, appended, metadata_digest
 from rimaging.mosaic.fits_layout import describe_fits
 from rimaging.mosaic.fits_sums import folded, word_sum
 from rimaging.mosaic.folder import Recipe, RunFolder
@@ -69,6 +69,8 @@ def verify(output: Path) -> Verdicts:
     recipe = run.recipe()
     verdicts.seam = (recipe.notes or {}).get("seam error")
     complete = _complete(run, verdicts)
+    if fits and not _ends_with(output, appended(recipe)):
+        verdicts.problems.append("the tables behind the image are missing or were changed")
     if not fits and complete.get("metadata") != metadata_digest(output):
         verdicts.problems.append("the metadata (zarr.json) were changed")
     done, _ = read_receipts(run.receipts)
@@ -84,6 +86,12 @@ def verify(output: Path) -> Verdicts:
                 continue
             _compare(verdicts, plane, unit, done.get(unit.index), read)
     return verdicts
+
+
+def _ends_with(path: Path, expected: bytes) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(expected)))
+        return file.read() == expected if expected else True
 
 
 def is_intact(output: Path) -> bool:

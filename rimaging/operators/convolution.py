@@ -66,6 +66,8 @@ class Convolution(LinearOperator):
         self.absolute_otf: Tensor
         self.rows: Tensor
         self.columns: Tensor
+        self.psf: Tensor
+        self._keep("psf", psf)
         self._keep("otf", torch.fft.rfft2(kernel).to(psf.dtype.to_complex()))
         self._keep("power_otf", torch.fft.rfft2(kernel.square()).to(psf.dtype.to_complex()))
         self._keep("absolute_otf", torch.fft.rfft2(kernel.abs()).to(psf.dtype.to_complex()))

@@ -63,18 +63,23 @@ def _spread(size: int, side: int, count: int) -> list[int]:
 
 
 def sample(read: Read, shape: tuple[int, int, int], own: slice) -> Parts:
-    """Parts of some channels that hold values; where they are rare it is looked closer."""
-    for count in (4, FINEST):
-        parts: Parts = []
-        for rows, columns in places(shape, count):
-            place = (own, rows, columns)
-            block = read(place)
-            if np.isfinite(block).mean() > 0.1:
-                parts.append((block, place))
-            if len(parts) == SAMPLES:
-                break
-        if parts:
-            return parts
+    """Parts of some channels that hold values; where they are rare it is looked closer.
+
+    Parts of zeros alone count only where there is nothing else: around a footprint are no data.
+    """
+    for zeros in (False, True):
+        for count in (4, FINEST):
+            parts: Parts = []
+            for rows, columns in places(shape, count):
+                place = (own, rows, columns)
+                block = read(place)
+                good = np.isfinite(block)
+                if good.mean() > 0.1 and (zeros or bool(block[good].any())):
+                    parts.append((block, place))
+                if len(parts) == SAMPLES:
+                    break
+            if parts:
+                return parts
     return []
 
 

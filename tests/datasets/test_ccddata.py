@@ -85,3 +85,12 @@ def test_what_has_nothing_is_an_array_and_what_says_nothing_is_refused() -> None
     with pytest.raises(DataError, match="UnknownUncertainty, expected StdDev"):
         as_measurement(CCDData(image(), unit="adu", uncertainty=UnknownUncertainty(1.0)), "sky")
     assert not is_nddata(image())
+
+
+@pytest.mark.parametrize(
+    "meta", [{"SEEING": float("nan")}, {"observer": "Müller"}, {"note": "a\nb"}, {"a=b": 1}]
+)
+def test_cards_that_fits_cannot_hold_are_left_out(meta: dict[str, Any]) -> None:
+    source = CCDData(np.ones((6, 5)), unit="adu", meta={**meta, "GAIN": 2.0})
+    found = as_measurement(source, "sky")
+    assert found.header is not None and found.header["GAIN"] == 2.0

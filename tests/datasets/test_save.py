@@ -156,3 +156,11 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(FormatError, match="No space left"):
         save(tmp_path / "f.npy", IMAGE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_channel_without_values_is_black_beside_others(tmp_path: Path) -> None:
+    image = torch.rand(3, 8, 9, generator=torch.Generator().manual_seed(2)) + 1
+    image[1] = torch.nan
+    save(tmp_path / "cube.png", image, Measurement(kind="sky", data=image.nan_to_num()))
+    shown = open(tmp_path / "cube.png").data
+    assert bool((shown[1] == 0).all()) and float(shown[[0, 2]].amax(dim=(1, 2)).min()) > 0.9

@@ -78,6 +78,27 @@ def test_any_unit_will_do(method: Any, exponent: int, real_weights: Path) -> Non
     )
 
 
+def test_a_map_of_the_noise_is_laid_out_as_the_image(real_weights: Path) -> None:
+    level = torch.full(SHAPE, SIGMA)
+    flat = torch.as_tensor(image.denoise(noisy(), level, real_weights).image)
+    one = image.denoise(noisy()[..., None], level[..., None], real_weights).image
+    assert torch.equal(torch.as_tensor(one)[..., 0], flat)
+
+
+@pytest.mark.parametrize("method", ["wiener", "richardson-lucy"])
+def test_pieces_of_an_image_take_their_own_kernels(
+    method: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = torch.stack([gaussian_psf(2.0), gaussian_psf(2.0).roll(1, 0)])
+    both = torch.stack([noisy(), noisy().flip(0)])
+    whole = image.deblur(both, kernels, SIGMA, method=method).image
+    monkeypatch.setattr("rimaging.reconstruct.CPU_PIECE", 1)
+    assert torch.equal(
+        torch.as_tensor(image.deblur(both, kernels, SIGMA, method=method).image),
+        torch.as_tensor(whole),
+    )
+
+
 def test_colour_comes_back_as_it_was_and_each_channel_alone(real_weights: Path) -> None:
     colour = torch.stack([noisy(), 2 * noisy(), 3 * noisy()], dim=-1)
     result = image.denoise(colour, SIGMA, real_weights)

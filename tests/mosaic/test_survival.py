@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rimaging.errors import OptionError
+from rimaging.errors import FormatError, OptionError
 from rimaging.mosaic.cluster import local_cluster
 from rimaging.mosaic.fits_layout import describe_fits
 from rimaging.mosaic.folder import Recipe, RunFolder
@@ -394,6 +394,29 @@ def test_a_completed_output_that_is_gone_or_damaged_is_done_again(
     before = output.stat().st_mtime_ns
     run(recipe(), output, resume=True)
     assert sum(begun(tmp_path).values()) == 12 + again and output.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".zarr"])
+def test_what_a_run_did_not_write_is_not_its_to_replace(
+    suffix: str, recipe: Make, tmp_path: Path
+) -> None:
+    output = tmp_path / f"out{suffix}"
+    run(recipe(), output)
+    gone(output)
+    if suffix == ".fits":
+        output.write_bytes(b"of somebody else")
+        kept = output
+    else:
+        output.mkdir()
+        kept = output / "notes.txt"
+        kept.write_text("of somebody else")
+    before = kept.read_bytes()
+    with pytest.raises(FormatError, match="did not write"):
+        run(recipe(), output, resume=True)
+    assert kept.read_bytes() == before
+    gone(output)  # moved away, the run goes on
+    run(recipe(), output, resume=True)
+    assert not verify(output).problems
 
 
 def test_units_that_were_given_up_are_no_damage(recipe: Make, tmp_path: Path) -> None:

@@ -352,7 +352,7 @@ def test_what_the_output_cannot_hold_is_refused_first_and_leaves_no_run(
     with pytest.raises(FormatError, match=f"one slice, the scan has {SLICES}"):
         mri.reconstruct_to(asked, tmp_path / "out.png")
     for more in ([], ["--workers", "1"], ["--adapt", "9"]):
-        given = ["recon", str(scan), "-o", str(tmp_path / "out.tif"), *more]
+        given = ["recon", str(scan), "-o", str(tmp_path / "out.png"), *more]
         result = CliRunner().invoke(app, given)
         assert result.exit_code == 2 and "one slice" in result.stderr
     assert set(tmp_path.iterdir()) == before

@@ -64,3 +64,12 @@ def test_a_channel_is_sampled_by_itself(
     np.save(tmp_path / "empty.npy", stars * np.nan)
     with pytest.raises(DataError, match="only NaN"):
         mosaics.recipe(replace(sky, image=tmp_path / "empty.npy"))
+
+
+def test_zeros_around_a_narrow_footprint_are_looked_past() -> None:
+    data = np.zeros((1, 2000, 2000), np.float32)
+    data[:, :, 1500:1700] = np.random.default_rng(0).normal(size=(1, 2000, 200))
+    hits = sample(lambda place: data[place], (1, 2000, 2000), slice(0, 1))
+    assert hits and all(part.any() for part, _ in hits)
+    data[:] = 0  # nothing but zeros: they are what there is
+    assert len(sample(lambda place: data[place], (1, 2000, 2000), slice(0, 1))) == 16
