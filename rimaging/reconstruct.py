@@ -92,9 +92,10 @@ def run(
 ) -> Reconstruction:
     """Take a measurement through a method, in pieces that fit the memory.
 
-    ``build`` makes the likelihood of a piece (by default its own), ``finish`` the final image of
-    an estimate and the likelihood that it explains, ``learned_error`` the error of that image by
-    what `Method.error` tells of the estimate; ``sets`` and ``error_map`` as in `reconstruct`.
+    ``build`` makes the likelihood of a piece (by default its own), once for each and in order,
+    ``finish`` the final image of an estimate and the likelihood that it explains, ``learned_error``
+    the error of that image by what `Method.error` tells of the estimate; ``sets`` and ``error_map``
+    as in `reconstruct`.
     ``any_unit`` says that data and noise in another unit make a likelihood of the image in that
     unit, as is so without ``build``: small and large numbers are then computed near one
     (`rimaging.datasets.own_unit`). Counts of photons, and pictures clipped at white, have

@@ -19,11 +19,13 @@ from rimaging.datasets.fits_planes import Plane
 from rimaging.datasets.layout import Layout
 from rimaging.datasets.lead_axes import as_stored
 from rimaging.datasets.measurement import Kind, Measurement
-from rimaging.datasets.save import as_hdus, save, stretch
+from rimaging.datasets.picture_range import stretch
+from rimaging.datasets.save import as_hdus, save
 from rimaging.datasets.sources import Array
 from rimaging.errors import DataError
 from rimaging.reports.arrays import to_numpy
 from rimaging.reports.diagnostics import Diagnostics
+from rimaging.reports.shown import middle, nearest_known, one_field
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -153,9 +155,9 @@ class Reconstruction:
         before = self._before()
         shown = self._shown(to_tensor(self._kept))
         label = "zero-filled" if self._kind == "kspace" else "observed"
-        same = before is not None and _one_field(before, shown)
+        same = before is not None and one_field(before, shown)
         left = to_tensor(self._kept_residual)
-        left = self._shown(left) if self._kind == "sky" else _middle(left, 2)
+        left = self._shown(left) if self._kind == "sky" else middle(left, 2)
         plot = residual_plot(planar(left))
         error = self._kept_uncertainty
         page = report(
@@ -263,15 +265,8 @@ class Reconstruction:
     def _shown(self, array: Tensor) -> Tensor:
         """The picture to show: the middle one; of the bands of a sky the nearest with an image."""
         if self._kind != "sky" or array.ndim < 3:
-            return _middle(array, 3 if self._colour else 2)
-        lead = array.shape[:-2]
-        seen = torch.isfinite(to_tensor(self._kept)).flatten(-2).any(dim=-1).flatten()
-        number = torch.arange(len(seen), device=seen.device)
-        middle = int(_middle(number.reshape(lead), 0))
-        if bool(seen.any()):
-            distance = torch.where(seen, (number - middle).abs(), len(seen))
-            middle = int(distance.argmin())
-        return array.reshape(-1, *array.shape[-2:])[middle]
+            return middle(array, 3 if self._colour else 2)
+        return nearest_known(array, to_tensor(self._kept))
 
     @property
     def _kept(self) -> Array:
@@ -301,12 +296,12 @@ class Reconstruction:
             return None
         if self._kind != "kspace":
             return self._shown(self.measurement.data)
-        kspace, along = _middle(self.measurement.data, 3), self.measurement.trajectory
+        kspace, along = middle(self.measurement.data, 3), self.measurement.trajectory
         if along is not None:
             from rimaging.solvers.noncartesian import grid_coils
 
-            image = grid_coils(kspace, _middle(along, 3), self.measurement.image_shape)
-            image = _middle(image, 2)
+            image = grid_coils(kspace, middle(along, 3), self.measurement.image_shape)
+            image = middle(image, 2)
         else:
             from rimaging.solvers.zero_filled import zero_filled
 
@@ -339,16 +334,3 @@ def centre_crop(image: Tensor, size: Sequence[int]) -> Tensor:
 def planar(array: Tensor) -> Tensor:
     """With two axes at least, as a picture has."""
     return array if array.ndim > 1 else array[None]
-
-
-def _middle(array: Tensor, axes: int) -> Tensor:
-    while array.ndim > axes:
-        array = array[len(array) // 2]
-    return array
-
-
-def _one_field(before: Tensor, after: Tensor) -> bool:
-    """Whether two pictures have the same shape, up to an enlargement."""
-    if before.ndim != after.ndim:
-        return False
-    return before.shape[-2] * after.shape[-1] == before.shape[-1] * after.shape[-2]

@@ -60,3 +60,8 @@ def fill_invalid(data: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tens
     level = data[finite].real.median() if data.is_complex() else data[finite].median()
     filled = torch.where(finite, data, level.to(data.dtype))
     return filled, weight if mask is None else weight * mask, count
+
+
+def filled_notes(count: int) -> list[str]:
+    """What provenance says of so many pixels that `fill_invalid` filled: nothing of none."""
+    return [f"{count} NaN pixels masked and filled with the median"] if count else []

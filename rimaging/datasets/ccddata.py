@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.arrays import fill_invalid, filled_notes, to_tensor
 from rimaging.datasets.fits_companions import noise_of
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError
@@ -43,8 +43,7 @@ def read_nddata(source: NDData) -> Measurement:
         good = np.broadcast_to(~np.asarray(source.mask, bool), tuple(data.shape))
         mask = torch.from_numpy(good.astype(np.float32))
     data, mask, filled = fill_invalid(data, mask)
-    if filled:
-        notes.append(f"{filled} NaN pixels masked and filled with the median")
+    notes += filled_notes(filled)
     noise = None
     header = _header(source)
     if source.uncertainty is not None:

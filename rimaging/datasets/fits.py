@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rimaging.datasets.arrays import fill_invalid
+from rimaging.datasets.arrays import fill_invalid, filled_notes
 from rimaging.datasets.fits_axes import check_sky_axes, spectral_axis
 from rimaging.datasets.fits_beams import Beams, read_beams
 from rimaging.datasets.fits_companions import FLAGS, Companions, mask_of, noise_of
@@ -104,8 +104,7 @@ def read_fits(
     mask = mask_of(companions, str(header.get("TELESCOP", "")))
     mask = _without_saturated(data, mask, header, notes)
     data, mask, filled = fill_invalid(data, mask)
-    if filled:
-        notes.append(f"{filled} NaN pixels masked and filled with the median")
+    notes += filled_notes(filled)
     noise, mask = noise_of(companions, data, mask, notes)
     units = header.get("BUNIT")
     provenance: dict[str, Any] = {

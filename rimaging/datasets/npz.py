@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 from torch import Tensor
 
-from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.arrays import fill_invalid, filled_notes, to_tensor
 from rimaging.datasets.guard import FREE, RATIO, check_declared, existing_file, identity
 from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.mat import load_mat
@@ -165,7 +165,7 @@ def _measurement(
     if "scale" not in arrays:
         provenance["dtype"] = arrays[found["image"]].dtype.name
     if filled:
-        provenance["assumed"] = [f"{filled} NaN pixels masked and filled with the median"]
+        provenance["assumed"] = filled_notes(filled)
     sky = kind == "sky" or (kind is None and found["psf"] is not None)
     return Measurement(
         kind="sky" if sky else "image",

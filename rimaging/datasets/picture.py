@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.arrays import fill_invalid, filled_notes, to_tensor
 from rimaging.datasets.guard import check_declared, existing_file, identity
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import FormatError, OptionError, RimagingError
@@ -46,8 +46,7 @@ def read_picture(path: str | Path) -> Measurement:
         array.dtype.kind if array.dtype.kind == "b" else array.dtype.str[1:], (32, 1.0)
     )
     data, mask, filled = fill_invalid(to_tensor(array / white, "picture"))
-    if filled:
-        notes.append(f"{filled} NaN pixels masked and filled with the median")
+    notes += filled_notes(filled)
     provenance: dict[str, Any] = {
         "format": _form(head),
         "sha256": identity(path),

@@ -25,12 +25,13 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.nifti import write_nifti
 from rimaging.datasets.npz import write_npy, write_npz
 from rimaging.datasets.picture import write_picture
+from rimaging.datasets.picture_range import as_array, bits_of, magnitude, window_of
 from rimaging.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
 
-__all__ = ["SUFFIXES", "as_hdus", "save", "sidecar", "stretch"]
+__all__ = ["SUFFIXES", "as_hdus", "save", "sidecar"]
 
 SUFFIXES = (".nii.gz", ".nii", ".h5", ".fits", ".png", ".tiff", ".tif", ".npz", ".npy", ".cfl")
 
@@ -68,7 +69,7 @@ def save(
     folder, a full disk.
     """
     if like is not None or is_folder(path):
-        kept = _magnitude(_array(image))
+        kept = magnitude(as_array(image))
         return _save_dicom(path, kept, measurement, provenance or {}, history, like, overwrite)
     path = Path(path).expanduser()
     suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
@@ -82,12 +83,12 @@ def save(
     if not path.parent.is_dir():
         raise FormatError(f"the folder of {path.name!r} does not exist: create it first.")
     if suffix == ".cfl":
-        return write_cfl_image(path, _array(image), overwrite=overwrite)
+        return write_cfl_image(path, as_array(image), overwrite=overwrite)
     beside = sidecar(path) if provenance else None
     if beside is not None and beside.exists() and not overwrite:
         raise FormatError(f"{beside.name!r} exists: choose another name, or overwrite=True.")
     named = {"image": image, "uncertainty": uncertainty, "residual": residual}
-    arrays = {name: _array(value) for name, value in named.items() if value is not None}
+    arrays = {name: as_array(value) for name, value in named.items() if value is not None}
     try:
         handle, temporary = tempfile.mkstemp(suffix=suffix, prefix=".writing-", dir=path.parent)
         os.close(handle)
@@ -139,7 +140,7 @@ def _write(
     elif suffix in (".nii", ".nii.gz"):
         _nifti(path, arrays["image"], measurement, keep_complex)
     else:
-        _picture(path, _magnitude(arrays["image"]), measurement, bits)
+        _picture(path, magnitude(arrays["image"]), measurement, bits)
 
 
 def sidecar(path: Path) -> Path | None:
@@ -159,7 +160,7 @@ def as_hdus(
 ) -> HDUList:
     """What `save` would write to a .fits file, in memory."""
     named = {"image": image, "uncertainty": uncertainty, "residual": residual}
-    arrays = {name: _array(value) for name, value in named.items() if value is not None}
+    arrays = {name: as_array(value) for name, value in named.items() if value is not None}
     hdus = _hdus(arrays, measurement, dict(provenance or {}), history, False)
     return with_planes(hdus, planes)
 
@@ -187,10 +188,10 @@ def _hdus(
 ) -> HDUList:
     image, residual = arrays["image"], arrays.get("residual")
     hdus, converted = fits_hdus(
-        _magnitude(image),
+        magnitude(image),
         measurement,
         uncertainty=arrays.get("uncertainty"),
-        residual=None if residual is None else _magnitude(residual),
+        residual=None if residual is None else magnitude(residual),
         phase=np.angle(image) if keep_complex and np.iscomplexobj(image) else None,
         provenance=provenance,
         history=history,
@@ -249,7 +250,7 @@ def _nifti(
     if keep_complex and np.iscomplexobj(image):
         volume = image.astype(np.complex64)
     else:
-        volume = _magnitude(image).astype(np.float32)
+        volume = magnitude(image).astype(np.float32)
     if affine is None:
         description = "rimaging; no geometry known"
     elif not scanner:
@@ -264,8 +265,8 @@ def _nifti(
 def _picture(
     path: Path, image: np.ndarray, measurement: Measurement | None, bits: int | None
 ) -> None:
-    bits = _bits(path, measurement) if bits is None else bits
-    window = None if bits == 32 else _window(image, measurement)
+    bits = bits_of(path, measurement) if bits is None else bits
+    window = None if bits == 32 else window_of(image, measurement)
     write_picture(
         path,
         torch.from_numpy(np.array(image if bits == 32 else np.nan_to_num(image, nan=-np.inf))),
@@ -275,46 +276,6 @@ def _picture(
         or measurement.kind == "sky"
         or bool(measurement.provenance.get("colour")),
     )
-
-
-def stretch(
-    path: str | Path, image: Tensor | np.ndarray, measurement: Measurement | None
-) -> tuple[float, float] | None:
-    """The values that a picture shows as black and white, where they are not 0 and 1.
-
-    None for formats that keep values: all but PNG.
-    """
-    kept = not str(path).lower().endswith(".png")
-    return None if kept else _window(_magnitude(_array(image)), measurement)
-
-
-def _bits(path: Path, measurement: Measurement | None) -> int:
-    depth = 32 if measurement is None else int(measurement.provenance.get("bit_depth", 32))
-    known = measurement is not None and measurement.kind == "image" and depth <= 16
-    if path.suffix.lower() != ".png" and not known:
-        return 32
-    return 16 if depth == 16 else 8
-
-
-def _window(image: np.ndarray, measurement: Measurement | None) -> tuple[float, float] | None:
-    """None where white is 1, or nothing is known; else most of the values."""
-    if measurement is None or (
-        measurement.kind == "image" and measurement.provenance.get("bit_depth", 32) <= 16
-    ):
-        return None
-    known = image[np.isfinite(image)]  # NaN in a channel where nothing was measured
-    if not known.size:
-        return None
-    low, high = np.quantile(known, [0.005, 0.995])
-    return float(low), float(high)
-
-
-def _magnitude(array: np.ndarray) -> np.ndarray:
-    return np.abs(array) if np.iscomplexobj(array) else array
-
-
-def _array(value: Tensor | np.ndarray) -> np.ndarray:
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 
 def _umask() -> int:

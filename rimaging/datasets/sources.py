@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.arrays import fill_invalid, filled_notes, to_tensor
 from rimaging.datasets.ccddata import is_nddata, read_nddata
 from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.measurement import Kind, Measurement
@@ -92,7 +92,7 @@ def _from_array(
     if kind != "kspace":
         data, weight, filled = fill_invalid(data, weight)
         if filled:
-            provenance["assumed"] = [f"{filled} NaN pixels masked and filled with the median"]
+            provenance["assumed"] = filled_notes(filled)
     return Measurement(
         kind=kind,
         data=data,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rimaging.datasets.arrays import fill_invalid, to_tensor
+from rimaging.datasets.arrays import fill_invalid, filled_notes, to_tensor
 from rimaging.datasets.fits_companions import FLAGS, Companions, mask_of, noise_of
 from rimaging.datasets.guard import existing_file
 from rimaging.datasets.measurement import Measurement
@@ -136,8 +136,7 @@ def _measured(
         notes.append("the gwcs of the file is not carried over")
     mask = mask_of(companions, str(header.get("TELESCOP", "")))
     data, mask, filled = fill_invalid(data, mask)
-    if filled:
-        notes.append(f"{filled} NaN pixels masked and filled with the median")
+    notes += filled_notes(filled)
     noise, mask = noise_of(companions, data, mask, notes)
     units = header.get("BUNIT") or node.get("BUNIT") or _unit(node[key])
     psf = node.get("psf")

@@ -172,7 +172,10 @@ def deblur(
 def _blurs(
     kernel: Tensor, shape: tuple[int, ...], boundary: Boundary
 ) -> Callable[[Measurement], Convolution]:
-    """The blur of images ``shape``, and of the parts of them that `run` takes one after another."""
+    """The blur of images ``shape``, and of the parts of them that `run` takes one after another.
+
+    `run` builds each part once and in order, which is how the kernels of a part are known.
+    """
     planes, taken = math.prod(shape[:-2]), 0
 
     def build(y: Measurement) -> Convolution:
@@ -182,6 +185,7 @@ def _blurs(
             each = own.expand(*shape[:-2], *own.shape[-2:]).reshape(planes, *own.shape[-2:])
             own = each[taken : taken + len(y.data)]
             taken += len(y.data)
+            assert taken <= planes
         return Convolution(own, y.data.shape[-2:], boundary)
 
     return build

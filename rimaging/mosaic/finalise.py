@@ -116,8 +116,8 @@ def _is_ours(recipe: Recipe, output: Path) -> bool:
         try:
             with fits.open(output, memmap=True) as hdus:
                 return any("RIMTILE" in hdu.header for hdu in hdus)
-        except Exception:  # astropy raises what it likes on a damaged header
-            return False
+        except (OSError, ValueError, TypeError, LookupError, fits.VerifyError):
+            return False  # no FITS file, or not one any more
 
 
 def appended(recipe: Recipe) -> bytes:

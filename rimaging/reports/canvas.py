@@ -58,7 +58,7 @@ def png(figure: Figure) -> bytes:
 
 
 def gray(axis: Axes, picture: NDArray[np.float64], title: str) -> None:
-    """Show a picture in [0, 1], ``(y, x)`` or ``(y, x, 3)``, under its title."""
+    """Show a picture in [0, 1], ``(y, x)`` or ``(y, x, 3)``, under its title of any lines."""
     axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_title(title)
     axis.set_axis_off()

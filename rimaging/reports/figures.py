@@ -6,6 +6,7 @@ Every figure comes back as the bytes of a PNG file. Images that are compared sha
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,10 @@ class Panel:
     limits: tuple[float, float] | None = None
     logarithmic: bool = False
     lines: bool = False
+
+
+LETTER, LINE = 0.08, 0.17
+"""Width of a letter and height of a line of a title, in inches."""
 
 
 def strip(
@@ -71,10 +76,13 @@ def strip(
     height, width = next(iter(shapes))[:2]
     rows, columns = 1 + (truth is not None), len(shown)
     side = min(2.6, 9.0 / columns)
-    size = (side * columns + 0.9, (side * height / width + 0.3) * rows)
+    # beside others a long name would run over its neighbour's
+    titles = {name: textwrap.fill(name, max(8, int(side / LETTER))) for name in shown}
+    lines = max(title.count("\n") for title in titles.values())
+    size = (side * columns + 0.9, (side * height / width + 0.3) * rows + LINE * lines)
     with figure_of(rows, columns, size) as (figure, axes):
         for column, (name, picture) in enumerate(shown.items()):
-            gray(axes[0][column], scale(picture), name)
+            gray(axes[0][column], scale(picture), titles[name])
             if truth is not None and name != "reference":
                 gray(axes[1][column], errors(np.abs(picture - truth)), f"{gain:g} × |error|")
             elif truth is not None:

@@ -14,7 +14,8 @@ from astropy.io import fits
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.open import open
-from rimaging.datasets.save import SUFFIXES, save, stretch
+from rimaging.datasets.picture_range import stretch
+from rimaging.datasets.save import SUFFIXES, save
 from rimaging.errors import FormatError
 
 IMAGE = torch.rand(24, 20, generator=torch.Generator().manual_seed(0))

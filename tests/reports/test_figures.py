@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import subprocess
 import sys
 
@@ -30,6 +31,25 @@ def test_a_strip_is_darker_where_the_error_is_smaller(kind) -> None:
     near, far = errors[:, third // 4 : third * 3 // 4], errors[:, third * 5 // 4 : third * 7 // 4]
     assert near.mean() < 0.7 * far.mean()
     assert max(shown.shape[:2]) < 1600
+
+
+@pytest.mark.parametrize("columns", [2, 5, 9])
+def test_names_in_a_strip_do_not_run_into_each_other(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extents = []
+
+    def measured(figure) -> bytes:
+        figure.canvas.draw()
+        for axis in figure.axes[:columns]:
+            extents.append(axis.title.get_window_extent())
+        return b""
+
+    monkeypatch.setattr("rimaging.reports.figures.png", measured)
+    names = [f"plug-and-play, RIM deblur and image, ensemble of {i}" for i in range(columns)]
+    strip(dict.fromkeys(names, np.ones((30, 30))), "image")
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(extents))
+    assert all(extent.y0 > 0 for extent in extents)
 
 
 def test_a_strip_needs_one_shape() -> None:
