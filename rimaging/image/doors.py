@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral
 
 import torch
-from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
-from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sources import Array, Source, single
 from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.image.kernels import blurs, check_kernels
 from rimaging.image.methods import (
     ANY,
     BLUR,
@@ -32,7 +29,7 @@ from rimaging.image.methods import (
 from rimaging.image.operator_norm import of_the_user, of_usual_norm
 from rimaging.image.picture import Picture, noted
 from rimaging.method import Weights
-from rimaging.operators.convolution import Boundary, Convolution
+from rimaging.operators.convolution import Boundary
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.identity import Identity
 from rimaging.operators.operator import Operator
@@ -158,52 +155,15 @@ def deblur(
         method = "plug-and-play"
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma, notes).completed()
-    _check_kernel(psf, picture)
+    check_kernels(psf, tuple(picture.measurement.data.shape))
     task = Task(weights=BLUR, kernel=psf, boundary=boundary)
     result = invert(
         picture.measurement,
         how,
         task,
-        _blurs(psf, tuple(picture.measurement.data.shape), boundary),
+        blurs(psf, tuple(picture.measurement.data.shape), boundary),
     )
     return picture.present(result, image)
-
-
-def _blurs(
-    kernel: Tensor, shape: tuple[int, ...], boundary: Boundary
-) -> Callable[[Measurement], Convolution]:
-    """The blur of images ``shape``, and of the parts of them that `run` takes one after another.
-
-    `run` builds each part once and in order, which is how the kernels of a part are known.
-    """
-    planes, taken = math.prod(shape[:-2]), 0
-
-    def build(y: Measurement) -> Convolution:
-        nonlocal taken
-        own = kernel.to(y.data)
-        if kernel.ndim > 2 and tuple(y.data.shape) != shape:
-            each = own.expand(*shape[:-2], *own.shape[-2:]).reshape(planes, *own.shape[-2:])
-            own = each[taken : taken + len(y.data)]
-            taken += len(y.data)
-            assert taken <= planes
-        return Convolution(own, y.data.shape[-2:], boundary)
-
-    return build
-
-
-def _check_kernel(kernel: Tensor, picture: Picture) -> None:
-    """Raise ShapeError for more kernels than images, which would give more images than came."""
-    images = tuple(picture.measurement.data.shape[:-2])
-    try:
-        fits = torch.broadcast_shapes(tuple(kernel.shape[:-2]), images) == torch.Size(images)
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise ShapeError(
-            f"the kernel has shape {tuple(kernel.shape)}, the image as planes "
-            f"{tuple(picture.measurement.data.shape)}: give one kernel (y, x), or one for each "
-            "plane, (3, y, x) in colour"
-        )
 
 
 def upscale(
