@@ -162,14 +162,16 @@ def _calibration(kspace: Tensor, mask: Tensor) -> tuple[Tensor, int]:
 def _balance(block: Tensor, side: int) -> Tensor:
     """Factors (coil,) of the noise of each coil: what the lowest eigenvectors find there."""
     factors = torch.ones(len(block), dtype=torch.float64, device=block.device)
+    gram = _gram(block, side)
     for _ in range(BALANCING):
-        matrix = _patches(block / factors[:, None, None], side)
-        vectors = torch.linalg.eigh(matrix.mH @ matrix)[1]
-        lowest = vectors[:, : max(3, round(2 * SHARE * vectors.shape[1]))]
-        power = ((matrix @ lowest) @ lowest.mH).abs().square().sum(dim=0)
+        scale = factors.repeat_interleave(side**2)
+        energy, vectors = torch.linalg.eigh(gram / torch.outer(scale, scale))
+        count = max(3, round(2 * SHARE * len(energy)))
+        lowest = vectors[:, :count].abs().square()
+        power = lowest @ energy[:count].clamp_min(0)
         # white noise would leave there what the projection has on its diagonal
         found, expected = (
-            x.reshape(len(block), -1).sum(dim=1) for x in (power, lowest.abs().square().sum(dim=1))
+            x.reshape(len(block), -1).sum(dim=1) for x in (power, lowest.sum(dim=1))
         )
         ratio = found / expected
         factors = factors * (ratio / ratio.mean()).clamp(0.25, 4)
@@ -200,12 +202,12 @@ def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
 
 def _lowest(block: Tensor, side: int) -> float:
     """Sum of the lowest eigenvalues of the Gram matrix of all patches of a block (coil, y, x)."""
-    matrix = _patches(block, side)
-    energy = torch.linalg.eigvalsh(matrix.mH @ matrix).clamp_min(0)
+    energy = torch.linalg.eigvalsh(_gram(block, side)).clamp_min(0)
     return float(energy[: max(3, round(SHARE * len(energy)))].sum())
 
 
-def _patches(block: Tensor, side: int) -> Tensor:
-    """All patches (patch, coil side side) of a block (coil, y, x)."""
+def _gram(block: Tensor, side: int) -> Tensor:
+    """``M* M`` of all patches ``M`` (patch, coil side side) of a block (coil, y, x)."""
     patches = block.unfold(1, side, 1).unfold(2, side, 1).permute(1, 2, 0, 3, 4)
-    return patches.flatten(2).flatten(0, 1)
+    matrix = patches.flatten(2).flatten(0, 1)
+    return matrix.mH @ matrix

@@ -62,10 +62,15 @@ def expand_coils(maps: Tensor, x: Tensor, sets: bool, ndim: int) -> Tensor:
 
 def combine_coils(maps: Tensor, z: Tensor, sets: bool, ndim: int) -> Tensor:
     """``sum_c conj(S_c) z_c`` for each set: coil images become an image, the adjoint."""
+    # the conjugate of the coil images, which are fewer than the maps of two sets
+    return combine_conjugated(maps, z.conj().resolve_conj(), sets, ndim)
+
+
+def combine_conjugated(maps: Tensor, z: Tensor, sets: bool, ndim: int) -> Tensor:
+    """`combine_coils` of ``conj(z)``: ``conj(sum_c S_c z_c)``."""
     if sets:
         z = z.unsqueeze(-ndim - 2)
-    # the conjugate of the coil images, which are fewer than the maps of two sets
-    return _summed(maps, z.conj().resolve_conj(), -ndim - 1).conj().resolve_conj()
+    return _summed(maps, z, -ndim - 1).conj().resolve_conj()
 
 
 def _summed(one: Tensor, other: Tensor, axis: int) -> Tensor:

@@ -54,7 +54,7 @@ def newton_direction(
     tiny = torch.finfo(power.dtype).tiny
     # Where rounding is all that is left, an operator that sees nothing of it would divide by zero.
     least = (16 * torch.finfo(power.dtype).eps) ** 2 * power.detach()
-    for _ in range(iterations):
+    for left in reversed(range(iterations)):
         seen = torch.view_as_complex(conjugate) if image_is_complex else conjugate
         curved = _real(curvature(likelihood, x, seen))
         image = torch.addcmul(damping * conjugate, variance, curved)
@@ -63,6 +63,8 @@ def newton_direction(
         going = (steepness > tiny) & (power > least)
         step = _ratio(power, steepness, going)
         direction = torch.addcmul(direction, step, conjugate)
+        if left == 0:
+            break
         residual = torch.addcmul(residual, step, image, value=-1)
         scaled = _scaled(residual, inverse)
         fresh = _product(residual, scaled, dims)
