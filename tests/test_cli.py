@@ -99,6 +99,24 @@ def test_help_names_every_command() -> None:
         assert run(command, "--help").exit_code == 0
 
 
+@pytest.mark.parametrize(("policy", "spins"), [(None, "1000"), ("ACTIVE", None)])
+def test_threads_of_the_command_line_wait_briefly_unless_told_how(
+    policy: str | None, spins: str | None
+) -> None:
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    told = {name: value for name, value in os.environ.items() if name not in names}
+    told |= {} if policy is None else {"OMP_WAIT_POLICY": policy}
+    script = (
+        "import atexit, os, sys; from rimaging.cli import main; "
+        "atexit.register(lambda: print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)); "
+        "sys.argv = ['rimaging', '--version']; main()"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=told
+    )
+    assert answer.stdout.splitlines()[-1] == f"{spins} False"
+
+
 def test_the_version_is_told() -> None:
     result = run("--version")
     assert result.exit_code == 0

@@ -170,9 +170,7 @@ def _balance(block: Tensor, side: int) -> Tensor:
         lowest = vectors[:, :count].abs().square()
         power = lowest @ energy[:count].clamp_min(0)
         # white noise would leave there what the projection has on its diagonal
-        found, expected = (
-            x.reshape(len(block), -1).sum(dim=1) for x in (power, lowest.sum(dim=1))
-        )
+        found, expected = (x.reshape(len(block), -1).sum(dim=1) for x in (power, lowest.sum(dim=1)))
         ratio = found / expected
         factors = factors * (ratio / ratio.mean()).clamp(0.25, 4)
     return factors
