@@ -21,7 +21,7 @@ from rimaging.errors import OptionError
 from rimaging.method import Method, Weights, choose_device, load_rim, rim_method
 from rimaging.mri.adaptation import adapted
 from rimaging.mri.measured import with_measured
-from rimaging.mri.methods import MethodName, check_calibration, check_options, classical
+from rimaging.mri.methods import MethodName, check_options, classical
 from rimaging.operators.likelihood import Likelihood
 from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
@@ -131,7 +131,6 @@ def reconstruct(
     )
     estimate = with_common_maps if frames else with_maps
     measurement = sampling(measurement.completed())
-    check_calibration(method, measurement)
     measurement, count = estimate(measurement, sets=sets, calibration=calibration)
     size = measurement.provenance.get("recon_size") if crop else None
 

@@ -33,7 +33,6 @@ from rimaging.datasets.sources import as_measurement
 from rimaging.datasets.suspicions import look_over
 from rimaging.errors import RimagingError
 from rimaging.mosaic.task import pack
-from rimaging.mri.methods import check_calibration
 from rimaging.mri.scan import Scan
 from rimaging.reports.arrays import to_numpy
 
@@ -161,7 +160,6 @@ def _staged(scan: Scan, folder: Path) -> Front:
         scan.kspace, "kspace", noise=scan.noise, mask=scan.mask, maps=scan.maps
     )
     whole = sampling(measurement.completed())
-    check_calibration(scan.method, whole)
     sets = scan.sets
     if scan.frames:
         whole, sets = with_common_maps(whole, sets=sets, calibration=scan.calibration)

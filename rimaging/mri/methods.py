@@ -9,9 +9,8 @@ from typing import Literal, cast, get_args
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
-from rimaging.errors import DataError, OptionError
+from rimaging.errors import OptionError
 from rimaging.method import Method
-from rimaging.operators.calibration import calibration_shape
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI
@@ -20,9 +19,6 @@ MethodName = Literal["rim", "zero-filled", "cg-sense", "l1-wavelet", "tv", "grap
 
 LAMDA = {"cg-sense": 0.01, "l1-wavelet": 0.005, "tv": 0.005, "grappa": 0.03}
 """Default penalties of the classical methods, relative to the image as each of them defines it."""
-
-LEAST = 3
-"""Lines of the middle of k-space that GRAPPA needs."""
 
 ITERATIONS = {"cg-sense": 30, "l1-wavelet": 100, "tv": 100, "pocs": 3}
 
@@ -58,22 +54,6 @@ def check_options(
         raise OptionError("grappa does not iterate: it takes lamda alone")
     if method == "pocs" and lamda is not None:
         raise OptionError("pocs has no penalty: it takes iterations alone")
-
-
-def check_calibration(method: str, measurement: Measurement) -> None:
-    """Refuse GRAPPA of a completed scan whose calibration lines are a scan apart, by `DataError`.
-
-    Only coil maps are made of those; the methods that take maps need no lines of the scan itself.
-    """
-    apart = measurement.provenance.get("calibration_scan") == "separate"
-    if method != "grappa" or not apart or measurement.mask is None:
-        return
-    planes = measurement.mask.reshape(-1, *measurement.mask.shape[-2:])
-    if min(min(calibration_shape(plane, LEAST)) for plane in planes) < LEAST:
-        raise DataError(
-            "grappa learns from the middle of the scan itself, and this scan's calibration lines "
-            "are a scan apart, of which coil maps are made: take cg-sense or rim, which use them"
-        )
 
 
 def classical(name: MethodName, lamda: float | None, iterations: int | None, sets: bool) -> Method:

@@ -13,14 +13,19 @@ __all__ = ["each_filled"]
 
 
 def each_filled(
-    kspace: Tensor, mask: Tensor, fill: Callable[[Tensor, Tensor], Tensor], name: str
+    kspace: Tensor,
+    mask: Tensor,
+    fill: Callable[..., Tensor],
+    name: str,
+    *beside: Tensor,
 ) -> Tensor:
-    """K-space ``(..., coil, y, x)`` with ``fill(m y, m)`` applied to each ``(coil, y, x)``.
+    """K-space ``(..., coil, y, x)`` with ``fill(m y, m, ...)`` applied to each ``(coil, y, x)``.
 
     Args:
         kspace: complex. mask: ``(..., y, x)``, above zero where measured; all items may share it.
         fill: from measured samples and a boolean mask ``(y, x)`` to all samples of an item.
         name: of the method, for the error.
+        beside: more k-space ``(..., coil, y, x)`` that ``fill`` takes, shared as the mask may be.
 
     Raises ShapeError for a mask that does not fit.
     """
@@ -32,5 +37,6 @@ def each_filled(
         )
     measured = (mask > 0).expand(*kspace.shape[:-3], *size).reshape(-1, *size)
     items = kspace.reshape(-1, *kspace.shape[-3:])
-    filled = [fill(k * m, m) for k, m in zip(items, measured, strict=True)]
+    others = [other.expand(kspace.shape).reshape(items.shape) for other in beside]
+    filled = [fill(k * m, m, *rest) for k, m, *rest in zip(items, measured, *others, strict=True)]
     return torch.stack(filled).reshape(kspace.shape)

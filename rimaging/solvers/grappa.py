@@ -9,6 +9,9 @@ few such patterns, Poisson discs about as many as samples; all come from one Gra
 equation is divided by the rms of its window, or the few samples at zero frequency, a hundred times
 stronger than the others, would decide alone.
 
+Where the centre was not measured, or in a scan apart, coil maps teach the weights: in place of the
+centre of k-space stands that of white images seen through them.
+
 Source: Griswold et al., Magn. Reson. Med. 47 (2002) 1202; arbitrary patterns: Luo et al., Magn.
 Reson. Med. 82 (2019) 1812.
 """
@@ -23,11 +26,13 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from rimaging.errors import DataError, OptionError
-from rimaging.operators.calibration import calibration_block
+from rimaging.operators.calibration import calibration_block, calibration_shape
+from rimaging.operators.coils import expand_coils
+from rimaging.operators.fourier import centred_fft
 from rimaging.solvers.filling import each_filled
 from rimaging.solvers.zero_filled import zero_filled
 
-__all__ = ["fill_kspace", "grappa"]
+__all__ = ["fill_kspace", "grappa", "has_centre"]
 
 ALONG = 2
 """Neighbours on either side along a fully sampled axis."""
@@ -37,6 +42,9 @@ WANTED = 6
 
 LARGEST = 96
 """Largest side of the calibration region that is used."""
+
+LEAST = 3
+"""Lines of the centre that it takes to learn from."""
 
 ENTRIES = 1 << 22
 """Complex numbers held at once."""
@@ -55,7 +63,8 @@ def grappa(
     Args:
         kspace: complex ``(..., coil, y, x)``.
         mask: ``(..., y, x)``, 1 where measured.
-        maps: complex ``(..., coil, y, x)``, or with ``sets`` ``(..., set, coil, y, x)``.
+        maps: complex ``(..., coil, y, x)``, or with ``sets`` ``(..., set, coil, y, x)``. They teach
+            the weights where the centre has fewer than three lines.
         damping: ``lambda``, relative to the mean energy of a neighbour, so that ``(c y)`` gives
             ``c x``.
         sets: whether the maps carry a set axis.
@@ -67,25 +76,46 @@ def grappa(
         ShapeError: arrays that do not fit each other. DataError: no calibration region.
         OptionError: a negative damping.
     """
-    filled = fill_kspace(kspace, mask, damping=damping)
+    taught = None if maps is None or has_centre(mask) else _seen_through(maps, sets)
+    filled = fill_kspace(kspace, mask, damping=damping, taught=taught)
     return zero_filled(filled, torch.ones_like(mask), maps, sets=sets)
 
 
+def has_centre(mask: Tensor) -> bool:
+    """Whether the centre of every mask ``(..., y, x)`` is wide enough for GRAPPA to learn from."""
+    planes = mask.reshape(-1, *mask.shape[-2:])
+    return min(min(calibration_shape(plane, LEAST)) for plane in planes) >= LEAST
+
+
 @torch.no_grad()
-def fill_kspace(kspace: Tensor, mask: Tensor, *, damping: float = 0.03) -> Tensor:
+def fill_kspace(
+    kspace: Tensor, mask: Tensor, *, damping: float = 0.03, taught: Tensor | None = None
+) -> Tensor:
     """Fill what is missing between the first and the last measured row and column.
 
     Measured samples stay as they are. A sample without any measured neighbour in the window stays
     zero: the window reaches over one gap, as far as the calibration region can teach it.
 
-    Args, errors: as `grappa`. Returns k-space ``(..., coil, y, x)``.
+    Args, errors: as `grappa`. ``taught``: k-space ``(..., coil, y, x)`` with a measured centre, to
+    learn from in place of that of the scan. Returns k-space ``(..., coil, y, x)``.
     """
     if damping < 0:
         raise OptionError(f"damping is {damping}: give zero or more")
-    return each_filled(kspace, mask, partial(_fill_item, damping=damping), "GRAPPA")
+    beside = () if taught is None else (taught,)
+    return each_filled(kspace, mask, partial(_fill_item, damping=damping), "GRAPPA", *beside)
 
 
-def _fill_item(kspace: Tensor, measured: Tensor, damping: float) -> Tensor:
+def _seen_through(maps: Tensor, sets: bool) -> Tensor:
+    """K-space ``(..., coil, y, x)`` of white images, all of it measured."""
+    images = (*maps.shape[:-3], *maps.shape[-2:])  # without the coils; sets stay
+    generator = torch.Generator().manual_seed(0)
+    white = torch.randn(images, generator=generator, dtype=maps.dtype).to(maps.device)
+    return centred_fft(expand_coils(maps, white, sets, 2), (-2, -1))
+
+
+def _fill_item(
+    kspace: Tensor, measured: Tensor, taught: Tensor | None = None, *, damping: float
+) -> Tensor:
     rows, columns = measured.any(dim=1).nonzero()[:, 0], measured.any(dim=0).nonzero()[:, 0]
     if not len(rows):
         raise DataError("the sampling mask is zero everywhere: expected at least one sample.")
@@ -95,7 +125,8 @@ def _fill_item(kspace: Tensor, measured: Tensor, damping: float) -> Tensor:
     y, x = missing.nonzero(as_tuple=True)
     if not len(y):
         return kspace
-    block = calibration_block(kspace, measured, LARGEST).to(torch.complex128)
+    source, known = (kspace, measured) if taught is None else (taught, None)
+    block = calibration_block(source, known, LARGEST).to(torch.complex128)
     half = _window(measured, (rows, columns), block)
     side = (2 * half[0] + 1, 2 * half[1] + 1)
     gram = _gram(block, side)
@@ -147,7 +178,7 @@ def _window(measured: Tensor, lines: tuple[Tensor, Tensor], block: Tensor) -> tu
     if reach < 1:
         raise DataError(
             f"the calibration region of {tuple(block.shape[-2:])} is too small for GRAPPA, "
-            "expected three lines or more: use cg-sense with maps of another scan"
+            "expected three lines or more: give maps of another scan"
         )
     return half[0], half[1]
 

@@ -20,18 +20,27 @@ from rimaging.solvers.zero_filled import zero_filled
 SIZE = 48
 
 
-def smooth_scan(coils: int = 8) -> Tensor:
-    """Coils whose maps are a few low frequencies: neighbours determine a sample exactly."""
-    generator = torch.Generator().manual_seed(0)
+def smooth_maps(coils: int, seed: int = 0) -> Tensor:
+    """Maps of a few low frequencies: neighbours determine a sample exactly."""
+    generator = torch.Generator().manual_seed(seed)
     narrow = torch.zeros(coils, SIZE, SIZE, dtype=torch.complex128)
     middle = slice(SIZE // 2 - 1, SIZE // 2 + 2)
     narrow[:, middle, middle] = torch.randn(
         coils, 3, 3, generator=generator, dtype=torch.complex128
     )
-    maps = centred_fft(narrow)
+    return centred_fft(narrow)
+
+
+def white_disc(seed: int) -> Tensor:
+    """White noise in a disc."""
+    generator = torch.Generator().manual_seed(seed)
     image = torch.randn(SIZE, SIZE, generator=generator, dtype=torch.complex128)
     axis = torch.linspace(-1, 1, SIZE, dtype=torch.float64)
-    return centred_fft(maps * image * (torch.hypot(axis[:, None], axis) < 0.7))
+    return image * (torch.hypot(axis[:, None], axis) < 0.7)
+
+
+def smooth_scan(coils: int = 8) -> Tensor:
+    return centred_fft(smooth_maps(coils) * white_disc(9))
 
 
 def lines(spacing: int, calibration: int = 20) -> Tensor:
@@ -110,6 +119,40 @@ def test_a_batch_is_its_items_each_with_its_mask() -> None:
     together = fill_kspace(full * mask[:, None], mask)
     for i in range(2):
         assert torch.allclose(together[i], fill_kspace(full[i] * mask[i], mask[i]))
+
+
+def maps_and_scan(coils: int = 8) -> tuple[Tensor, Tensor]:
+    """Maps of two sets and what they see of two images."""
+    one, other = smooth_maps(coils, 0), smooth_maps(coils, 1)
+    images = torch.stack([white_disc(2), white_disc(3)])
+    maps = torch.stack([one, other])
+    return maps, centred_fft((maps * images[:, None]).sum(0))
+
+
+@pytest.mark.parametrize("sets", [False, True])
+def test_maps_teach_where_the_centre_was_not_measured(sets: bool) -> None:
+    maps, full = maps_and_scan()
+    if not sets:
+        maps, full = maps[0], centred_fft(maps[0] * white_disc(2))
+    mask = torch.zeros(SIZE, SIZE, dtype=torch.float64)
+    mask[:, ::2] = 1
+    whole = zero_filled(full, torch.ones_like(mask), maps, sets=sets)
+    filled = grappa(full * mask, mask, maps, damping=1e-6, sets=sets)
+    aliased = zero_filled(full * mask, mask, maps, sets=sets)
+    assert error(filled, whole) < 0.25 * error(aliased, whole)  # the rest: the rim of k-space
+
+
+def test_each_item_learns_from_its_own_maps() -> None:
+    maps = torch.stack([smooth_maps(4, 0), smooth_maps(4, 1)])
+    mask = torch.zeros(SIZE, SIZE, dtype=torch.float64)
+    mask[::2] = 1
+    kspace = centred_fft(maps * white_disc(2)) * mask
+    together = grappa(kspace, mask, maps)
+    for i in range(2):
+        alone = grappa(kspace[i : i + 1], mask, maps[i : i + 1])[0]
+        assert error(together[i], alone) < 0.1 * error(zero_filled(kspace[i], mask, maps[i]), alone)
+    with pytest.raises(DataError, match=r"not measured|empty|calibration"):
+        grappa(kspace, mask)
 
 
 def test_nothing_missing_nothing_done_and_padding_stays_empty() -> None:
