@@ -26,6 +26,7 @@ from rimaging.image.methods import (
     Task,
     invert,
 )
+from rimaging.image.noise import of_photons
 from rimaging.image.operator_norm import of_the_user, of_usual_norm
 from rimaging.image.picture import Picture, noted
 from rimaging.method import Weights
@@ -70,7 +71,9 @@ def denoise(
             says what is colour; pages of TIFF are a batch. NaN pixels, and those of a masked array,
             are masked and filled in. Weights for one channel treat each channel by itself.
         sigma: standard deviation in the units of the image, one number or a map; by default
-            estimated. A picture from a file of 16 bits or less has white at 1: 25/255, not 25.
+            estimated for each image of a batch, as ``gain x signal + offset`` with weights that
+            learned so (``care``). A picture from a file of 16 bits or less has white at 1: 25/255,
+            not 25.
         weights: name, path or `RIM`; by default ``image``, and ``denoise-colour`` for colour.
         clip: black and white in the units of the image, where noise that went beyond was cut off
             (`rimaging.operators.clipped`); by default the ends of 8- and 16-bit integers, in memory
@@ -103,7 +106,7 @@ def denoise(
         settings that it does not have, a sigma above the white of a picture's file. WeightsError:
         unknown weights.
     """
-    picture = Picture.of(image, sigma).clipped(clip).completed()
+    picture = Picture.of(image, sigma).clipped(clip).completed(of_photons(weights))
     if weights is None:
         weights = COLOUR if picture.colour and method in (None, "rim") else DENOISER
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
@@ -186,8 +189,8 @@ def upscale(
         image, weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see
             `denoise`.
         scale: 2 or more, whole.
-        sigma: noise of the small image; by default 1/255 of its span, since small images are mostly
-            clean.
+        sigma: noise of the small image; by default 1/255 of its span, of each image of a batch,
+            since small images are mostly clean.
 
     Raises:
         OptionError: a scale below 1. DataError: a constant image without sigma. Else as for
@@ -198,19 +201,22 @@ def upscale(
     scale = int(scale)
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma)
-    least, most = picture.measurement.data.aminmax()
-    span = float(most - least)
+    axes = tuple(range(-2 - picture.colour, 0))
+    pixels = picture.measurement.data
+    span = pixels.amax(axes, keepdim=True) - pixels.amin(axes, keepdim=True)
     noise = picture.measurement.noise
     if noise is None:
-        if span == 0:
+        known = span[span > 0]
+        if not known.numel():
             raise DataError(
                 "the image is constant, and no noise of 1/255 of its span can be taken: give sigma"
             )
-        noise = span / 255
-        known = replace(picture.measurement, noise=noise)
-        note = f"noise {picture.white * noise:.4g} taken as 1/255 of the span"
-        picture = replace(picture, measurement=noted(known, [note]))
-    clean = float(torch.as_tensor(noise).mean()) <= CLEAN * span
+        noise = torch.where(span > 0, span, known.min()) / 255
+        ends = dict.fromkeys(f"{picture.white * float(v):.4g}" for v in noise.aminmax())
+        note = f"noise {' to '.join(ends)} taken as 1/255 of the span"
+        measurement = replace(picture.measurement, noise=noise)
+        picture = replace(picture, measurement=noted(measurement, [note]))
+    clean = float(torch.as_tensor(noise).mean()) <= CLEAN * float(span.mean())
     task = Task(weights=SMALL if clean else ANY, turns=LONG, last=scale / 255, enlarged=scale**2)
     result = invert(
         picture.measurement,

@@ -217,6 +217,7 @@ def by_denoiser(how: How, task: Task, device: torch.device) -> Method:
         if seen is None:
             seen = cg(operator, operator.adjoint(likelihood.y), iterations=10).x
         span = seen.amax(dim=(-2, -1), keepdim=True) - seen.amin(dim=(-2, -1), keepdim=True)
+        span = torch.where(span > 0, span, likelihood.noise_scale)  # a blank page of a stack
         elements = cycle(range(ELEMENTS))
 
         def turned(x: Tensor, sigma: Tensor) -> Tensor:

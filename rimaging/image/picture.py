@@ -16,6 +16,7 @@ from rimaging.datasets.layout import Layout
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.errors import OptionError
+from rimaging.image.noise import estimated
 from rimaging.reconstruction import Reconstruction, like
 
 ARRAYS = ("npy", "npz", "mat")
@@ -73,26 +74,33 @@ class Picture:
         """Whether its planes are three channels of colour, by its layout or by its file."""
         return bool(self.measurement.provenance.get("colour"))
 
-    def completed(self) -> Picture:
-        """With the noise of integers, estimated in their units where nobody states it."""
-        if self.measurement.noise is not None or self.white == 1:
+    def completed(self, photons: bool = False) -> Picture:
+        """With the noise of each image, estimated where nobody states it.
+
+        photons: as noise that rises with the signal (`rimaging.image.noise`).
+        """
+        if self.measurement.noise is not None:
             return self
-        found = self.measurement.scaled(self.white).completed()
-        assert found.noise is not None
-        noise, facts = found.noise / self.white, found.provenance
-        return replace(self, measurement=replace(self.measurement, noise=noise, provenance=facts))
+        ends = self.clip or self._ends()
+        noise, notes = estimated(self.measurement, self.white, ends, photons)
+        return replace(self, measurement=noted(replace(self.measurement, noise=noise), notes))
 
     def clipped(self, clip: tuple[float, float] | None) -> Picture:
         """The picture with the ends of its range, those given or those of its integers."""
         if clip is not None:
             low, high = clip
             return replace(self, clip=(low / self.white, high / self.white))
-        ends = self.measurement.data.aminmax()
-        depth = self.measurement.provenance.get("bit_depth", 32)
-        if depth not in (8, 16) or (ends.min > 0 and ends.max < 1):
+        ends = self._ends()
+        if ends is None:
             return self
         note = "noise taken as clipped to black and white"
-        return replace(self, measurement=noted(self.measurement, [note]), clip=(0.0, 1.0))
+        return replace(self, measurement=noted(self.measurement, [note]), clip=ends)
+
+    def _ends(self) -> tuple[float, float] | None:
+        """Black and white of integers, where pixels lie there."""
+        ends = self.measurement.data.aminmax()
+        depth = self.measurement.provenance.get("bit_depth", 32)
+        return None if depth not in (8, 16) or (ends.min > 0 and ends.max < 1) else (0.0, 1.0)
 
     def present(self, result: Reconstruction, source: object) -> Reconstruction:
         """Lay image, steps, error and residual out as the source was."""
