@@ -145,9 +145,11 @@ def test_three_gray_pages_stay_gray(tmp_path: Path, bits: int) -> None:
     assert "colour" not in again.provenance and again.provenance["bit_depth"] == bits
 
 
-def test_colour_png_of_16_bits_is_not_cut_in_silence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("colour_type", [2, 4, 6])  # RGB, gray and alpha, RGBA
+def test_deep_png_that_pillow_cuts_is_refused(tmp_path: Path, colour_type: int) -> None:
     path = tmp_path / "deep.png"
-    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + bytes([0, 0, 0, 4, 0, 0, 0, 4, 16, 2])
+    size_and_depth = bytes([0, 0, 0, 4, 0, 0, 0, 4, 16, colour_type])
+    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + size_and_depth
     path.write_bytes(header + bytes(50))
     with pytest.raises(FormatError, match="TIFF"):
         read_picture(path)
