@@ -28,7 +28,7 @@ from rimaging.image.methods import (
 )
 from rimaging.image.noise import of_photons
 from rimaging.image.operator_norm import of_the_user, of_usual_norm
-from rimaging.image.picture import Picture, noted
+from rimaging.image.picture import Picture, check_known, noted
 from rimaging.method import Weights
 from rimaging.operators.convolution import Boundary
 from rimaging.operators.gaussian import Gaussian
@@ -250,7 +250,8 @@ def inpaint(
         sigma: standard deviation of the noise of known pixels, above zero; 1/255 of white is clean.
 
     Raises:
-        ShapeError: a mask of another size. OptionError: no sigma. Else as for `denoise`.
+        ShapeError: a mask of another size. DataError: one without known pixels, or whose known
+        ones are blank while the missing ones are not. OptionError: no sigma. Else as for `denoise`.
     """
     if sigma is None:  # an estimate would take the holes for noise
         raise OptionError(
@@ -267,6 +268,7 @@ def inpaint(
             "give one value for each pixel"
         )
     known = (known > 0.5).to(pixels)
+    check_known(pixels, known > 0)
     hidden = replace(picture.measurement, data=known * pixels)
     task = Task(weights=HOLES, turns=LONG, lamda=OF_HOLES)
     result = invert(hidden, how, task, lambda y: Sampling(known.to(y.data)))

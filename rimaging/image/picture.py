@@ -15,7 +15,7 @@ from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.layout import Layout
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
-from rimaging.errors import OptionError
+from rimaging.errors import DataError, OptionError
 from rimaging.image.noise import estimated
 from rimaging.reconstruction import Reconstruction, like
 
@@ -151,6 +151,22 @@ def _planar(measurement: Measurement, layout: Layout, white: float) -> Measureme
 def _planes(values: Tensor, axes: int, layout: Layout) -> Tensor:
     """An array of as many ``axes`` as the image laid out as planes; one of fewer is ``(y, x)``."""
     return layout.planes(values) if values.ndim == axes else values
+
+
+def check_known(pixels: Tensor, known: Tensor) -> None:
+    """Raise DataError where nothing is known, or the mask ``(y, x)`` seems to be inverted."""
+    if not bool(known.any()):
+        raise DataError(
+            "the mask has no pixel above 0.5, expected 1 where a pixel is known: divide it by its "
+            "largest value"
+        )
+    seen, hidden = pixels[..., known], pixels[..., ~known]
+    blank = seen.shape[-1] > 1 and bool((seen == seen[..., :1]).all())
+    if blank and bool((hidden != hidden[..., :1]).any()):
+        raise DataError(
+            "the pixels that the mask calls known all have one value, the others do not: it is 1 "
+            "where a pixel is known and 0 where it is to be found, invert it"
+        )
 
 
 def _check_units(sigma: float | Array, depth: int) -> None:
