@@ -26,7 +26,7 @@ from rimaging.image.methods import (
     Task,
     invert,
 )
-from rimaging.image.noise import of_photons
+from rimaging.image.noise import is_uneven, of_one_level, of_photons
 from rimaging.image.operator_norm import of_the_user, of_usual_norm
 from rimaging.image.picture import Picture, check_known, noted
 from rimaging.method import Weights
@@ -74,7 +74,8 @@ def denoise(
             estimated for each image of a batch, as ``gain x signal + offset`` with weights that
             learned so (``care``). A picture from a file of 16 bits or less has white at 1: 25/255,
             not 25.
-        weights: name, path or `RIM`; by default ``image``, and ``denoise-colour`` for colour.
+        weights: name, path or `RIM`; by default ``image``, ``denoise-colour`` for colour, and for
+            noise that differs from pixel to pixel, which these two do not know, ``image-any``.
         clip: black and white in the units of the image, where noise that went beyond was cut off
             (`rimaging.operators.clipped`); by default the ends of 8- and 16-bit integers, in memory
             or in a file, if pixels lie there, none for floats.
@@ -103,12 +104,19 @@ def denoise(
     Raises:
         DataError: noise that is not above zero, or cannot be estimated. ShapeError: no two axes,
         transparency, weights for another number of channels. OptionError: an unknown method,
-        settings that it does not have, a sigma above the white of a picture's file. WeightsError:
-        unknown weights.
+        settings that it does not have, a sigma above the white of a picture's file, a map of it
+        with weights of one level. WeightsError: unknown weights.
     """
     picture = Picture.of(image, sigma).clipped(clip).completed(of_photons(weights))
+    direct = method in (None, "rim")
+    uneven = direct and is_uneven(picture.measurement)
     if weights is None:
-        weights = COLOUR if picture.colour and method in (None, "rim") else DENOISER
+        weights = ANY if uneven else COLOUR if picture.colour and direct else DENOISER
+    elif uneven and of_one_level(weights):
+        raise OptionError(
+            "the noise differs from pixel to pixel, and these weights know one level for an image: "
+            "leave them out, or take image-any, care or a method such as plug-and-play"
+        )
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     result = invert(
         picture.measurement,

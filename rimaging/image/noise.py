@@ -1,4 +1,4 @@
-"""The noise of pictures that nobody states: of each image of a batch by itself."""
+"""The noise of pictures: what nobody states, and for which weights it is too uneven."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ FROM = "estimated from differences of neighbouring pixels"
 ENOUGH = 0.05
 """Share of the blocks of an image that have to be free of black and white to tell its noise: the
 few grays of a drawing are its edges."""
+
+EVEN = 1e-3
+"""Differences of the noise up to which it counts as one level."""
 
 
 def estimated(
@@ -103,6 +106,34 @@ def of_photons(weights: Weights | None) -> bool:
     if weights is None or isinstance(weights, RIM):
         return False
     return bool(load_weights(weights)[1].get("operator", {}).get("sampler") == "microscopy")
+
+
+def is_uneven(measurement: Measurement) -> bool:
+    """Whether the noise differs from pixel to pixel of an image, by more than rounding."""
+    noise = measurement.noise
+    if not isinstance(noise, Tensor) or noise.ndim < 2 or max(noise.shape[-2:]) == 1:
+        return False
+    if measurement.mask is not None:  # where it may be anything
+        noise = noise.expand(measurement.data.shape)
+        known = measurement.mask.expand(noise.shape) > 0
+        low = torch.where(known, noise, torch.inf).amin((-2, -1))
+        high = torch.where(known, noise, 0.0).amax((-2, -1))
+    else:
+        low, high = noise.amin((-2, -1)), noise.amax((-2, -1))
+    return bool((high > (1 + EVEN) * low).any())
+
+
+def of_one_level(weights: Weights) -> bool:
+    """Whether weights learned on noise of one level in each image, and on nothing else.
+
+    What they answer elsewhere is no image: where noise of 3 of 255 rises by a fifth from one side
+    to the other, it is 8 times as wrong.
+    """
+    if isinstance(weights, RIM):
+        return False
+    operator = load_weights(weights)[1].get("operator", {})
+    alone = operator.get("operator") == "identity"
+    return bool(alone and operator.get("sampler") in ("photographs", "pictures"))
 
 
 def _of_photons(data: Tensor) -> Tensor:

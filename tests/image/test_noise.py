@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rimaging import image
 from rimaging.datasets.photon_noise import estimate_photon_noise
-from rimaging.errors import DataError
+from rimaging.errors import DataError, OptionError
 from rimaging.image.noise import estimate_clipped_noise
 from rimaging.operators.target import gaussian_psf
 
@@ -92,3 +92,31 @@ def test_weights_for_microscopes_take_noise_that_rises_with_the_signal() -> None
     assert any("gain x signal" in note for note in found.provenance["assumed"])
     small = image.denoise(counts[:, :16, :16], weights="care")  # too few pixels for a line
     assert any("noise of each image" in note for note in small.provenance["assumed"])
+
+
+@pytest.mark.parametrize("lead", [(), (3,)])
+@pytest.mark.parametrize("ratio", [1.1, 2.0, 10.0])
+def test_noise_may_differ_from_pixel_to_pixel(ratio: float, lead: tuple[int, ...]) -> None:
+    y, x = torch.linspace(-1, 1, 48), torch.linspace(-1, 1, 64)
+    scene = 150 + 60 * torch.sin(3 * y[:, None] + 2 * x)
+    sigma = 10 * ratio ** (x / 2).expand(48, 64)
+    data = scene + sigma * white(*lead, 48, 64)
+    if lead:  # colour
+        data = data.movedim(0, -1)
+    # with weights for one level it was off by 8, 50 and 100
+    found = torch.as_tensor(image.denoise(data, sigma).image)
+    error = (found.movedim(-1, 0) if lead else found) - scene
+    assert float(error.square().mean().sqrt()) < 4.0
+    name = "denoise-colour" if lead else "image"
+    with pytest.raises(OptionError, match="differs from pixel to pixel"):
+        image.denoise(data, sigma, weights=name)
+
+
+def test_a_level_for_each_image_or_channel_is_no_map() -> None:
+    data = 100 + 10 * white(2, 24, 20)
+    levels = torch.tensor([10.0, 11.0])[:, None, None]
+    for sigma in (levels, levels.expand(2, 24, 20), torch.full((24, 20), 10.0)):
+        found = image.denoise(data, sigma)
+        assert found.provenance["weights"]["name"] == "image"
+    colour = image.denoise(data[:1].expand(3, 24, 20).movedim(0, -1), torch.full((24, 20, 3), 10.0))
+    assert colour.provenance["weights"]["name"] == "denoise-colour"
