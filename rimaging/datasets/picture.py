@@ -37,9 +37,9 @@ def read_picture(path: str | Path) -> Measurement:
     try:
         grid: dict[str, Any] = {}
         if head.startswith(SIGNATURES):
-            array, colour, grid = read_tiff(path, notes)
+            array, colour, grid, profile = read_tiff(path, notes)
         else:
-            array, colour = _pillow(path, head, notes)
+            array, colour, profile = _pillow(path, head, notes)
     except RimagingError:
         raise
     except Exception as error:  # decoders raise whatever they like on damaged input
@@ -62,7 +62,9 @@ def read_picture(path: str | Path) -> Measurement:
     if notes:
         provenance["assumed"] = notes
     units = "relative to white" if depth <= 16 else None
-    return Measurement(kind="image", data=data, mask=mask, units=units, provenance=provenance)
+    return Measurement(
+        kind="image", data=data, mask=mask, units=units, profile=profile, provenance=provenance
+    )
 
 
 def _form(head: bytes) -> str:
@@ -71,8 +73,8 @@ def _form(head: bytes) -> str:
     return "PNG" if head.startswith(b"\x89PNG") else "JPEG"
 
 
-def _pillow(path: Path, head: bytes, notes: list[str]) -> tuple[np.ndarray, bool]:
-    """The pixels ``([3,] y, x)``, and whether they are in colour."""
+def _pillow(path: Path, head: bytes, notes: list[str]) -> tuple[np.ndarray, bool, bytes | None]:
+    """The pixels ``([3,] y, x)``, whether they are in colour, and their ICC profile."""
     from PIL import Image, ImageOps
 
     if head.startswith(b"\x89PNG") and head[24] == 16 and head[25] in (2, 4, 6):
@@ -87,6 +89,7 @@ def _pillow(path: Path, head: bytes, notes: list[str]) -> tuple[np.ndarray, bool
         if picture.getexif().get(0x0112, 1) != 1:
             picture = ImageOps.exif_transpose(picture)
             notes.append("turned as its EXIF orientation says")
+        profile = None if picture.mode == "CMYK" else picture.info.get("icc_profile")
         if picture.mode in ("P", "CMYK", "YCbCr", "PA"):
             notes.append(f"converted from {picture.mode} to RGB")
             picture = picture.convert("RGB")
@@ -97,11 +100,11 @@ def _pillow(path: Path, head: bytes, notes: list[str]) -> tuple[np.ndarray, bool
         array = array[..., :-1]
         notes.append("transparency left out")
     if mode.startswith("RGB"):
-        return np.moveaxis(array, -1, 0), True
+        return np.moveaxis(array, -1, 0), True, profile
     if mode == "LA":
         array = array[..., 0]
     # Pillow opens 16-bit gray as 32-bit integers in some versions
-    return (array.astype(np.uint16) if array.dtype == np.int32 else array), False
+    return (array.astype(np.uint16) if array.dtype == np.int32 else array), False, profile
 
 
 def write_picture(
@@ -112,13 +115,15 @@ def write_picture(
     window: tuple[float, float] = (0.0, 1.0),
     colour: bool = True,
     grid: dict[str, Any] | None = None,
+    profile: bytes | None = None,
 ) -> None:
     """Write (y, x), or (3, y, x) in colour, as PNG or TIFF, ``window`` from black to white.
 
     ``bits`` 8 or 16: values beyond the window are clipped; 32: TIFF of floats, as they are. TIFF
     holds stacks (..., y, x) as pages, three gray ones too where it is not in ``colour``, on the
-    ``grid`` of the TIFF that was read. Raises
-    OptionError for another depth and for 16-bit colour PNG, FormatError for another shape.
+    ``grid`` of the TIFF that was read. ``profile``: of ICC, for the colours.
+
+    Raises OptionError for another depth and for 16-bit colour PNG, FormatError for another shape.
     """
     png = path.suffix.lower() == ".png"
     if bits not in ((8, 16) if png else (8, 16, 32)):
@@ -144,6 +149,6 @@ def write_picture(
             raise OptionError("PNG of 16-bit colour cannot be written: save as .tif, or bits=8.")
         from PIL import Image
 
-        Image.fromarray(np.ascontiguousarray(array)).save(path, format="PNG")
+        Image.fromarray(np.ascontiguousarray(array)).save(path, format="PNG", icc_profile=profile)
         return
-    write_tiff(path, array, colour=colour, grid=grid or {})
+    write_tiff(path, array, colour=colour, grid=grid or {}, profile=profile)

@@ -61,10 +61,10 @@ def save(
     names. .png, .tif: pictures from 0 to 1, of ``bits`` 8 or 16 as the input had. Others, whose
     values have no white (floats, signed integers, skies, scans): .tif as float32 with the values as
     they are, .png from their 0.5th to 99.5th percentile (`stretch`). .tif holds stacks as pages,
-    and those of ImageJ and OME as they came, with their axes and resolution.
-    Complex images become magnitudes in .nii, .fits and pictures,
-    unless ``keep_complex`` (FITS: an extension PHASE). A path that ends with / is a folder of DICOM
-    files, with ``like`` those of a series of the same scan (`rimaging.datasets.dicom.write_dicom`).
+    and those of ImageJ and OME as they came, with their axes and resolution. Pictures keep
+    their ICC profile. Complex images become magnitudes in .nii, .fits and pictures, unless
+    ``keep_complex`` (FITS: an extension PHASE). A path that ends with / is a folder of DICOM files,
+    with ``like`` those of a series of the same scan (`rimaging.datasets.dicom.write_dicom`).
     File and folder appear whole or not at all: written under another name beside it, then renamed.
 
     Raises FormatError for an unknown suffix, an existing file without ``overwrite``, a missing
@@ -282,6 +282,7 @@ def _picture(
         or measurement.kind == "sky"
         or bool(measurement.provenance.get("colour")),
         grid=grid,
+        profile=None if measurement is None else measurement.profile,
     )
 
 

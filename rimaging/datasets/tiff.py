@@ -25,8 +25,10 @@ LARGEST = 2**32 - 2**25
 """Bytes from which on only BigTIFF holds them, which ImageJ does not read."""
 
 
-def read_tiff(path: Path, notes: list[str]) -> tuple[np.ndarray, bool, dict[str, Any]]:
-    """The pixels ``(..., y, x)``, samples of a pixel before y; whether these are colours; the grid.
+def read_tiff(
+    path: Path, notes: list[str]
+) -> tuple[np.ndarray, bool, dict[str, Any], bytes | None]:
+    """The pixels ``(..., y, x)``, samples before y; whether these are colours; grid, ICC profile.
 
     Black is at 0 and the first row on top, whatever the tags say; palettes and CMYK become RGB.
     Of ImageJ's coloured tables the values are kept, which are what was measured. The first image of
@@ -48,6 +50,8 @@ def read_tiff(path: Path, notes: list[str]) -> tuple[np.ndarray, bool, dict[str,
         page = series.keyframe
         _check_known(page, path.name)
         array, axes, grid = _decoded(path, series), series.axes, _grid(file, series)
+        icc = page.tags.get(34675)
+        profile = None if icc is None else bytes(icc.value)
         is_imagej, table, orientation = file.is_imagej, page.colormap, _orientation(page)
     photometric = tifffile.PHOTOMETRIC
     if page.photometric == photometric.MINISWHITE and array.dtype.kind == "u":
@@ -63,7 +67,7 @@ def read_tiff(path: Path, notes: list[str]) -> tuple[np.ndarray, bool, dict[str,
     if "S" in axes:
         array = np.moveaxis(array, axes.index("S"), -3)
         if page.photometric == photometric.SEPARATED:
-            array, colour = _from_ink(array), True
+            array, colour, profile = _from_ink(array), True, None
             notes.append("converted from CMYK to RGB")
         left_out = array.shape[-3] - 3 if colour else transparent
         if left_out > 0:
@@ -78,10 +82,17 @@ def read_tiff(path: Path, notes: list[str]) -> tuple[np.ndarray, bool, dict[str,
             notes.append("converted from a palette to RGB")
     if orientation > 4 and "pixels_per_unit" in grid:
         grid["pixels_per_unit"].reverse()
-    return _upright(array, orientation, notes), colour, grid
+    return _upright(array, orientation, notes), colour, grid, profile
 
 
-def write_tiff(path: Path, array: np.ndarray, *, colour: bool, grid: dict[str, Any]) -> None:
+def write_tiff(
+    path: Path,
+    array: np.ndarray,
+    *,
+    colour: bool,
+    grid: dict[str, Any],
+    profile: bytes | None = None,
+) -> None:
     """Write ``(..., y, x)``, or ``(..., y, x, 3)`` in colour, on the ``grid`` of `read_tiff`.
 
     A hyperstack of ImageJ or an OME-TIFF comes out as one where its axes are still there; what is
@@ -109,6 +120,7 @@ def write_tiff(path: Path, array: np.ndarray, *, colour: bool, grid: dict[str, A
         resolution=resolution,
         resolutionunit=None if resolution is None else grid["resolution_unit"],
         metadata=metadata if flavour else {},
+        iccprofile=profile,
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from rimaging.datasets.picture import read_picture, write_picture
+from rimaging.datasets.save import save
 from rimaging.errors import FormatError, OptionError
 
 RAMP = {8: np.arange(256, dtype=np.uint8), 16: np.arange(0, 65536, 16, dtype=np.uint16)}
@@ -197,3 +198,20 @@ def test_real_pictures_are_pillows(data_root: Path) -> None:
         expected = np.moveaxis(expected, -1, 0) if expected.ndim == 3 else expected
         assert np.array_equal((m.data * 255).round().numpy(), expected)
         assert m.provenance["bit_depth"] == 8
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("given", [".png", ".jpg", ".tif"])
+def test_the_profile_of_colours_stays(tmp_path: Path, mode: str, given: str) -> None:
+    profile = bytes(range(200))  # nobody looks into it
+    if mode == "CMYK" and given == ".png":
+        return
+    values = np.random.default_rng(0).integers(0, 256, (8, 9), np.uint8)
+    Image.fromarray(values).convert(mode).save(tmp_path / f"a{given}", icc_profile=profile)
+    measurement = read_picture(tmp_path / f"a{given}")
+    expected = None if mode == "CMYK" else profile  # it became RGB, of which this says nothing
+    assert measurement.profile == expected
+    for wanted in (".png", ".tif"):
+        save(tmp_path / f"b{wanted}", measurement.data, measurement)
+        with Image.open(tmp_path / f"b{wanted}") as file:
+            assert file.info.get("icc_profile") == expected
