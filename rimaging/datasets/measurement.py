@@ -289,5 +289,5 @@ class Measurement:
         if bool(bad.any()):
             raise DataError(
                 f"the noise is zero, negative or not finite at {int(bad.sum())} values, expected "
-                "sigma > 0: mask those pixels, or give noise=None to have it estimated."
+                "sigma > 0: mask those pixels, or leave the noise out to have it estimated."
             )

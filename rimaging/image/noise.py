@@ -48,20 +48,16 @@ def estimated(
     mask = measurement.mask
     masks = None if mask is None else mask.expand(data.shape).reshape(images.shape)
     levels: list[float] = []
+    reason = ""
     for index, image in enumerate(images):
         try:
             level = estimate_clipped_noise(image, None if masks is None else masks[index], clip)
-        except DataError:
-            if len(images) == 1:
-                raise
-            level = 0.0
+        except DataError as error:
+            level, reason = 0.0, str(error).partition(": give")[0]
         levels.append(level)
     known = [level for level in levels if level > 0]
     if not known:
-        raise DataError(
-            f"the noise of {len(images)} images is estimated as zero (they look noise-free): give "
-            "sigma"
-        )
+        raise DataError(f"{reason}: give sigma (--sigma), 1/255 of white where it is clean")
     least, most = min(known), max(known)
     if len(levels) == 1:
         return least, [f"noise {white * least:.4g} {FROM}"]

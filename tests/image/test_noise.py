@@ -65,7 +65,7 @@ def test_a_blank_page_does_not_keep_the_others(real_weights: Path) -> None:
     assert any("1 images that show none" in note for note in result.provenance["assumed"])
     assert torch.equal(result.image[:2], image.denoise(stack[:2], weights=real_weights).image)
     assert image.upscale(stack, 2, weights=real_weights).image.shape == (3, 48, 40)
-    with pytest.raises(DataError, match="2 images is estimated as zero"):
+    with pytest.raises(DataError, match=r"estimated as zero .*: give sigma \(--sigma\)"):
         image.denoise(torch.ones(2, 24, 20), weights=real_weights)
 
 
