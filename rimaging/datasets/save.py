@@ -26,7 +26,7 @@ from rimaging.datasets.nifti import write_nifti
 from rimaging.datasets.npz import write_npy, write_npz
 from rimaging.datasets.picture import write_picture
 from rimaging.datasets.picture_range import as_array, bits_of, magnitude, window_of
-from rimaging.datasets.tiff import enlarged
+from rimaging.datasets.tiff_grid import enlarged
 from rimaging.errors import FormatError, OptionError
 
 if TYPE_CHECKING:

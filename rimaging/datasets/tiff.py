@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rimaging.datasets.guard import check_declared
+from rimaging.datasets.tiff_grid import grid_of
 from rimaging.errors import FormatError
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-__all__ = ["SIGNATURES", "enlarged", "read_tiff", "write_tiff"]
+__all__ = ["SIGNATURES", "read_tiff", "write_tiff"]
 
 SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
@@ -49,7 +50,7 @@ def read_tiff(
                 raise FormatError(f"{path.name!r} lacks tiles that it declares: save it again.")
         page = series.keyframe
         _check_known(page, path.name)
-        array, axes, grid = _decoded(path, series), series.axes, _grid(file, series)
+        array, axes, grid = _decoded(path, series), series.axes, grid_of(file, series)
         icc = page.tags.get(34675)
         profile = None if icc is None else bytes(icc.value)
         is_imagej, table, orientation = file.is_imagej, page.colormap, _orientation(page)
@@ -122,21 +123,6 @@ def write_tiff(
         metadata=metadata if flavour else {},
         iccprofile=profile,
     )
-
-
-def enlarged(grid: dict[str, Any], y: float, x: float) -> dict[str, Any]:
-    """The grid of an image of so many times as many pixels."""
-    grid = dict(grid)
-    if "pixels_per_unit" in grid:
-        across, down = grid["pixels_per_unit"]
-        grid["pixels_per_unit"] = [across * x, down * y]
-    if "ome" in grid:
-        factor = {"PhysicalSizeX": x, "PhysicalSizeY": y}
-        grid["ome"] = {
-            key: value / factor[key] if key in factor else value
-            for key, value in grid["ome"].items()
-        }
-    return grid
 
 
 def _first_of_full_size(file: TiffFile, notes: list[str]) -> TiffPageSeries:
@@ -244,46 +230,3 @@ def _upright(array: np.ndarray, orientation: int, notes: list[str]) -> np.ndarra
     if orientation in (3, 4, 7, 8):
         array = array[..., ::-1, :]
     return array[..., ::-1] if orientation in (2, 3, 6, 7) else array
-
-
-def _grid(file: TiffFile, series: TiffPageSeries) -> dict[str, Any]:
-    """What says where the pixels lie: the axes before y, and how many pixels a unit has."""
-    grid: dict[str, Any] = {}
-    page = series.keyframe
-    flavour = "imagej" if file.is_imagej else "ome" if file.is_ome else None
-    leading = series.axes.replace("S", "").removesuffix("YX")
-    if flavour is not None and set(leading) <= set("TZC"):
-        grid = {"flavour": flavour, "axes": leading}
-    if flavour == "imagej" and grid:
-        known = file.imagej_metadata or {}
-        kept = ("unit", "spacing", "finterval", "fps", "min", "max", "mode")
-        grid["imagej"] = {key: known[key] for key in kept if key in known}
-    if flavour == "ome" and grid:
-        grid["ome"] = _physical_sizes(file)
-    tags = page.tags
-    if "XResolution" in tags and "YResolution" in tags:
-        x, y = (tags[name].value for name in ("XResolution", "YResolution"))
-        if 0 not in (*x, *y) and (x, y) != ((1, 1), (1, 1)):
-            grid["pixels_per_unit"] = [x[0] / x[1], y[0] / y[1]]
-            unit = tags.get("ResolutionUnit")
-            grid["resolution_unit"] = 1 if unit is None else int(unit.value)
-    return grid
-
-
-def _physical_sizes(file: TiffFile) -> dict[str, Any]:
-    """Sizes of the pixels, and their units, of the first image of an OME-TIFF."""
-    from xml.etree import ElementTree
-
-    try:
-        pixels = ElementTree.fromstring(file.ome_metadata or "").find(".//{*}Pixels")
-    except ElementTree.ParseError:
-        return {}
-    found: dict[str, Any] = {}
-    if pixels is None:
-        return found
-    for axis in "XYZ":
-        size, unit = (pixels.get(f"PhysicalSize{axis}{end}") for end in ("", "Unit"))
-        if size is not None:
-            found[f"PhysicalSize{axis}"] = float(size)
-            found[f"PhysicalSize{axis}Unit"] = unit or "µm"
-    return found

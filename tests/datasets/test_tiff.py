@@ -121,7 +121,12 @@ def test_hyperstacks_come_out_as_they_came(
     path = tmp_path / "f.tif"
     known = {
         "imagej": {"axes": "ZCYX", "unit": "um", "spacing": 2.0},
-        "ome": {"axes": "ZCYX", "PhysicalSizeX": 0.1, "PhysicalSizeXUnit": "nm"},
+        "ome": {
+            "axes": "ZCYX",
+            "PhysicalSizeX": 0.1,
+            "PhysicalSizeXUnit": "nm",
+            "Channel": {"Name": ["DAPI", "GFP"]},
+        },
     }[flavour]
     tifffile.imwrite(
         path, STACK, imagej=flavour == "imagej", ome=flavour == "ome", metadata=known,
@@ -144,6 +149,7 @@ def test_hyperstacks_come_out_as_they_came(
             else:
                 size = f'PhysicalSizeX="{0.1 / factor}" PhysicalSizeXUnit="nm"'
                 assert size in file.ome_metadata
+                assert 'Name="DAPI"' in file.ome_metadata and 'Name="GFP"' in file.ome_metadata
 
 
 def test_what_has_other_axes_than_it_came_with_is_pages(tmp_path: Path, real_weights: Path) -> None:
