@@ -252,6 +252,8 @@ def inpaint(
 ) -> Reconstruction:
     """Fill in pixels that are missing: ``y = m x + n``.
 
+    What is farther than 6 pixels from every known one is smooth: the network does not see so far.
+
     Args:
         image, weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see
             `denoise`; what the image holds at missing pixels does not matter.

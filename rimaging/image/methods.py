@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError
-from rimaging.image.filled import filled
+from rimaging.image.filled import filled, with_wide_holes
 from rimaging.method import Method, Weights, choose_device, load_rim, rim_method
 from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Boundary, Convolution
@@ -149,6 +149,8 @@ def invert(
         holes = Sampling(torch.ones(source.data.shape[-2:]))
         if isinstance(operator, Identity) and not trained_for(how.direct(task), holes):
             method = filled(method, source, likelihood)
+    if isinstance(operator, Sampling) and name == "rim" and not isinstance(how.weights, RIM):
+        method = with_wide_holes(method)
     if isinstance(source, Measurement) and name == "rim" and _coupled(how.direct(task), device):
         # Weights that couple the channels need them all at once: nothing may be cut apart.
         result = run(

@@ -7,6 +7,10 @@ import torch
 from torch import Tensor
 
 from rimaging import image
+from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.sampling import Sampling
+from rimaging.rim.weights import load_weights
+from rimaging.solvers.smooth_start import smooth_start
 
 SHAPE = (48, 40)
 SIGMA = 10.0
@@ -55,3 +59,23 @@ def test_a_map_of_noise_may_be_anything_where_nothing_was_measured() -> None:
     data = noisy().masked_fill(missing, torch.nan)
     found = image.denoise(data, sigma).image
     assert torch.allclose(found, image.denoise(data, torch.full(SHAPE, SIGMA)).image)
+
+
+@pytest.mark.parametrize("side", [12, 30])
+@pytest.mark.parametrize("rows", [False, True])
+def test_wide_holes_are_not_black_in_the_middle(side: int, rows: bool) -> None:
+    missing = torch.zeros(SHAPE, dtype=torch.bool)
+    missing[9 : 9 + side, slice(None) if rows else slice(5, 5 + side)] = True
+    known = (~missing).float()
+    found = image.inpaint(torch.stack([noisy(), 0.1 * noisy()]), known, SIGMA)
+    smooth = smooth_start(Gaussian(Sampling(known), known * noisy(), SIGMA), iterations=300)
+    error, plain = ((x - scene())[missing].square().mean().sqrt() for x in (found.image[0], smooth))
+    assert error < plain + SIGMA  # black is 150 off, and 100 was what came of 30 rows
+    assert not found.residual[..., missing].any()
+
+
+def test_scattered_holes_are_the_networks_own() -> None:
+    rim, _ = load_weights("inpainting")
+    known = (torch.rand(SHAPE, generator=torch.Generator().manual_seed(2)) > 0.7).float()
+    door = image.inpaint(noisy(), known, SIGMA).image
+    assert torch.equal(door, image.inpaint(noisy(), known, SIGMA, weights=rim).image)
