@@ -65,7 +65,7 @@ def filled(method: Method, source: Measurement, build: Callable[[Measurement], G
         measured = likelihood.measured.expand(likelihood.y.shape)
         if bool(measured.all()):
             return method.solve(piece, likelihood)
-        data = torch.where(measured, likelihood.y, smooth_start(likelihood))
+        data = torch.where(measured, likelihood.y, smooth_start(likelihood, ITERATIONS))
         seen = source if piece is None else piece
         noise = seen.noise
         if isinstance(noise, Tensor) and noise.ndim:  # which may be anything where none was
