@@ -6,9 +6,11 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -136,6 +138,26 @@ def test_recon_writes_the_format_of_the_suffix(kspace: Path, tmp_path: Path, nam
     assert result.exit_code == 0, result.output
     assert (tmp_path / name).stat().st_size > 0
     assert "<html" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("shape", "photometric", "words"),
+    [((8, 9, 3), "rgb", "colour of 16 bits"), ((5, 8, 9), "minisblack", "5 images")],
+)
+def test_what_png_cannot_hold_is_refused_at_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shape: tuple[int, ...],
+    photometric: Literal["rgb", "minisblack"],
+    words: str,
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("computed")
+
+    values = np.random.default_rng(0).integers(0, 2**16, shape, np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric=photometric)
+    monkeypatch.setattr("rimaging.image.denoise", never)
+    refused(run("denoise", tmp_path / "a.tif", "-o", tmp_path / "b.png"), words)
 
 
 def test_recon_takes_mask_maps_and_noise_from_files(tmp_path: Path, kspace: Path) -> None:

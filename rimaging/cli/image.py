@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +26,7 @@ from rimaging.cli.options import (
     with_options,
 )
 from rimaging.cli.output import check_outputs, finish
-from rimaging.errors import OptionError
+from rimaging.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
     from rimaging.reconstruction import Reconstruction
@@ -54,6 +55,8 @@ class Shared:
     def check(self, output: Path, *inputs: str | None) -> None:
         """Refuse what could not be written, or would replace an input."""
         check_outputs(output, self.report, self.overwrite, self.show_steps, self.error_map, inputs)
+        if output.name.lower().endswith(".png") and inputs[0] is not None:
+            _check_png(output, inputs[0])
 
     def settings(self) -> dict[str, Any]:
         """Those that are for the doors, by their names there."""
@@ -78,6 +81,18 @@ class Shared:
             show_steps=self.show_steps,
             stated=stated,
         )
+
+
+def _check_png(output: Path, image: str) -> None:
+    """Refuse pictures that PNG cannot hold before the minutes that they take."""
+    from rimaging.image.picture import Picture
+
+    picture = Picture.of(image, None)
+    count = math.prod(picture.measurement.data.shape[: -2 - picture.colour])
+    deep = picture.colour and picture.measurement.provenance.get("bit_depth") == 16
+    if count > 1 or deep:
+        what = f"{count} images" if count > 1 else "colour of 16 bits"
+        raise FormatError(f"{output.name!r} cannot hold {what}: write .tif, which does")
 
 
 @command

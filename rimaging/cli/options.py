@@ -162,7 +162,10 @@ def read_psf(text: str | None) -> Tensor | str | float | None:
 
 
 def read_mask(path: str | None) -> Tensor | None:
-    """0 and 1; of a picture, white is 1. Of BART's numbers, all complex, the real part."""
+    """0 and 1: what is above 0.5, or above half of the largest value where that is less.
+
+    So is a picture of 0 and 1 whose white is 255. Of BART's numbers, all complex, the real part.
+    """
     if path is None:
         return None
     mask = read_plane(path, ("mask",))
@@ -172,7 +175,7 @@ def read_mask(path: str | None) -> Tensor | None:
                 f"the mask of {Path(path).name!r} is complex, expected 0 and 1: is it k-space?"
             )
         mask = mask.real
-    return (mask > 0.5).to(mask.dtype)
+    return (mask > min(0.5, 0.5 * float(mask.max()))).to(mask.dtype)
 
 
 def read_noise(text: str | None) -> float | Tensor | None:

@@ -113,6 +113,9 @@ def finish(
 
     result.save(output, overwrite=overwrite, like=like)
     shape = " x ".join(map(str, result.image.shape))
+    for note in result.provenance["assumed"]:
+        if note.endswith("left out"):  # of a picture: alpha, further images of a TIFF
+            typer.echo(f"rimaging: note: {note}", err=True)
     stretched = result.stretch(output)
     if stretched is not None:
         typer.echo(

@@ -55,7 +55,8 @@ def read_hdf5(path: str | Path, part: slice | None = None) -> Measurement:
             if "kspace" not in names:
                 raise FormatError(
                     f"HDF5 file has {', '.join(sorted(names)) or 'nothing'}, expected 'kspace' "
-                    "(fastMRI layout): rename the data set, or pass arrays."
+                    "(fastMRI layout): rename the data set, or pass arrays; images are read from "
+                    ".npy, .npz, .tif or .fits."
                 )
             kspace = _kspace(array_of(file, "kspace", part))
             count = len(file["kspace"])

@@ -52,6 +52,7 @@ class Measurement:
     units: of ``data``, as its file writes them. header: the whole FITS header.
     quality: the flags of its pixels as their file has them, kept for what is written; ``mask`` says
         which of them count. beams: of a radio image. section: the part of the file that was read.
+    profile: the ICC profile of the colours of a picture.
     affine: (4, 4) from indices (x, y, slice), that is the axes of an image backwards, to
         millimetres to the right, front and top (RAS+), as NIfTI stores volumes.
     reference: a better image of the same thing, for comparison only.
@@ -75,6 +76,7 @@ class Measurement:
     quality: np.ndarray | None = None
     beams: Beams | None = None
     section: Section | None = None
+    profile: bytes | None = None
     affine: np.ndarray | None = None
     reference: Tensor | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -287,5 +289,5 @@ class Measurement:
         if bool(bad.any()):
             raise DataError(
                 f"the noise is zero, negative or not finite at {int(bad.sum())} values, expected "
-                "sigma > 0: mask those pixels, or give noise=None to have it estimated."
+                "sigma > 0: mask those pixels, or leave the noise out to have it estimated."
             )

@@ -25,9 +25,10 @@ from rimaging.datasets.mat import load_mat
 from rimaging.datasets.measurement import KINDS, Kind, Measurement
 from rimaging.datasets.nifti import read_nifti
 from rimaging.datasets.npz import NAMES, find_name, load_arrays, read_mat, read_npz
-from rimaging.datasets.picture import TIFF, read_picture
+from rimaging.datasets.picture import read_picture
 from rimaging.datasets.section import Section
 from rimaging.datasets.suspicions import look_over
+from rimaging.datasets.tiff import SIGNATURES
 from rimaging.datasets.tree import is_zarr, read_asdf, read_zarr
 from rimaging.datasets.twix import is_twix, read_twix
 from rimaging.errors import FormatError, OptionError
@@ -176,7 +177,7 @@ def sniff(path: str | Path) -> str:
         return "asdf"
     if head[344:348] in (b"n+1\x00", b"ni1\x00"):
         return "nifti"
-    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", *TIFF)):
+    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", *SIGNATURES)):
         return "picture"
     if is_twix(path):
         return "twix"

@@ -12,11 +12,10 @@ import torch
 from rimaging.datasets.arrays import fill_invalid, filled_notes, to_tensor
 from rimaging.datasets.guard import check_declared, existing_file, identity
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.tiff import SIGNATURES, read_tiff, write_tiff
 from rimaging.errors import FormatError, OptionError, RimagingError
 
 __all__ = ["read_picture", "write_picture"]
-
-TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
 def read_picture(path: str | Path) -> Measurement:
@@ -25,18 +24,22 @@ def read_picture(path: str | Path) -> Measurement:
     What is colour the file says (mode, photometric interpretation), not the shape, and
     ``provenance["colour"]`` keeps it. The depth is kept in ``provenance["bit_depth"]`` (32: floats
     and signed integers of TIFF, as they are), so that saving gives it back. The EXIF orientation is
-    applied; transparency is left out and said.
+    applied, in TIFF too; transparency is left out and said. ``provenance["grid"]``: axes and
+    resolution of TIFF (`rimaging.datasets.tiff`), which saving as TIFF gives back.
 
-    Raises FormatError for damaged pictures, and for 16-bit colour PNG, which Pillow would
-    silently cut to 8.
+    Raises FormatError for damaged pictures, and for 16-bit PNG of colour or transparency, which
+    Pillow would silently cut to 8.
     """
     path = existing_file(path)
     with path.open("rb") as file:
         head = file.read(26)
     notes: list[str] = []
     try:
-        tiff = head.startswith(TIFF)
-        array, colour = _tiff(path, notes) if tiff else _pillow(path, head, notes)
+        grid: dict[str, Any] = {}
+        if head.startswith(SIGNATURES):
+            array, colour, grid, profile = read_tiff(path, notes)
+        else:
+            array, colour, profile = _pillow(path, head, notes)
     except RimagingError:
         raise
     except Exception as error:  # decoders raise whatever they like on damaged input
@@ -54,25 +57,30 @@ def read_picture(path: str | Path) -> Measurement:
     }
     if colour:
         provenance["colour"] = True
+    if grid:
+        provenance["grid"] = grid
     if notes:
         provenance["assumed"] = notes
     units = "relative to white" if depth <= 16 else None
-    return Measurement(kind="image", data=data, mask=mask, units=units, provenance=provenance)
+    return Measurement(
+        kind="image", data=data, mask=mask, units=units, profile=profile, provenance=provenance
+    )
 
 
 def _form(head: bytes) -> str:
-    if head.startswith(TIFF):
+    if head.startswith(SIGNATURES):
         return "TIFF"
     return "PNG" if head.startswith(b"\x89PNG") else "JPEG"
 
 
-def _pillow(path: Path, head: bytes, notes: list[str]) -> tuple[np.ndarray, bool]:
-    """The pixels ``([3,] y, x)``, and whether they are in colour."""
+def _pillow(path: Path, head: bytes, notes: list[str]) -> tuple[np.ndarray, bool, bytes | None]:
+    """The pixels ``([3,] y, x)``, whether they are in colour, and their ICC profile."""
     from PIL import Image, ImageOps
 
-    if head.startswith(b"\x89PNG") and head[24] == 16 and head[25] in (2, 6):
+    if head.startswith(b"\x89PNG") and head[24] == 16 and head[25] in (2, 4, 6):
         raise FormatError(
-            f"{path.name!r} is a 16-bit colour PNG, which Pillow cuts to 8 bits: save it as TIFF."
+            f"{path.name!r} is a 16-bit PNG of colour or transparency, which Pillow cuts to 8 "
+            "bits: save it as TIFF."
         )
     with Image.open(path, formats=("PNG", "JPEG")) as file:
         picture: Image.Image = file
@@ -81,48 +89,22 @@ def _pillow(path: Path, head: bytes, notes: list[str]) -> tuple[np.ndarray, bool
         if picture.getexif().get(0x0112, 1) != 1:
             picture = ImageOps.exif_transpose(picture)
             notes.append("turned as its EXIF orientation says")
+        profile = None if picture.mode == "CMYK" else picture.info.get("icc_profile")
         if picture.mode in ("P", "CMYK", "YCbCr", "PA"):
             notes.append(f"converted from {picture.mode} to RGB")
             picture = picture.convert("RGB")
         mode, array = picture.mode, np.asarray(picture)
+        if "transparency" in picture.info and mode != "LA":
+            notes.append("transparency left out")
     if mode in ("LA", "RGBA"):
         array = array[..., :-1]
         notes.append("transparency left out")
     if mode.startswith("RGB"):
-        return np.moveaxis(array, -1, 0), True
+        return np.moveaxis(array, -1, 0), True, profile
     if mode == "LA":
         array = array[..., 0]
     # Pillow opens 16-bit gray as 32-bit integers in some versions
-    return (array.astype(np.uint16) if array.dtype == np.int32 else array), False
-
-
-def _tiff(path: Path, notes: list[str]) -> tuple[np.ndarray, bool]:
-    """The pixels ``(..., y, x)``, samples of a pixel before y, and whether they are its colours."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        declared = math.prod(series.shape) * series.dtype.itemsize
-        check_declared(declared, path.stat().st_size, repr(path.name))
-        for page in series.pages:
-            # tifffile fills absent tiles one by one, for minutes where the sizes lie
-            if page is not None and math.prod(page.chunked) != len(page.dataoffsets):
-                raise FormatError(f"{path.name!r} lacks tiles that it declares: save it again.")
-        array, axes, page = np.asarray(series.asarray()), series.axes, series.keyframe
-        colour = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
-        alpha = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
-        transparent = sum(sample in alpha for sample in page.extrasamples)
-    for last in range(len(axes) - 1, axes.rfind("X"), -1):  # an axis of one, or samples
-        if axes[last] != "S" and array.shape[last] == 1:
-            array, axes = array.squeeze(last), axes[:last] + axes[last + 1 :]
-    if "S" not in axes:
-        return array, False
-    array = np.moveaxis(array, axes.index("S"), -3)
-    left_out = array.shape[-3] - 3 if colour else transparent
-    if left_out > 0:
-        array = array[..., :-left_out, :, :]
-        notes.append("transparency left out")
-    return (array if colour or array.shape[-3] > 1 else array[..., 0, :, :]), colour
+    return (array.astype(np.uint16) if array.dtype == np.int32 else array), False, profile
 
 
 def write_picture(
@@ -132,12 +114,16 @@ def write_picture(
     bits: int,
     window: tuple[float, float] = (0.0, 1.0),
     colour: bool = True,
+    grid: dict[str, Any] | None = None,
+    profile: bytes | None = None,
 ) -> None:
     """Write (y, x), or (3, y, x) in colour, as PNG or TIFF, ``window`` from black to white.
 
     ``bits`` 8 or 16: values beyond the window are clipped; 32: TIFF of floats, as they are. TIFF
-    holds stacks (..., y, x) as pages, three gray ones too where it is not in ``colour``. Raises
-    OptionError for another depth and for 16-bit colour PNG, FormatError for another shape.
+    holds stacks (..., y, x) as pages, three gray ones too where it is not in ``colour``, on the
+    ``grid`` of the TIFF that was read. ``profile``: of ICC, for the colours.
+
+    Raises OptionError for another depth and for 16-bit colour PNG, FormatError for another shape.
     """
     png = path.suffix.lower() == ".png"
     if bits not in ((8, 16) if png else (8, 16, 32)):
@@ -163,10 +149,6 @@ def write_picture(
             raise OptionError("PNG of 16-bit colour cannot be written: save as .tif, or bits=8.")
         from PIL import Image
 
-        Image.fromarray(np.ascontiguousarray(array)).save(path, format="PNG")
+        Image.fromarray(np.ascontiguousarray(array)).save(path, format="PNG", icc_profile=profile)
         return
-    import tifffile
-
-    tifffile.imwrite(
-        path, np.ascontiguousarray(array), photometric="rgb" if colour else "minisblack"
-    )
+    write_tiff(path, array, colour=colour, grid=grid or {}, profile=profile)

@@ -26,6 +26,7 @@ from rimaging.datasets.nifti import write_nifti
 from rimaging.datasets.npz import write_npy, write_npz
 from rimaging.datasets.picture import write_picture
 from rimaging.datasets.picture_range import as_array, bits_of, magnitude, window_of
+from rimaging.datasets.tiff_grid import enlarged
 from rimaging.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ def save(
     the image. .cfl: with its .hdr, the image alone, slices and frames in BART's dimensions of these
     names. .png, .tif: pictures from 0 to 1, of ``bits`` 8 or 16 as the input had. Others, whose
     values have no white (floats, signed integers, skies, scans): .tif as float32 with the values as
-    they are, .png from their 0.5th to 99.5th percentile (`stretch`). .tif holds stacks as pages.
-    Complex images become magnitudes in .nii, .fits and pictures,
-    unless ``keep_complex`` (FITS: an extension PHASE). A path that ends with / is a folder of DICOM
-    files, with ``like`` those of a series of the same scan (`rimaging.datasets.dicom.write_dicom`).
+    they are, .png from their 0.5th to 99.5th percentile (`stretch`). .tif holds stacks as pages,
+    and those of ImageJ and OME as they came, with their axes and resolution. Pictures keep
+    their ICC profile. Complex images become magnitudes in .nii, .fits and pictures, unless
+    ``keep_complex`` (FITS: an extension PHASE). A path that ends with / is a folder of DICOM files,
+    with ``like`` those of a series of the same scan (`rimaging.datasets.dicom.write_dicom`).
     File and folder appear whole or not at all: written under another name beside it, then renamed.
 
     Raises FormatError for an unknown suffix, an existing file without ``overwrite``, a missing
@@ -267,6 +269,10 @@ def _picture(
 ) -> None:
     bits = bits_of(path, measurement) if bits is None else bits
     window = None if bits == 32 else window_of(image, measurement)
+    grid: dict[str, Any] = {} if measurement is None else measurement.provenance.get("grid", {})
+    if grid and measurement is not None:
+        y, x = (image.shape[axis] / measurement.data.shape[axis] for axis in (-2, -1))
+        grid = enlarged(grid, y, x)
     write_picture(
         path,
         torch.from_numpy(np.array(image if bits == 32 else np.nan_to_num(image, nan=-np.inf))),
@@ -275,6 +281,8 @@ def _picture(
         colour=measurement is None
         or measurement.kind == "sky"
         or bool(measurement.provenance.get("colour")),
+        grid=grid,
+        profile=None if measurement is None else measurement.profile,
     )
 
 

@@ -26,8 +26,9 @@ from rimaging.image.methods import (
     Task,
     invert,
 )
+from rimaging.image.noise import is_uneven, of_one_level, of_photons
 from rimaging.image.operator_norm import of_the_user, of_usual_norm
-from rimaging.image.picture import Picture, noted
+from rimaging.image.picture import Picture, check_known, noted
 from rimaging.method import Weights
 from rimaging.operators.convolution import Boundary
 from rimaging.operators.gaussian import Gaussian
@@ -70,8 +71,11 @@ def denoise(
             says what is colour; pages of TIFF are a batch. NaN pixels, and those of a masked array,
             are masked and filled in. Weights for one channel treat each channel by itself.
         sigma: standard deviation in the units of the image, one number or a map; by default
-            estimated. A picture from a file of 16 bits or less has white at 1: 25/255, not 25.
-        weights: name, path or `RIM`; by default ``image``, and ``denoise-colour`` for colour.
+            estimated for each image of a batch, as ``gain x signal + offset`` with weights that
+            learned so (``care``). A picture from a file of 16 bits or less has white at 1: 25/255,
+            not 25.
+        weights: name, path or `RIM`; by default ``image``, ``denoise-colour`` for colour, and for
+            noise that differs from pixel to pixel, which these two do not know, ``image-any``.
         clip: black and white in the units of the image, where noise that went beyond was cut off
             (`rimaging.operators.clipped`); by default the ends of 8- and 16-bit integers, in memory
             or in a file, if pixels lie there, none for floats.
@@ -90,7 +94,8 @@ def denoise(
         keep_steps: keep the estimate after each step.
         error_map: ``uncertainty``: ``"learned"`` as weights tell it that learned to, or by so many
             repetitions on redrawn data, 8 for example, each as
-            long as the answer itself; see `rimaging.uncertainty`. By default none.
+            long as the answer itself; see `rimaging.uncertainty`: of photographs with noise of 5 to
+            50 of 255, 91 to 75 % of the truth are within 1.96 of it. By default none.
 
     Returns:
         A `Reconstruction`; ``image`` is float32 in the range of the input (0..255 for uint8), laid
@@ -100,12 +105,19 @@ def denoise(
     Raises:
         DataError: noise that is not above zero, or cannot be estimated. ShapeError: no two axes,
         transparency, weights for another number of channels. OptionError: an unknown method,
-        settings that it does not have, a sigma above the white of a picture's file. WeightsError:
-        unknown weights.
+        settings that it does not have, a sigma above the white of a picture's file, a map of it
+        with weights of one level. WeightsError: unknown weights.
     """
-    picture = Picture.of(image, sigma).clipped(clip).completed()
+    picture = Picture.of(image, sigma).clipped(clip).completed(of_photons(weights))
+    direct = method in (None, "rim")
+    uneven = direct and is_uneven(picture.measurement)
     if weights is None:
-        weights = COLOUR if picture.colour and method in (None, "rim") else DENOISER
+        weights = ANY if uneven else COLOUR if picture.colour and direct else DENOISER
+    elif uneven and of_one_level(weights):
+        raise OptionError(
+            "the noise differs from pixel to pixel, and these weights know one level for an image: "
+            "leave them out, or take image-any, care or a method such as plug-and-play"
+        )
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     result = invert(
         picture.measurement,
@@ -186,8 +198,8 @@ def upscale(
         image, weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see
             `denoise`.
         scale: 2 or more, whole.
-        sigma: noise of the small image; by default 1/255 of its span, since small images are mostly
-            clean.
+        sigma: noise of the small image; by default 1/255 of its span, of each image of a batch,
+            since small images are mostly clean.
 
     Raises:
         OptionError: a scale below 1. DataError: a constant image without sigma. Else as for
@@ -198,19 +210,22 @@ def upscale(
     scale = int(scale)
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma)
-    least, most = picture.measurement.data.aminmax()
-    span = float(most - least)
+    axes = tuple(range(-2 - picture.colour, 0))
+    pixels = picture.measurement.data
+    span = pixels.amax(axes, keepdim=True) - pixels.amin(axes, keepdim=True)
     noise = picture.measurement.noise
     if noise is None:
-        if span == 0:
+        known = span[span > 0]
+        if not known.numel():
             raise DataError(
                 "the image is constant, and no noise of 1/255 of its span can be taken: give sigma"
             )
-        noise = span / 255
-        known = replace(picture.measurement, noise=noise)
-        note = f"noise {picture.white * noise:.4g} taken as 1/255 of the span"
-        picture = replace(picture, measurement=noted(known, [note]))
-    clean = float(torch.as_tensor(noise).mean()) <= CLEAN * span
+        noise = torch.where(span > 0, span, known.min()) / 255
+        ends = dict.fromkeys(f"{picture.white * float(v):.4g}" for v in noise.aminmax())
+        note = f"noise {' to '.join(ends)} taken as 1/255 of the span"
+        measurement = replace(picture.measurement, noise=noise)
+        picture = replace(picture, measurement=noted(measurement, [note]))
+    clean = float(torch.as_tensor(noise).mean()) <= CLEAN * float(span.mean())
     task = Task(weights=SMALL if clean else ANY, turns=LONG, last=scale / 255, enlarged=scale**2)
     result = invert(
         picture.measurement,
@@ -237,6 +252,8 @@ def inpaint(
 ) -> Reconstruction:
     """Fill in pixels that are missing: ``y = m x + n``.
 
+    What is farther than 6 pixels from every known one is smooth: the network does not see so far.
+
     Args:
         image, weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see
             `denoise`; what the image holds at missing pixels does not matter.
@@ -244,7 +261,8 @@ def inpaint(
         sigma: standard deviation of the noise of known pixels, above zero; 1/255 of white is clean.
 
     Raises:
-        ShapeError: a mask of another size. OptionError: no sigma. Else as for `denoise`.
+        ShapeError: a mask of another size. DataError: one without known pixels, or whose known
+        ones are blank while the missing ones are not. OptionError: no sigma. Else as for `denoise`.
     """
     if sigma is None:  # an estimate would take the holes for noise
         raise OptionError(
@@ -261,6 +279,7 @@ def inpaint(
             "give one value for each pixel"
         )
     known = (known > 0.5).to(pixels)
+    check_known(pixels, known > 0)
     hidden = replace(picture.measurement, data=known * pixels)
     task = Task(weights=HOLES, turns=LONG, lamda=OF_HOLES)
     result = invert(hidden, how, task, lambda y: Sampling(known.to(y.data)))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError
+from rimaging.image.filled import filled, with_wide_holes
 from rimaging.method import Method, Weights, choose_device, load_rim, rim_method
 from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Boundary, Convolution
@@ -144,6 +145,12 @@ def invert(
     name = how.method or ("rim" if trained_for(how.direct(task), operator) else "plug-and-play")
     method = chosen(name, how, task, device)
     method = replace(method, bytes_per_pixel=task.enlarged * method.bytes_per_pixel)
+    if isinstance(source, Measurement) and source.mask is not None and name == "rim":
+        holes = Sampling(torch.ones(source.data.shape[-2:]))
+        if isinstance(operator, Identity) and not trained_for(how.direct(task), holes):
+            method = filled(method, source, likelihood)
+    if isinstance(operator, Sampling) and name == "rim" and not isinstance(how.weights, RIM):
+        method = with_wide_holes(method)
     if isinstance(source, Measurement) and name == "rim" and _coupled(how.direct(task), device):
         # Weights that couple the channels need them all at once: nothing may be cut apart.
         result = run(
@@ -217,6 +224,7 @@ def by_denoiser(how: How, task: Task, device: torch.device) -> Method:
         if seen is None:
             seen = cg(operator, operator.adjoint(likelihood.y), iterations=10).x
         span = seen.amax(dim=(-2, -1), keepdim=True) - seen.amin(dim=(-2, -1), keepdim=True)
+        span = torch.where(span > 0, span, likelihood.noise_scale)  # a blank page of a stack
         elements = cycle(range(ELEMENTS))
 
         def turned(x: Tensor, sigma: Tensor) -> Tensor:

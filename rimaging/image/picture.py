@@ -15,7 +15,8 @@ from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.layout import Layout
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
-from rimaging.errors import OptionError
+from rimaging.errors import DataError, OptionError
+from rimaging.image.noise import estimated
 from rimaging.reconstruction import Reconstruction, like
 
 ARRAYS = ("npy", "npz", "mat")
@@ -73,26 +74,33 @@ class Picture:
         """Whether its planes are three channels of colour, by its layout or by its file."""
         return bool(self.measurement.provenance.get("colour"))
 
-    def completed(self) -> Picture:
-        """With the noise of integers, estimated in their units where nobody states it."""
-        if self.measurement.noise is not None or self.white == 1:
+    def completed(self, photons: bool = False) -> Picture:
+        """With the noise of each image, estimated where nobody states it.
+
+        photons: as noise that rises with the signal (`rimaging.image.noise`).
+        """
+        if self.measurement.noise is not None:
             return self
-        found = self.measurement.scaled(self.white).completed()
-        assert found.noise is not None
-        noise, facts = found.noise / self.white, found.provenance
-        return replace(self, measurement=replace(self.measurement, noise=noise, provenance=facts))
+        ends = self.clip or self._ends()
+        noise, notes = estimated(self.measurement, self.white, ends, photons)
+        return replace(self, measurement=noted(replace(self.measurement, noise=noise), notes))
 
     def clipped(self, clip: tuple[float, float] | None) -> Picture:
         """The picture with the ends of its range, those given or those of its integers."""
         if clip is not None:
             low, high = clip
             return replace(self, clip=(low / self.white, high / self.white))
-        ends = self.measurement.data.aminmax()
-        depth = self.measurement.provenance.get("bit_depth", 32)
-        if depth not in (8, 16) or (ends.min > 0 and ends.max < 1):
+        ends = self._ends()
+        if ends is None:
             return self
         note = "noise taken as clipped to black and white"
-        return replace(self, measurement=noted(self.measurement, [note]), clip=(0.0, 1.0))
+        return replace(self, measurement=noted(self.measurement, [note]), clip=ends)
+
+    def _ends(self) -> tuple[float, float] | None:
+        """Black and white of integers, where pixels lie there."""
+        ends = self.measurement.data.aminmax()
+        depth = self.measurement.provenance.get("bit_depth", 32)
+        return None if depth not in (8, 16) or (ends.min > 0 and ends.max < 1) else (0.0, 1.0)
 
     def present(self, result: Reconstruction, source: object) -> Reconstruction:
         """Lay image, steps, error and residual out as the source was."""
@@ -143,6 +151,22 @@ def _planar(measurement: Measurement, layout: Layout, white: float) -> Measureme
 def _planes(values: Tensor, axes: int, layout: Layout) -> Tensor:
     """An array of as many ``axes`` as the image laid out as planes; one of fewer is ``(y, x)``."""
     return layout.planes(values) if values.ndim == axes else values
+
+
+def check_known(pixels: Tensor, known: Tensor) -> None:
+    """Raise DataError where nothing is known, or the mask ``(y, x)`` seems to be inverted."""
+    if not bool(known.any()):
+        raise DataError(
+            "the mask has no pixel above 0.5, expected 1 where a pixel is known: divide it by its "
+            "largest value"
+        )
+    seen, hidden = pixels[..., known], pixels[..., ~known]
+    blank = seen.shape[-1] > 1 and bool((seen == seen[..., :1]).all())
+    if blank and bool((hidden != hidden[..., :1]).any()):
+        raise DataError(
+            "the pixels that the mask calls known all have one value, the others do not: it is 1 "
+            "where a pixel is known and 0 where it is to be found, invert it"
+        )
 
 
 def _check_units(sigma: float | Array, depth: int) -> None:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from rimaging.datasets.picture import read_picture, write_picture
+from rimaging.datasets.save import save
 from rimaging.errors import FormatError, OptionError
 
 RAMP = {8: np.arange(256, dtype=np.uint8), 16: np.arange(0, 65536, 16, dtype=np.uint16)}
@@ -145,9 +146,11 @@ def test_three_gray_pages_stay_gray(tmp_path: Path, bits: int) -> None:
     assert "colour" not in again.provenance and again.provenance["bit_depth"] == bits
 
 
-def test_colour_png_of_16_bits_is_not_cut_in_silence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("colour_type", [2, 4, 6])  # RGB, gray and alpha, RGBA
+def test_deep_png_that_pillow_cuts_is_refused(tmp_path: Path, colour_type: int) -> None:
     path = tmp_path / "deep.png"
-    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + bytes([0, 0, 0, 4, 0, 0, 0, 4, 16, 2])
+    size_and_depth = bytes([0, 0, 0, 4, 0, 0, 0, 4, 16, colour_type])
+    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + size_and_depth
     path.write_bytes(header + bytes(50))
     with pytest.raises(FormatError, match="TIFF"):
         read_picture(path)
@@ -195,3 +198,20 @@ def test_real_pictures_are_pillows(data_root: Path) -> None:
         expected = np.moveaxis(expected, -1, 0) if expected.ndim == 3 else expected
         assert np.array_equal((m.data * 255).round().numpy(), expected)
         assert m.provenance["bit_depth"] == 8
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("given", [".png", ".jpg", ".tif"])
+def test_the_profile_of_colours_stays(tmp_path: Path, mode: str, given: str) -> None:
+    profile = bytes(range(200))  # nobody looks into it
+    if mode == "CMYK" and given == ".png":
+        return
+    values = np.random.default_rng(0).integers(0, 256, (8, 9), np.uint8)
+    Image.fromarray(values).convert(mode).save(tmp_path / f"a{given}", icc_profile=profile)
+    measurement = read_picture(tmp_path / f"a{given}")
+    expected = None if mode == "CMYK" else profile  # it became RGB, of which this says nothing
+    assert measurement.profile == expected
+    for wanted in (".png", ".tif"):
+        save(tmp_path / f"b{wanted}", measurement.data, measurement)
+        with Image.open(tmp_path / f"b{wanted}") as file:
+            assert file.info.get("icc_profile") == expected

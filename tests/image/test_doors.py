@@ -446,6 +446,10 @@ def test_inpainting_keeps_what_is_known_and_ignores_what_is_not(real_weights: Pa
     assert float((one - x)[known].abs().max()) < 0.02
     with pytest.raises(ShapeError, match="mask"):
         image.inpaint(x, mask[:10], 1e-3, weights=real_weights)
+    holes = torch.where(mask > 0, x, x.max())
+    for wrong, said in ((1 - mask, "invert it"), (mask / 255, "no pixel above 0.5")):
+        with pytest.raises(DataError, match=said):
+            image.inpaint(holes, wrong, 1e-3, weights=real_weights)
 
 
 @pytest.mark.parametrize("method", ["map", "tv", "wiener", "richardson-lucy"])

@@ -1,0 +1,139 @@
+"""The noise of pictures: what nobody states, and for which weights it is too uneven."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.noise import estimate_image_noise
+from rimaging.datasets.photon_noise import estimate_photon_noise
+from rimaging.errors import DataError
+from rimaging.method import Weights
+from rimaging.rim.rim import RIM
+from rimaging.rim.weights import load_weights
+
+FROM = "estimated from differences of neighbouring pixels"
+
+ENOUGH = 0.05
+"""Share of the blocks of an image that have to be free of black and white to tell its noise: the
+few grays of a drawing are its edges."""
+
+EVEN = 1e-3
+"""Differences of the noise up to which it counts as one level."""
+
+
+def estimated(
+    measurement: Measurement, white: float, clip: tuple[float, float] | None, photons: bool
+) -> tuple[float | Tensor, list[str]]:
+    """The noise of pictures, one number, ``(..., [1,] 1, 1)`` or a map, and what was assumed.
+
+    Pages of a stack and channels of a microscope have noise of their own; the three colours of a
+    picture, and the slices of a volume that has a geometry, have one. white: the unit of the notes.
+    clip: where noise was cut off. photons: ``variance = gain x signal + offset``, where it can be
+    told.
+
+    Raises DataError where no image has noise.
+    """
+    data = measurement.data
+    colour = bool(measurement.provenance.get("colour"))
+    if photons and min(data.shape[-2:]) >= 32:
+        try:
+            return _of_photons(data), ["noise estimated as gain x signal + offset of each image"]
+        except DataError:
+            pass  # without noise at one place at least: one number for each image
+    axes = data.ndim if measurement.affine is not None else 2 + colour
+    images = data.reshape(-1, *data.shape[-axes:])
+    mask = measurement.mask
+    masks = None if mask is None else mask.expand(data.shape).reshape(images.shape)
+    levels: list[float] = []
+    reason = ""
+    for index, image in enumerate(images):
+        try:
+            level = estimate_clipped_noise(image, None if masks is None else masks[index], clip)
+        except DataError as error:
+            level, reason = 0.0, str(error).partition(": give")[0]
+        levels.append(level)
+    known = [level for level in levels if level > 0]
+    if not known:
+        raise DataError(f"{reason}: give sigma (--sigma), 1/255 of white where it is clean")
+    least, most = min(known), max(known)
+    if len(levels) == 1:
+        return least, [f"noise {white * least:.4g} {FROM}"]
+    notes = [f"noise of each image {FROM}: {white * least:.4g} to {white * most:.4g}"]
+    if len(known) < len(levels):
+        blank = len(levels) - len(known)
+        notes.append(f"noise of {blank} images that show none taken as the least of the others")
+    sigma = torch.tensor([level or least for level in levels], dtype=data.dtype, device=data.device)
+    return sigma.reshape(*data.shape[:-axes], *(1,) * axes), notes
+
+
+def estimate_clipped_noise(
+    image: Tensor, mask: Tensor | None, clip: tuple[float, float] | None
+) -> float:
+    """`estimate_image_noise`, where black and white may have cut the noise off.
+
+    Clipping takes noise away and never adds any: where less of the image lies at the ends, the
+    noise seen is more, and true. A picture that is black for the most part seems to have none.
+    """
+    inside = None
+    if clip is not None:
+        inside = ((image > clip[0]) & (image < clip[1])).to(image.dtype)
+        inside = inside if mask is None else inside * mask
+        planes = inside.reshape(-1, 1, *image.shape[-2:])
+        if min(image.shape[-2:]) < 3 or -max_pool2d(-planes, 3, stride=1).mean() < ENOUGH:
+            inside = None
+    if inside is None or bool(inside.all()):
+        return estimate_image_noise(image, mask)
+    found = []
+    for weight in (mask, inside):
+        try:
+            found.append(estimate_image_noise(image, weight))
+        except DataError as error:
+            failed = error
+    if not found:
+        raise failed
+    return max(found)
+
+
+def of_photons(weights: Weights | None) -> bool:
+    """Whether weights learned on noise that rises with the signal, as those for microscopes did."""
+    if weights is None or isinstance(weights, RIM):
+        return False
+    return bool(load_weights(weights)[1].get("operator", {}).get("sampler") == "microscopy")
+
+
+def is_uneven(measurement: Measurement) -> bool:
+    """Whether the noise differs from pixel to pixel of an image, by more than rounding."""
+    noise = measurement.noise
+    if not isinstance(noise, Tensor) or noise.ndim < 2 or max(noise.shape[-2:]) == 1:
+        return False
+    if measurement.mask is not None:  # where it may be anything
+        noise = noise.expand(measurement.data.shape)
+        known = measurement.mask.expand(noise.shape) > 0
+        low = torch.where(known, noise, torch.inf).amin((-2, -1))
+        high = torch.where(known, noise, 0.0).amax((-2, -1))
+    else:
+        low, high = noise.amin((-2, -1)), noise.amax((-2, -1))
+    return bool((high > (1 + EVEN) * low).any())
+
+
+def of_one_level(weights: Weights) -> bool:
+    """Whether weights learned on noise of one level in each image, and on nothing else.
+
+    What they answer elsewhere is no image: where noise of 3 of 255 rises by a fifth from one side
+    to the other, it is 8 times as wrong.
+    """
+    if isinstance(weights, RIM):
+        return False
+    operator = load_weights(weights)[1].get("operator", {})
+    alone = operator.get("operator") == "identity"
+    return bool(alone and operator.get("sampler") in ("photographs", "pictures"))
+
+
+def _of_photons(data: Tensor) -> Tensor:
+    """The map of the noise of each plane of ``(..., y, x)``."""
+    planes = data.reshape(-1, *data.shape[-2:])
+    maps = [estimate_photon_noise(plane).sigma(plane) for plane in planes]
+    return torch.stack(maps).reshape(data.shape)
