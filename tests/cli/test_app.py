@@ -20,6 +20,8 @@ MISUSED = {
     ),
 }
 
+WANTED = ["torch>=2.11", "pydicom>=3.0.1", "galsim>=2.5; extra == 'simulation'"]
+
 
 @pytest.mark.parametrize("case", MISUSED)
 def test_misuse_is_one_line(case: str) -> None:
@@ -33,3 +35,19 @@ def test_misuse_is_one_line(case: str) -> None:
 def test_without_a_command_the_help_is_shown() -> None:
     result = CliRunner().invoke(app, [], prog_name="rimaging")
     assert "Commands:" in result.output and "error:" not in result.output
+
+
+def test_a_package_that_is_not_installed_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: WANTED)
+    for module, repair in {
+        "galsim": "pip install 'rimaging[simulation]'",
+        "pydicom.uid": "rimaging doctor",
+    }.items():
+
+        def absent(module: str = module) -> None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+        monkeypatch.setattr("rimaging.doctor.main", absent)
+        result = CliRunner().invoke(app, ["doctor"], prog_name="rimaging")
+        (line,) = result.stderr.splitlines()
+        assert result.exit_code == 2 and module in line and repair in line and "defect" not in line
