@@ -54,3 +54,13 @@ def test_the_sizes_of_the_networks_are_those_of_the_first_page() -> None:
         rim, _ = load_weights(name)
         sizes.append(sum(p.numel() for n, p in rim.named_parameters() if "error" not in n))
     assert (least, most) == (f"{min(sizes) / 1e6:.2f}", f"{max(sizes) / 1e6:.1f}")
+
+
+def test_the_changelog_says_each_thing_once() -> None:
+    page = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for version in page.split("\n## ")[1:]:
+        kinds = re.findall(r"^### (.+)$", version, re.MULTILINE)
+        assert len(kinds) == len(set(kinds)), kinds
+        entries = re.findall(r"^- .+$", version, re.MULTILINE)
+        assert len(entries) == len(set(entries))
+        assert "\n\n- " not in version, "an empty line splits a list"
