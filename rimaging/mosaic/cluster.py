@@ -80,10 +80,12 @@ def local_cluster(workers: int, threads: int, *, gpus: Sequence[int] = ()) -> It
             cluster = library.SpecCluster(
                 workers=spec, scheduler=scheduler, name=NAME, silence_logs=logging.CRITICAL
             )
-        except RuntimeError as error:  # a firewall or a container without 127.0.0.1
+        except RuntimeError as error:
+            # Each worker imports the script that started it; or there is no 127.0.0.1.
             raise OptionError(
-                f"no worker process can be started here ({' '.join(str(error).split())}): leave "
-                "out the number of workers, and one process does it all"
+                f"no worker process can be started ({' '.join(str(error).split())}): in a script "
+                'call this below `if __name__ == "__main__":`; else leave out the number of '
+                "workers, and one process does it all"
             ) from None
         with cluster, library.Client(cluster, set_as_default=False) as client:
             try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +126,17 @@ def test_without_receipts_the_checksums_of_a_file_stand_alone(recipe: Make, tmp_
     fits.writeto(tmp_path / "plain.fits", np.ones((3, 4)))
     with pytest.raises(FormatError, match="states no checksums"):
         verify(tmp_path / "plain.fits")
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    start = "from rimaging.mosaic.cluster import local_cluster\nwith local_cluster(1, 1): pass\n"
+    script.write_text(start)
+    told = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 1
+    assert '`if __name__ == "__main__":`' in told.stderr.splitlines()[-1]
 
 
 def test_where_no_worker_can_start_it_is_told(
