@@ -107,6 +107,8 @@ def _fail(error: Exception) -> NoReturn:
         message = f"{what}: {error.strerror}: check the path, its permissions and the free space"
     elif isinstance(error, ModuleNotFoundError) and error.name and _foreign(error.name):
         message = f"this needs {error.name}, which is not installed: {_install(error.name)}"
+    elif isinstance(error, RuntimeError) and "home directory" in str(error):
+        message = "this user has no home: set HOME to a folder that can be written"
     elif isinstance(error, MemoryError):
         message = "not enough memory: use a smaller input, or a machine with more"
     else:

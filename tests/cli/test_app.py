@@ -93,3 +93,13 @@ def test_the_same_option_of_a_sky_has_the_same_words() -> None:
 def test_every_method_is_named(command: str, names: object) -> None:
     (text,) = [o.help for name, o in OPTIONS if name == command and o.name == "method"]
     assert all(method in text for method in get_args(names))
+
+
+def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> None:
+        raise RuntimeError("Could not determine home directory.")  # as pathlib and astropy do
+
+    monkeypatch.setattr("rimaging.doctor.main", homeless)
+    result = CliRunner().invoke(app, ["doctor"], prog_name="rimaging")
+    (line,) = result.stderr.splitlines()
+    assert result.exit_code == 2 and "set HOME" in line

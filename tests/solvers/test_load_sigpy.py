@@ -25,3 +25,17 @@ def test_sigpy_loads_where_nothing_can_be_written_beside_it(tmp_path: Path) -> N
     assert run.returncode == 0, run.stderr
     assert Path(run.stdout.strip()).parent == tmp_path
     assert not list(tmp_path.iterdir())
+
+
+def test_without_a_home_no_folder_of_its_name_is_made(tmp_path: Path) -> None:
+    kept = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
+    environ = {name: value for name, value in os.environ.items() if name in kept}
+    # as of a user whom nobody knows
+    homeless = "import pwd\npwd.getpwuid = {}.__getitem__\n" + SCRIPT
+    script = [sys.executable, "-c", homeless]
+    run = subprocess.run(
+        script, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "rimaging-numba-" in run.stdout
+    assert not list(tmp_path.iterdir())
