@@ -46,7 +46,7 @@ train: $(STAMP)
 	done
 
 clean:
-	rm -rf build dist demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist rimaging-demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find rimaging tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Written last: an interrupted installation is started again.

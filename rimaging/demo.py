@@ -41,6 +41,8 @@ def main(out: Path) -> None:
         scene = make()
         if scene is not None:
             scenes.append(scene)
+        else:
+            console.print("  left out: its data are not here", style="dim")
     _print_table(console, scenes)
     seconds = time.perf_counter() - started
     page = report(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,7 +26,9 @@ from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights, shipped
 
 EXPECTED = ("astro", "image", "mri")
-LIBRARIES = ("torch", "numpy", "scipy", "astropy", "h5py", "nibabel", "sigpy", "scikit-image")
+SHOWN = ("torch", "numpy", "scipy", "astropy", "h5py", "nibabel", "sigpy", "scikit-image")
+REQUIREMENT = re.compile(r"([\w.-]+)>=([\d.]+)(?:.*extra == ['\"](\w+)['\"])?")
+"""Name, oldest version and extra, as the metadata of an installation have them."""
 SIDE = 32
 GIB = 2**30
 
@@ -42,6 +45,7 @@ class Finding(NamedTuple):
 def main() -> bool:
     """Print every finding; True where nothing is broken."""
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False, soft_wrap=True)
     marks = {
@@ -51,9 +55,9 @@ def main() -> bool:
     }
     well = True
     for finding in findings():
-        console.print(f"{marks[finding.level]}  {finding.name:<10}  {finding.text}")
+        console.print(f"{marks[finding.level]}  {finding.name:<10}  {escape(finding.text)}")
         if finding.advice:
-            console.print(f"      {'':<10}  -> {finding.advice}")
+            console.print(f"      {'':<10}  -> {escape(finding.advice)}")
         well = well and finding.level != "error"
     return well
 
@@ -63,7 +67,7 @@ def findings() -> Iterator[Finding]:
     yield Finding(
         "rimaging", "ok", f"{__version__}, Python {platform.python_version()}, {platform.system()}"
     )
-    yield _libraries()
+    yield from _libraries()
     yield _devices()
     yield _memory()
     yield _disk()
@@ -71,22 +75,51 @@ def findings() -> Iterator[Finding]:
     yield from _weights()
 
 
-def _libraries() -> Finding:
-    found, missing = [], []
-    for name in LIBRARIES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            missing.append(name)
-    if missing:
-        advice = f"pip install {' '.join(missing)}"
-        return Finding("libraries", "error", f"missing: {', '.join(missing)}", advice)
-    return Finding("libraries", "ok", ", ".join(found))
+def _libraries() -> Iterator[Finding]:
+    """What `pyproject.toml` asks for: all of it in versions that will do, and the extras."""
+    try:
+        wanted = [REQUIREMENT.match(text) for text in requires("rimaging") or ()]
+    except PackageNotFoundError:
+        text = "rimaging runs uninstalled: nothing here says which versions it needs"
+        yield Finding("libraries", "note", text, "pip install .")
+        return
+    wrong, absent = {}, {}
+    for name, oldest, extra in (match.groups() for match in wanted if match):
+        found = _version(name)
+        if extra is None and (found is None or _release(found) < _release(oldest)):
+            wrong[f"{name}>={oldest}"] = f"{name} {found or 'is missing'}"
+        elif found is None and extra not in (None, "dev"):
+            absent[name] = extra
+    if wrong:
+        advice = "pip install " + " ".join(f"'{text}'" for text in wrong)
+        yield Finding("libraries", "error", ", ".join(wrong.values()), advice)
+    else:
+        yield Finding("libraries", "ok", ", ".join(f"{name} {_version(name)}" for name in SHOWN))
+    if absent:
+        advice = f"where wanted: pip install 'rimaging[{','.join(dict.fromkeys(absent.values()))}]'"
+        yield Finding("extras", "note", f"without {', '.join(absent)}", advice)
+    else:
+        yield Finding("extras", "ok", "all of them")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _release(text: str) -> tuple[int, ...]:
+    """The numbers of a version before any suffix."""
+    release = re.match(r"[\d.]*", text)
+    return tuple(
+        int(number) for number in (release.group() if release else "").split(".") if number
+    )
 
 
 def _devices() -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    text = f"{torch.get_num_threads()} threads on {cores} cores"
+    text = f"threads {torch.get_num_threads()}, cores {cores}"
     if not torch.cuda.is_available():
         return Finding("devices", "ok", f"{text}; no GPU")
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -128,8 +161,7 @@ def _data() -> Finding:
     try:
         return Finding("data", "ok", str(data_root()))
     except FormatError as error:
-        advice = "needed for training and benchmarks only: set RIMAGING_DATA to its folder"
-        return Finding("data", "note", str(error), advice)
+        return Finding("data", "note", str(error), "needed for training and benchmarks only")
 
 
 def _weights() -> Iterator[Finding]:

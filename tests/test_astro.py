@@ -16,7 +16,7 @@ from rimaging import astro
 from rimaging.datasets.psf import psf_shape
 from rimaging.errors import DataError, FormatError, OptionError, ShapeError, WeightsError
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.target import gaussian_psf
+from rimaging.operators.target import gaussian_psf, relative_kernel
 
 SHAPE = (40, 36)
 SIGMA = 0.02
@@ -223,6 +223,26 @@ def test_fits_keep_their_header(real_weights: Path, tmp_path: Path) -> None:
         assert file["SCI"].header["BUNIT"] == "nJy"
         assert np.allclose(file["SCI"].data, result.image)
         assert file["SCI"].shape == SHAPE
+
+
+@pytest.mark.parametrize("target", [0.0, 2.0])
+def test_res_is_what_its_comment_says(target: float, real_weights: Path, tmp_path: Path) -> None:
+    from astropy.io import fits
+    from scipy.ndimage import convolve
+
+    data = stars(PSF)
+    sky = astro.deconvolve(data, PSF, SIGMA, target=target, weights=real_weights)
+    sky.save(tmp_path / "out.fits")
+    with fits.open(tmp_path / "out.fits") as file:
+        assert "(data - K * SCI) / sigma, where K * PSFOUT is the PSF" in str(
+            file["RES"].header["COMMENT"]
+        )
+        kernel, seen = relative_kernel(PSF, target).numpy(), file["PSFOUT"].data
+        apart = convolve(np.pad(seen, 12), kernel, mode="constant")
+        whole = np.pad(PSF.numpy(), (apart.shape[0] - len(PSF)) // 2)
+        assert np.abs(apart - whole).max() < 5e-3 * float(PSF.max())
+        again = (data.numpy() - convolve(file["SCI"].data, kernel, mode="reflect")) / SIGMA
+        assert np.abs(again - file["RES"].data).max() < 1e-3 * float(data.abs().max()) / SIGMA
 
 
 def test_a_real_blend(data_root: Path, real_weights: Path) -> None:

@@ -39,6 +39,7 @@ def test_the_demo_needs_no_data_and_writes_one_page(
         assert any(title in line for line in lines)
     assert text.count("Simulated") == 3
     assert "A real scan" not in text
+    assert "4x undersampled. ... left out" in " ".join(" ".join(lines).split())
     assert "http" not in text.split("</style>")[1].replace("https://doi", "")
     rows = [line.split()[0] for line in lines if line.startswith("  ") and line.strip()]
     assert rows.count(demo_scenes.OURS) == 3

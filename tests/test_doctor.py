@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tomllib
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,45 @@ def test_absent_and_damaged_weights_are_bad_and_have_advice(shipped: Path) -> No
     }
     assert all(f.advice for f in found.values() if f.level == "error")
     assert not doctor.main()
+
+
+WANTED = ["torch>=2.11", "nowhere-to-be-found>=1.2", "galsim>=2.5; extra == 'simulation'"]
+"""As the metadata of an installation have them."""
+
+
+def test_whatever_is_needed_is_looked_for(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    versions = {"torch": "2.11.0+cpu", "nowhere-to-be-found": "1.10", "galsim": "2.5"}
+
+    def version(name: str) -> str:
+        if name not in versions:
+            raise PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(doctor, "requires", lambda name: WANTED)
+    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(doctor, "SHOWN", ("torch",))
+    assert doctor.main() and levels()["extras"] == "ok"
+    del versions["galsim"]
+    assert doctor.main() and levels()["extras"] == "note"
+    assert "pip install 'rimaging[simulation]'" in capsys.readouterr().out
+    versions["torch"] = "2.9.1"
+    assert not doctor.main()
+    assert "'torch>=2.11'" in capsys.readouterr().out
+    versions["torch"] = "2.11"
+    del versions["nowhere-to-be-found"]
+    assert not doctor.main()
+    assert "'nowhere-to-be-found>=1.2'" in capsys.readouterr().out
+
+
+def test_every_requirement_of_the_project_is_understood() -> None:
+    project = tomllib.loads(
+        (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    )["project"]
+    extras = project["optional-dependencies"].values()
+    for text in [*project["dependencies"], *(text for extra in extras for text in extra)]:
+        assert doctor.REQUIREMENT.fullmatch(text), text
 
 
 def test_absent_data_are_a_note(

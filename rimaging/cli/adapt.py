@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rimaging.cli.app import command
-from rimaging.cli.options import Overwrite, weights_option
+from rimaging.cli.options import Overwrite, Weights
 from rimaging.errors import OptionError
 
 
@@ -21,16 +21,16 @@ def adapt(
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Some seconds each on a CPU; 60 by default.")
     ] = None,
-    weights: Annotated[str, weights_option("mri")] = "mri",
+    weights: Weights = "mri",
     sets: Annotated[
         int | None, typer.Option(help="Map sets, 1 or 2; by default as the data have it.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit MRI weights to one's own undersampled scans; no full scan is needed.
+    """Fit MRI weights to one's own undersampled scans.
 
-    For example: rimaging adapt a.h5 b.h5 -o ours.safetensors, then rimaging recon c.h5 --weights
-    ours.safetensors.
+    No full scan is needed. For example: rimaging adapt a.h5 b.h5 -o ours.safetensors, then
+    rimaging recon c.h5 --weights ours.safetensors.
     """
     if output.suffix != ".safetensors":
         raise OptionError(f"{output.name!r} is no name for weights: write -o NAME.safetensors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -104,6 +105,10 @@ def _fail(error: Exception) -> NoReturn:
     elif isinstance(error, OSError) and error.strerror:
         what = Path(str(error.filename)).name if error.filename else "a file"
         message = f"{what}: {error.strerror}: check the path, its permissions and the free space"
+    elif isinstance(error, ModuleNotFoundError) and error.name and _foreign(error.name):
+        message = f"this needs {error.name}, which is not installed: {_install(error.name)}"
+    elif isinstance(error, RuntimeError) and "home directory" in str(error):
+        message = "this user has no home: set HOME to a folder that can be written"
     elif isinstance(error, MemoryError):
         message = "not enough memory: use a smaller input, or a machine with more"
     else:
@@ -114,3 +119,23 @@ def _fail(error: Exception) -> NoReturn:
         )
     typer.echo(f"rimaging: error: {' '.join(message.split())}", err=True)
     raise typer.Exit(code)
+
+
+def _foreign(module: str) -> bool:
+    return module.partition(".")[0] != "rimaging"
+
+
+def _install(module: str) -> str:
+    """How to get a package that an extra of rimaging names, or any other that is missing."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    name = module.partition(".")[0]
+    try:
+        wanted = requires("rimaging") or []
+    except PackageNotFoundError:
+        wanted = []
+    for text in wanted:
+        found = re.match(rf"{re.escape(name)}\b.*extra == ['\"](\w+)['\"]", text, re.IGNORECASE)
+        if found:
+            return f"pip install 'rimaging[{found.group(1)}]'"
+    return "rimaging doctor says what to install"

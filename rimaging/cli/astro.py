@@ -28,14 +28,16 @@ from rimaging.cli.options import (
     Ensemble,
     Input,
     Method,
+    Noise,
     NoiseCorrelation,
     Overwrite,
     Page,
     ShowSteps,
+    Target,
+    Weights,
     read_error_map,
     read_number,
     read_psf,
-    weights_option,
 )
 from rimaging.cli.output import check_distinct, check_outputs, finish
 from rimaging.errors import OptionError
@@ -63,14 +65,9 @@ def deconvolve(
             "the image's own."
         ),
     ] = None,
-    noise: Annotated[
-        str | None,
-        typer.Option(help="Sigma: a number, a file or mosaic.fits[ERR]; else from the image."),
-    ] = None,
+    noise: Noise = None,
     mask: Annotated[str | None, typer.Option(help="File, 1 where pixels are good.")] = None,
-    target: Annotated[
-        float | None, typer.Option(help="FWHM in pixels of the image that is sought; 2 by default.")
-    ] = None,
+    target: Target = None,
     gain: Annotated[
         float | None, typer.Option(help="Electrons per unit: photon noise in place of --noise.")
     ] = None,
@@ -85,7 +82,7 @@ def deconvolve(
     channels: Annotated[
         str | None, typer.Option(help="Only the channels a:b (from 0, end excluded).")
     ] = None,
-    weights: Annotated[str, weights_option("astro")] = "astro",
+    weights: Weights = "astro",
     method: Method = "rim",
     report: Page = None,
     show_steps: ShowSteps = None,

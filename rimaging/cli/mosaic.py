@@ -13,10 +13,12 @@ import typer
 from rimaging.cli.app import command
 from rimaging.cli.options import (
     Input,
+    Noise,
+    Target,
+    Weights,
     read_error_map,
     read_number,
     read_psf,
-    weights_option,
 )
 from rimaging.errors import DataError, FormatError, OptionError
 
@@ -59,15 +61,17 @@ def plan(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where it would go.")] = Path(
         "out.fits"
     ),
-    noise: Annotated[str | None, typer.Option(help="Sigma: a number or a file.")] = None,
+    noise: Noise = None,
     mask: Annotated[str | None, typer.Option(help="File, 1 where pixels are good.")] = None,
-    target: Annotated[float | None, typer.Option(help="FWHM in pixels that is sought.")] = None,
-    gain: Annotated[float | None, typer.Option(help="Electrons per unit: photon noise.")] = None,
+    target: Target = None,
+    gain: Annotated[
+        float | None, typer.Option(help="Electrons per unit: photon noise in place of --noise.")
+    ] = None,
     read_noise: Annotated[float | None, typer.Option(help="Electrons; with --gain.")] = None,
     saturation: Annotated[
         float | None, typer.Option(help="Pixels from it on are masked; else SATURATE says.")
     ] = None,
-    weights: Annotated[str, weights_option("astro")] = "astro",
+    weights: Weights = "astro",
     error_map: Annotated[
         str | None, typer.Option("--error-map", help="learned: with a plane of errors.")
     ] = None,

@@ -20,17 +20,14 @@ from rimaging.cli.mosaic import (
 from rimaging.cli.options import (
     Ensemble,
     ErrorMapOption,
-    Input,
-    Method,
-    Noise,
     Overwrite,
     Page,
     ShowSteps,
+    Weights,
     read_error_map,
     read_mask,
     read_noise,
     read_optional,
-    weights_option,
 )
 from rimaging.cli.output import check_outputs, finish
 from rimaging.errors import OptionError
@@ -38,7 +35,9 @@ from rimaging.errors import OptionError
 
 @command
 def recon(
-    kspace: Input,
+    kspace: Annotated[
+        str, typer.Argument(help="k-space: ISMRMRD, fastMRI, BART, MATLAB, twix, .npz or .npy.")
+    ],
     output: Annotated[
         str,
         typer.Option(
@@ -49,9 +48,16 @@ def recon(
     ],
     mask: Annotated[str | None, typer.Option(help="File with the sampling mask.")] = None,
     maps: Annotated[str | None, typer.Option(help="File with coil maps; else ESPIRiT.")] = None,
-    noise: Noise = None,
-    weights: Annotated[str, weights_option("mri")] = "mri",
-    method: Method = "rim",
+    noise: Annotated[
+        str | None, typer.Option(help="Sigma: a number or a file; else from k-space.")
+    ] = None,
+    weights: Weights = "mri",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="rim, or to compare with: zero-filled, cg-sense, l1-wavelet, tv, grappa or pocs."
+        ),
+    ] = "rim",
     sets: Annotated[
         int | None, typer.Option(help="Map sets, 1 or 2; by default as the data have it.")
     ] = None,

@@ -44,24 +44,23 @@ AddResidual = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Noise = Annotated[
     str | None,
-    typer.Option(help="Standard deviation, a number or a file; estimated where it is left out."),
+    typer.Option(help="Sigma: a number, a file or mosaic.fits[ERR]; else from the image."),
+]
+Target = Annotated[
+    float | None, typer.Option(help="FWHM in pixels of the image that is sought; 2 by default.")
 ]
 NoiseCorrelation = Annotated[
     str | None,
     typer.Option(help="Of drizzled or resampled images: auto, or a file of lags (y, x)."),
 ]
-Method = Annotated[str, typer.Option(help="rim, or a classical method to compare with.")]
+Method = Annotated[str, typer.Option(help="rim, or to compare with: richardson-lucy or wiener.")]
+Weights = Annotated[str, typer.Option(help="Name, path or URL of weights.")]
 Sigma = Annotated[
     str | None,
     typer.Option(
         help="Standard deviation of the noise, such as 25/255 (white is 1); else estimated."
     ),
 ]
-
-
-def weights_option(default: str) -> Any:
-    """The option that names weights."""
-    return typer.Option(help=f"Name, path or URL of weights ({default} by default).")
 
 
 def with_options(group: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rimaging.cli.app import command
-from rimaging.cli.options import Overwrite, Page, weights_option
+from rimaging.cli.options import Overwrite, Page, Weights
 from rimaging.cli.output import check_outputs, finish
 from rimaging.errors import OptionError
 
@@ -37,7 +37,10 @@ def radio(
         str, typer.Option(help="mem (positive), clean, tv, rim (as a prior) or dirty.")
     ] = "mem",
     uncalibrated: Annotated[
-        bool, typer.Option(help="Gains unknown: image closure quantities, then self-calibrate.")
+        bool,
+        typer.Option(
+            "--uncalibrated", help="Gains unknown: image closure quantities, then self-calibrate."
+        ),
     ] = False,
     gain_spread: Annotated[
         float,
@@ -52,7 +55,7 @@ def radio(
     flux: Annotated[
         float | None, typer.Option(help="Of the field, in Jy, for mem; else shortest baselines.")
     ] = None,
-    weights: Annotated[str, weights_option("astro")] = "astro",
+    weights: Weights = "astro",
     report: Page = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -16,11 +16,12 @@ from rimaging.cli.options import (
     Noise,
     NoiseCorrelation,
     Overwrite,
+    Target,
+    Weights,
     read_error_map,
     read_mask,
     read_noise,
     read_psf,
-    weights_option,
 )
 from rimaging.errors import FormatError
 
@@ -39,10 +40,8 @@ def validate(
     ] = None,
     noise: Noise = None,
     mask: Annotated[str | None, typer.Option(help="File, 1 where pixels are good.")] = None,
-    target: Annotated[
-        float | None, typer.Option(help="FWHM in pixels of the image that is sought; 2 by default.")
-    ] = None,
-    weights: Annotated[str, weights_option("astro")] = "astro",
+    target: Target = None,
+    weights: Weights = "astro",
     method: Method = "rim",
     band: Annotated[int | None, typer.Option(help="Plane of a cube, from 0; the middle.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the cut-out; 512 by default.")] = None,
@@ -61,7 +60,7 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a gate fails.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Inject stars and galaxies into your image and see what a deconvolution makes of them."""
+    """Try a deconvolution on sources injected into your image."""
     if output is not None:
         if output.suffix.lower() != ".html":
             raise FormatError(f"{output.name!r} is no .html: the page of plots is one")

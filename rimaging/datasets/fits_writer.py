@@ -87,7 +87,7 @@ def fits_hdus(
         if residual is not None and residual.shape == shape:
             seen = without(data_cards, "MP_*")
             hdu = fits.ImageHDU(_float(residual), seen, name="RES")
-            hdu.header.add_comment(_residual_said(facts))
+            hdu.header.add_comment(_residual_said(facts, deconvolved=target is not None))
             hdus.append(hdu)
     elif measurement is None and residual is not None and residual.shape == image.shape:
         hdus.append(fits.ImageHDU(_float(residual), name="RES"))
@@ -106,10 +106,12 @@ def _error_said(facts: dict[str, Any]) -> str:
     return "" if count is None else f", from {count} repetitions on redrawn data"
 
 
-def _residual_said(facts: dict[str, Any]) -> str:
+def _residual_said(facts: dict[str, Any], *, deconvolved: bool) -> str:
     if facts.get("add_residual"):
         return "residual in units of the noise; in SCI it was put back"
-    return "(data - PSF * SCI) / sigma: the residual in units of the noise"
+    if deconvolved:
+        return "(data - K * SCI) / sigma, where K * PSFOUT is the PSF of the data"
+    return "(data - what SCI would have given) / sigma"
 
 
 def _float(array: np.ndarray) -> np.ndarray:

@@ -76,12 +76,18 @@ def local_cluster(workers: int, threads: int, *, gpus: Sequence[int] = ()) -> It
                 "dashboard_address": "127.0.0.1:0",
             },
         }
-        with (
-            library.SpecCluster(
+        try:
+            cluster = library.SpecCluster(
                 workers=spec, scheduler=scheduler, name=NAME, silence_logs=logging.CRITICAL
-            ) as cluster,
-            library.Client(cluster, set_as_default=False) as client,
-        ):
+            )
+        except RuntimeError as error:
+            # Each worker imports the script that started it; or there is no 127.0.0.1.
+            raise OptionError(
+                f"no worker process can be started ({' '.join(str(error).split())}): in a script "
+                'call this below `if __name__ == "__main__":`; else leave out the number of '
+                "workers, and one process does it all"
+            ) from None
+        with cluster, library.Client(cluster, set_as_default=False) as client:
             try:
                 client.wait_for_workers(1, timeout=START)
             except Exception as error:  # a TimeoutError of one of three kinds

@@ -8,6 +8,7 @@ fails each retry. Fill values are written like others: that a shard exists says 
 from __future__ import annotations
 
 import os
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rimaging.errors import FormatError
 from rimaging.mosaic.tiles import Grid, Unit
 
 LARGEST_CHUNK = 512
+_OPENING = threading.Lock()
 
 
 def create(folder: Path, grid: Grid, planes: tuple[str, ...]) -> None:
@@ -91,8 +93,10 @@ def _array(folder: str, plane: str) -> Any:
     import zarr
 
     try:
-        array = zarr.open_array(f"{folder}/{plane}", mode="r+", zarr_format=3)
-        return array.with_config({"write_empty_chunks": True})
+        # The setting at the opening is the array's for good. `with_config` would say it without
+        # touching what all threads share, but it needs Zarr 3.1.6, and that NumPy 2.
+        with _OPENING, zarr.config.set({"array.write_empty_chunks": True}):
+            return zarr.open_array(f"{folder}/{plane}", mode="r+", zarr_format=3)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
         raise FormatError(

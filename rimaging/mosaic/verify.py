@@ -28,9 +28,12 @@ PIECE = 1 << 24
 class Verdicts:
     """What was found. problems: one line for each; none if the output is what was computed.
 
-    units: that were read. missing: pixels without a value. given_up: units that the run left out,
-    each of which is a problem.
+    receipts: whether there were any, else the file's own checksums stand alone. units: that were
+    read. missing: pixels without a value. given_up: units that the run left out, each of which is a
+    problem.
     """
+
+    receipts: bool = True
 
     units: int = 0
     missing: int = 0
@@ -40,6 +43,9 @@ class Verdicts:
 
     def lines(self) -> list[str]:
         """For people."""
+        if not self.receipts:
+            head = "no receipts beside it: its own checksums say what follows"
+            return [head, *self.problems, "damaged" if self.problems else "every checksum is right"]
         seam = "not measured" if self.seam is None else f"{self.seam:.2g} of the noise"
         head = f"{self.units} units read again; pixels without a value: {self.missing}; seam {seam}"
         return [head, *self.problems, "damaged" if self.problems else "all as it was computed"]
@@ -64,7 +70,12 @@ def verify(output: Path) -> Verdicts:
             raise FormatError(
                 f"{run.path.name!r} is not beside {output.name!r}: verify needs its receipts"
             )
-        verdicts.problems += [] if _has_checksums(output) else ["the file states no checksums"]
+        if not verdicts.problems and not _has_checksums(output):
+            raise FormatError(
+                f"{output.name!r} states no checksums, and no {run.path.name!r} lies beside it: "
+                "there is nothing to verify it with"
+            )
+        verdicts.receipts = False
         return verdicts
     recipe = run.recipe()
     verdicts.seam = (recipe.notes or {}).get("seam error")

@@ -148,7 +148,7 @@ def _fetch(url: str, sha256: str | None) -> Path:
         raise WeightsError(f"{url} is not https: weights are fetched over https only")
     if sha256 is None or not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise WeightsError(f"weights from a URL need their sha256 (64 hex digits), got {sha256}")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rimaging"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rimaging"
     target = cache / f"{sha256.lower()}.safetensors"
     if target.is_file() and file_sha256(target) == sha256.lower():
         return target

@@ -15,6 +15,7 @@ from rimaging.operators.noncartesian import NonCartesianMRI, equalised
 from rimaging.operators.nufft import NUFFT
 from rimaging.solvers.cg import cg
 from rimaging.solvers.l1_wavelet import wavelet_app
+from rimaging.solvers.load_sigpy import load_sigpy
 from rimaging.solvers.sigpy_sense import robust_max
 from rimaging.solvers.total_variation import variation_app
 
@@ -143,6 +144,7 @@ def _items(operator: NonCartesianMRI, batch: tuple[int, ...]) -> Iterator[NonCar
 
 def _linop(operator: NonCartesianMRI) -> Any:
     """The operator as one of sigpy's, from ``(set, y, x)``, with one set where there are none."""
+    load_sigpy()
     from sigpy.linop import Linop
 
     shape = operator.domain.shape if operator.sets else (1, *operator.domain.shape)

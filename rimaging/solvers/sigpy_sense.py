@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rimaging.errors import DataError
 from rimaging.operators.cartesian import CartesianMRI
+from rimaging.solvers.load_sigpy import load_sigpy
 
 
 def solve(
@@ -67,6 +68,7 @@ def solve(
 
 def sense(maps: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]) -> Any:
     """``A = P F sum_s S_s`` as a sigpy operator, ``(set, y, x) -> (coil, y, x)``."""
+    load_sigpy()
     from sigpy import linop
     from sigpy.mri.linop import Sense
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,3 +108,43 @@ def test_workers_exclude_each_other() -> None:
         Workers(count=2, gpus=[0])
     with pytest.raises(OptionError, match="at least 1"):
         Workers(count=0)
+
+
+def test_without_receipts_the_checksums_of_a_file_stand_alone(recipe: Make, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    run(recipe(), tmp_path / "out.fits")
+    apart = tmp_path / "apart" / "out.fits"
+    apart.parent.mkdir()
+    shutil.copy(tmp_path / "out.fits", apart)
+    verdicts = verify(apart)
+    assert not verdicts.problems and "units" not in " ".join(verdicts.lines())
+    with apart.open("r+b") as file:
+        file.seek(-20000, 2)
+        file.write(b"spoilt")
+    assert verify(apart).lines()[-1] == "damaged"
+    fits.writeto(tmp_path / "plain.fits", np.ones((3, 4)))
+    with pytest.raises(FormatError, match="states no checksums"):
+        verify(tmp_path / "plain.fits")
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    start = "from rimaging.mosaic.cluster import local_cluster\nwith local_cluster(1, 1): pass\n"
+    script.write_text(start)
+    told = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 1
+    assert '`if __name__ == "__main__":`' in told.stderr.splitlines()[-1]
+
+
+def test_where_no_worker_can_start_it_is_told(
+    recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**settings: object) -> None:
+        raise RuntimeError("Cluster failed to start: no loopback")
+
+    monkeypatch.setattr("distributed.SpecCluster", refused)
+    with pytest.raises(OptionError, match="no loopback"):
+        run(recipe(), tmp_path / "out.zarr", Workers(count=1))

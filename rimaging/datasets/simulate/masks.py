@@ -163,18 +163,22 @@ def _draw(
         centre_slice(size, width) for size, width in zip(weight.shape, calibration, strict=True)
     )
     mask[block] = True
+    _check_block(mask.sum(), budget)
     left = budget - int(mask.sum())
-    if left < 0:
-        raise OptionError(
-            f"the calibration takes {int(mask.sum())} samples of {budget}: "
-            "lower the acceleration or the calibration."
-        )
     # Gumbel keys: the largest `left` of them are a weighted sample without replacement.
     noise = torch.rand(weight.shape, generator=generator).clamp_min(1e-12)
     keys = weight.log() - (-noise.log()).log()
     keys[mask] = -torch.inf
     mask.view(-1)[keys.view(-1).topk(left).indices] = True
     return mask
+
+
+def _check_block(block: Tensor | np.int_, budget: int) -> None:
+    if int(block) > budget:
+        raise OptionError(
+            f"the calibration takes {int(block)} samples of {budget}: "
+            "lower the acceleration or the calibration."
+        )
 
 
 def poisson_disc(
@@ -184,6 +188,7 @@ def poisson_disc(
 
     Dart throwing in a random order; ``r_0`` by bisection, then single points are added or
     removed, so that ``round(y x / acceleration)`` are measured, with a square block around DC.
+    Raises OptionError if the block alone is more than that.
 
     Source: Bridson, SIGGRAPH 2007; Vasanawala et al., ISBI 2011.
     """
@@ -193,6 +198,7 @@ def poisson_disc(
     block = np.zeros(shape, dtype=bool)
     block[centre_slice(shape[0], calibration), centre_slice(shape[1], calibration)] = True
     budget = round(shape[0] * shape[1] / acceleration)
+    _check_block(block.sum(), budget)
     low, high = 0.3, 1.5 * acceleration**0.5
     best = block
     for _ in range(7):

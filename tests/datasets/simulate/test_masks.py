@@ -87,6 +87,9 @@ def test_pool_does_not_depend_on_the_order_of_draws():
 def test_a_centre_beyond_the_budget_is_refused():
     with pytest.raises(OptionError, match="calibration"):
         random_lines(64, 8, 20, torch.Generator())
+    assert int(poisson_disc((48, 40), 4.0, 21, 2.0, 0).sum()) == 480  # 441 of them the block
+    with pytest.raises(OptionError, match="576 samples of 480"):
+        poisson_disc((48, 40), 4.0, 24, 2.0, 0)
 
 
 @pytest.mark.parametrize("acceleration", [2.0, 4.0, 8.0])
