@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
-from rimaging.errors import DataError, OptionError
+from rimaging.errors import DataError, OptionError, WeightsError
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.noncartesian import equalised
 from rimaging.rim.ensemble import ELEMENTS, ensemble
@@ -82,13 +83,26 @@ def rim_method(
 def load_rim(weights: Weights, device: torch.device) -> tuple[RIM, dict[str, Any]]:
     """A RIM on a device, and what identifies its weights."""
     if isinstance(weights, RIM):
-        return weights.to(device).eval(), {"name": "in memory", "sha256": "unknown"}
+        return _of_the_caller(weights, device), {"name": "in memory", "sha256": "unknown"}
     source = str(weights)
     path = locate(source)
     stamp = path.stat().st_mtime_ns if path.is_file() else 0
     rim, card = _loaded(str(path), stamp, str(device))
     name = card.get("name") or path.name.removesuffix(".safetensors")
     return rim, {"name": name, "sha256": card["sha256"], "version": card.get("version")}
+
+
+def _of_the_caller(rim: RIM, device: torch.device) -> RIM:
+    """The RIM on a device and not in training, where it is neither a copy; it stays as it is."""
+    for value in rim.parameters():
+        if value.dtype != torch.float32:
+            raise WeightsError(
+                f"the RIM is of {str(value.dtype).removeprefix('torch.')}, expected float32: give "
+                "rim.float()"
+            )
+        if value.device != device or rim.training:
+            return copy.deepcopy(rim).to(device).eval()
+    return rim
 
 
 @lru_cache(maxsize=8)
