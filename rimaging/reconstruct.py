@@ -97,9 +97,9 @@ def run(
     the error of that image by what `Method.error` tells of the estimate; ``sets`` and ``error_map``
     as in `reconstruct`.
     ``any_unit`` says that data and noise in another unit make a likelihood of the image in that
-    unit, as is so without ``build``: small and large numbers are then computed near one
-    (`rimaging.datasets.own_unit`). Counts of photons, and pictures clipped at white, have
-    units of their own.
+    unit, as is so without ``build``: small and large numbers, coil maps among them, are then
+    computed near one (`rimaging.datasets.own_unit`). Counts of photons, and pictures clipped at
+    white, have units of their own.
     ``first`` is the number of the first item where the measurement is a part of a larger one, so
     that its repetitions are those that it has in the whole.
     The image comes back as torch, where the data are.
@@ -124,7 +124,7 @@ def run(
         with torch.inference_mode():
             unit = None
             if part is not None and (any_unit or build is None):
-                part, unit = in_own_unit(part)
+                part, unit = in_own_unit(part, sets=sets)
             likelihood = _likelihood(source, part, build, sets, device)
             found = method.solve(part, likelihood)
             residual, measured = weighted_residual(likelihood, found[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from rimaging.operators.fourier import centred_fft
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI
 from rimaging.operators.trajectories import radial, stack_of_stars
+from rimaging.reconstruction import Reconstruction
 
 SIZE = 32
 SIGMA = 0.01
@@ -92,6 +94,39 @@ def test_any_unit_gives_the_same_image_in_that_unit(
     assert torch.equal(other.uncertainty, c * one.uncertainty)
     assert torch.equal(other.residual, one.residual)
     assert all(torch.equal(b, c * a) for a, b in zip(one.steps, other.steps, strict=True))
+
+
+@pytest.mark.parametrize("method", ["rim", "cg-sense", "l1-wavelet", "tv", "grappa"])
+@pytest.mark.parametrize("add_residual", [False, True])
+def test_maps_of_any_size_give_the_image_in_their_units(
+    method: Any, add_residual: bool, complex_weights: Path
+) -> None:
+    """``S x = (c S) (x / c)``: NLINV's, JSENSE's and measured maps are of any size."""
+
+    def found(size: float, error_map: int | None = None) -> Reconstruction:
+        return mri.reconstruct(
+            scan(),
+            None,
+            size * coil_maps(),
+            SIGMA,
+            complex_weights,
+            method=method,
+            add_residual=add_residual,
+            error_map=error_map,
+            keep_steps=True,
+        )
+
+    plain, other = found(1, 2), found(2.0**10, 2)
+    assert torch.equal(2.0**10 * torch.as_tensor(other.image), torch.as_tensor(plain.image))
+    for name in ("uncertainty", "steps"):
+        one, same = (getattr(result, name) for result in (plain, other))
+        one, same = (v[0] if isinstance(v, list) else v for v in (one, same))
+        assert torch.equal(2.0**10 * torch.as_tensor(same), torch.as_tensor(one))
+    assert other.chi2 == plain.chi2
+    assert other.measurement is not None and other.measurement.maps is not None
+    assert torch.equal(other.measurement.maps, 2.0**10 * coil_maps())
+    if method != "rim":  # a network that never learned knows no size
+        assert error(30 * torch.as_tensor(found(30).image)) < 0.12
 
 
 def test_slices_are_independent(complex_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rimaging.datasets.coil_maps import with_maps
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.own_unit import in_own_unit
 from rimaging.datasets.pieces import moved, representatives
 from rimaging.datasets.sources import Source, as_measurement
 from rimaging.datasets.splitting import split
@@ -81,7 +82,9 @@ def adapted(
 ) -> RIM:
     """`adapt` for completed scans with maps, and how many sets these are, where the RIM is."""
     slices = [
-        (item, sets > 1) for scan, sets in scans for item in representatives(scan, sets=sets > 1)
+        (in_own_unit(item, sets=sets > 1)[0], sets > 1)
+        for scan, sets in scans
+        for item in representatives(scan, sets=sets > 1)
     ]
 
     def draw(generator: torch.Generator) -> tuple[Likelihood, Likelihood]:

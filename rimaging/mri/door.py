@@ -62,8 +62,9 @@ def reconstruct(
             torch, a path, or a `Measurement`. Zeros at the edges (partial Fourier, padding) count
             as not measured.
         mask: 1 where measured, ``(x,)`` or ``(..., y, x)``; by default where k-space is not zero.
-        maps: coil sensitivities ``(..., coil, y, x)``, with ``sets=2`` ``(..., 2, coil, y, x)``; by
-            default ESPIRiT estimates them from the middle of k-space.
+        maps: coil sensitivities ``(..., coil, y, x)``, with ``sets=2`` ``(..., 2, coil, y, x)``, of
+            any size: the image is in their units. By default ESPIRiT estimates them from the middle
+            of k-space, with ``sum_c |S_c|^2 = 1``.
         noise: standard deviation of one real component of k-space, one number or broadcastable to
             it; by default estimated from the calibration region and the outer samples.
         weights: name, path or `RIM`; for ``method="rim"``.

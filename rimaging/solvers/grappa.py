@@ -25,7 +25,7 @@ from torch import Tensor
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.calibration import calibration_block
 from rimaging.solvers.filling import each_filled
-from rimaging.solvers.zero_filled import zero_filled
+from rimaging.solvers.zero_filled import of_full_kspace
 
 __all__ = ["fill_kspace", "grappa"]
 
@@ -50,7 +50,7 @@ def grappa(
     damping: float = 0.03,
     sets: bool = False,
 ) -> Tensor:
-    """The image of k-space filled by GRAPPA: ``S* F* y``, or without maps the coils' RSS.
+    """The image of k-space filled by GRAPPA (`of_full_kspace`), without maps the coils' RSS.
 
     Args:
         kspace: complex ``(..., coil, y, x)``.
@@ -68,7 +68,7 @@ def grappa(
         OptionError: a negative damping.
     """
     filled = fill_kspace(kspace, mask, damping=damping)
-    return zero_filled(filled, torch.ones_like(mask), maps, sets=sets)
+    return of_full_kspace(filled, maps, sets=sets)
 
 
 @torch.no_grad()
