@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.kspace_noise import estimate_kspace_noise
-from rimaging.datasets.noise import estimate_band_noise, estimate_image_noise
+from rimaging.datasets.noise import (
+    estimate_band_noise,
+    estimate_image_noise,
+    estimate_picture_noise,
+)
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sampled import find_sampled
 from rimaging.datasets.trajectory import (
@@ -110,12 +114,20 @@ class Measurement:
             return (*shape[:-3], *(self.matrix or resolved_matrix(self.trajectory)))
         return (*shape[:-3], *shape[-2:]) if self.kind == "kspace" else shape
 
+    @property
+    def picture_axes(self) -> int:
+        """How many trailing axes make one picture: with its colour; of a volume all."""
+        if self.affine is not None:
+            return self.data.ndim
+        return 3 if self.provenance.get("colour") else 2
+
     def completed(self) -> Measurement:
         """Fill in what nobody stated, and write each assumption to ``provenance["assumed"]``.
 
         k-space: the mask is where any coil is not zero, and whole rows or columns of zeros
         (padding) were not measured; a single coil has sensitivity 1. The PSF is normalised and
-        made odd. The noise is estimated robustly, for each band of a sky. Idempotent.
+        made odd. The noise is estimated robustly, for each band of a sky and each picture of a
+        batch; the slices of a volume, which has an affine, share it. Idempotent.
         """
         if self.trajectory is not None and self.matrix is None:
             return self._with_matrix().completed()
@@ -146,6 +158,13 @@ class Measurement:
             elif self.kind == "sky" and self.data.ndim > 2:
                 noise = estimate_band_noise(self.data, mask)
                 notes.append("noise of each band estimated from differences of neighbouring pixels")
+            elif self.data.shape[: -self.picture_axes].numel() > 1:
+                noise = estimate_picture_noise(self.data, mask, self.picture_axes)
+                said = f"{float(noise.min()):.4g} to {float(noise.max()):.4g}"
+                notes.append(
+                    f"noise {said} of each picture estimated from differences of neighbouring "
+                    "pixels"
+                )
             else:
                 noise = estimate_image_noise(self.data, mask)
                 notes.append(f"noise {noise:.4g} estimated from differences of neighbouring pixels")

@@ -70,7 +70,8 @@ def denoise(
             says what is colour; pages of TIFF are a batch. NaN pixels, and those of a masked array,
             are masked and filled in. Weights for one channel treat each channel by itself.
         sigma: standard deviation in the units of the image, one number or a map; by default
-            estimated. A picture from a file of 16 bits or less has white at 1: 25/255, not 25.
+            estimated, for each picture of a batch by itself. A picture from a file of 16 bits or
+            less has white at 1: 25/255, not 25.
         weights: name, path or `RIM`; by default ``image``, and ``denoise-colour`` for colour.
         clip: black and white in the units of the image, where noise that went beyond was cut off
             (`rimaging.operators.clipped`); by default the ends of 8- and 16-bit integers, in memory
@@ -186,8 +187,8 @@ def upscale(
         image, weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see
             `denoise`.
         scale: 2 or more, whole.
-        sigma: noise of the small image; by default 1/255 of its span, since small images are mostly
-            clean.
+        sigma: noise of the small image; by default 1/255 of its span, of each picture of a batch,
+            since small images are mostly clean.
 
     Raises:
         OptionError: a scale below 1. DataError: a constant image without sigma. Else as for
@@ -198,19 +199,22 @@ def upscale(
     scale = int(scale)
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma)
-    least, most = picture.measurement.data.aminmax()
-    span = float(most - least)
-    noise = picture.measurement.noise
+    data, noise = picture.measurement.data, picture.measurement.noise
+    own = tuple(range(-picture.measurement.picture_axes, 0))
+    span = data.amax(dim=own, keepdim=True) - data.amin(dim=own, keepdim=True)  # of each picture
     if noise is None:
-        if span == 0:
+        if not bool((span > 0).any()):
             raise DataError(
                 "the image is constant, and no noise of 1/255 of its span can be taken: give sigma"
             )
-        noise = span / 255
+        span = torch.where(span > 0, span, span.max())
+        noise = span / 255 if span.numel() > 1 else float(span) / 255
         known = replace(picture.measurement, noise=noise)
-        note = f"noise {picture.white * noise:.4g} taken as 1/255 of the span"
+        largest = float(span.max()) / 255
+        note = f"noise {picture.white * largest:.4g} taken as 1/255 of the span"
         picture = replace(picture, measurement=noted(known, [note]))
-    clean = float(torch.as_tensor(noise).mean()) <= CLEAN * span
+    level = torch.as_tensor(noise, device=span.device)
+    clean = float(level.mean()) <= CLEAN * float(span.mean())
     task = Task(weights=SMALL if clean else ANY, turns=LONG, last=scale / 255, enlarged=scale**2)
     result = invert(
         picture.measurement,

@@ -65,6 +65,33 @@ def test_scaling_image_and_noise_scales_the_answer(real_weights: Path) -> None:
     assert torch.allclose(scaled, 4096 * x, rtol=1e-5)
 
 
+@pytest.mark.parametrize("door", ["denoise", "deblur", "upscale"])
+@pytest.mark.parametrize("kind", ["float", "uint8", "colour"])
+def test_a_picture_of_a_batch_is_denoised_as_alone(
+    door: str, kind: str, real_weights: Path
+) -> None:
+    """Also where nobody states the noise: it is that of each picture, and so is the span."""
+
+    def found(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        if door == "deblur":
+            result = image.deblur(pictures, gaussian_psf(2.0), None, real_weights, method="rim")
+        elif door == "upscale":
+            result = image.upscale(pictures, 2, None, real_weights, method="rim")
+        else:
+            result = image.denoise(pictures, None, real_weights)
+        return torch.as_tensor(result.image), torch.as_tensor(result.residual)
+
+    batch = torch.stack([noisy(0.01), noisy(0.2), 0.1 * noisy(0.05)])
+    if kind == "uint8":
+        batch = (127 * batch.clamp(0.02, 1.9)).to(torch.uint8)
+    if kind == "colour":
+        batch = batch[..., None] * torch.tensor([1.0, 0.9, 0.8])
+    whole = found(batch)
+    for place, picture in enumerate(batch):
+        for part, alone in zip(whole, found(picture), strict=True):
+            assert torch.allclose(part[place], alone, atol=1e-3 * float(alone.abs().max()))
+
+
 @pytest.mark.parametrize("method", ["rim", "plug-and-play", "tv", "map"])
 @pytest.mark.parametrize("exponent", [-80, 70])
 def test_any_unit_will_do(method: Any, exponent: int, real_weights: Path) -> None:
