@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def rim_method(
     weights: Weights, steps: int | None, device: torch.device, eight: bool = False
 ) -> Method:
     """The RIM as a `Method`, or the mean of its ``eight`` turns; weights are loaded once."""
+    check_counts({"steps": steps})
     rim, provenance = load_rim(weights, device)
     count = rim.config.steps if steps is None else steps
     if count < 1:
@@ -78,6 +80,23 @@ def rim_method(
         bytes_per_pixel=rim.bytes_per_pixel(device.type),
         provenance={"weights": provenance, "steps": count, **turned},
     )
+
+
+def check_counts(counts: Mapping[str, object]) -> None:
+    """Raise OptionError for a count, by its name, that is given and no whole number."""
+    for name, value in counts.items():
+        if value is not None and not isinstance(value, Integral):
+            raise OptionError(f"{name} is {value!r}: give a whole number, or leave it out")
+
+
+def one_number(value: object, name: str, hint: str) -> float:
+    """A number of any kind, an array or tensor of one included; OptionError for others."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError):
+        raise OptionError(
+            f"{name} is a {type(value).__name__}, one number is needed: {hint}"
+        ) from None
 
 
 def load_rim(weights: Weights, device: torch.device) -> tuple[RIM, dict[str, Any]]:

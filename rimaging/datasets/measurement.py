@@ -86,6 +86,14 @@ class Measurement:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise OptionError(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}.")
+        for name in ("data", "mask", "maps", "psf", "trajectory", "density", "reference"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Tensor):
+                raise DataError(
+                    f"{name} is a {type(value).__name__}, expected a torch tensor: give "
+                    "rimaging.datasets.arrays.to_tensor(array), or the array to a door."
+                )
+        object.__setattr__(self, "data", self.data.resolve_conj())
         self._check_data()
         if self.trajectory is not None or self.density is not None or self.matrix is not None:
             fitted = fit_trajectory(
@@ -239,7 +247,7 @@ class Measurement:
 
     def _checked_mask(self, mask: Tensor) -> Tensor:
         rows, columns = self.data.shape[-2:]
-        mask = mask.to(torch.float32)
+        mask = mask.abs() if mask.is_complex() else mask.to(torch.float32)
         if not bool(((mask == 0) | (mask == 1)).all()):
             raise DataError("the mask has values other than 0 and 1: threshold it, e.g. mask > 0.")
         if not bool(mask.any()):

@@ -264,6 +264,8 @@ def inpaint(
             f"the mask has shape {tuple(known.shape)}, the image {tuple(pixels.shape[-2:])}: "
             "give one value for each pixel"
         )
+    if known.is_complex():
+        raise DataError("the mask is complex, expected 1 where a pixel is known and 0 elsewhere")
     known = (known > 0.5).to(pixels)
     hidden = replace(picture.measurement, data=known * pixels)
     task = Task(weights=HOLES, turns=LONG, lamda=OF_HOLES)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError
-from rimaging.method import Method, Weights, choose_device, load_rim, rim_method
+from rimaging.method import Method, Weights, check_counts, choose_device, load_rim, rim_method
 from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Boundary, Convolution
 from rimaging.operators.gaussian import Gaussian
@@ -174,6 +174,7 @@ def chosen(name: str, how: How, task: Task, device: torch.device) -> Method:
         raise OptionError(
             f"method {name!r} does not exist: choose {', '.join(get_args(MethodName))}"
         )
+    check_counts({"steps": how.steps})
     if how.ensemble and name not in ("rim", "plug-and-play"):
         raise OptionError(
             f"an ensemble turns the images of a network, {name} has none: leave it out, or take "

@@ -17,7 +17,7 @@ from rimaging.datasets.pieces import moved, representatives
 from rimaging.datasets.sources import Source, as_measurement
 from rimaging.datasets.splitting import split
 from rimaging.errors import OptionError
-from rimaging.method import Weights, choose_device, load_rim
+from rimaging.method import Weights, check_counts, choose_device, load_rim
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.noncartesian import equalised
 from rimaging.rim.adaptation import adapt as fit
@@ -64,6 +64,7 @@ def adapt(
     given = cast("Sequence[Source]", [scans] if one else scans)
     if not given:
         raise OptionError("there is no scan to adapt to: give one")
+    check_counts({"iterations": iterations})
     place = choose_device(device)
     rim, _ = load_rim(weights, place)
     ready = []

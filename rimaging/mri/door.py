@@ -181,7 +181,7 @@ def _as_slices(
             "volume=True is for Cartesian arrays (coil, z, y, x): leave it out for files, "
             "measurements, trajectories and frames"
         )
-    if noise is not None and not isinstance(noise, float | int):
+    if noise is not None and to_tensor(noise, "noise").numel() > 1:
         raise OptionError("the noise of a volume is one number: whiten its coils for more")
     slices, plane, axis = to_slices(
         to_tensor(kspace, "k-space"), None if mask is None else to_tensor(mask, "mask")

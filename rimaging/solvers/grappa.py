@@ -80,7 +80,7 @@ def fill_kspace(kspace: Tensor, mask: Tensor, *, damping: float = 0.03) -> Tenso
 
     Args, errors: as `grappa`. Returns k-space ``(..., coil, y, x)``.
     """
-    if damping < 0:
+    if not 0 <= damping < math.inf:
         raise OptionError(f"damping is {damping}: give zero or more")
     return each_filled(kspace, mask, partial(_fill_item, damping=damping), "GRAPPA")
 

@@ -163,3 +163,8 @@ def test_noise_may_be_missing_where_nothing_was_measured() -> None:
     sigma[0], mask[0] = 0, 0
     likelihood = Measurement(kind="image", data=IMAGE, noise=sigma, mask=mask).likelihood()
     assert torch.isfinite(likelihood.score(torch.zeros(12, 10))).all()
+
+
+def test_an_array_of_numpy_is_told_how_it_becomes_a_tensor() -> None:
+    with pytest.raises(DataError, match="to_tensor"):
+        Measurement(kind="image", data=torch.ones(3, 3).numpy())  # type: ignore[arg-type]

@@ -436,6 +436,24 @@ REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
         "sigma",
         lambda w: image.inpaint(noisy(), torch.ones(SHAPE), None, w),  # type: ignore[arg-type]
     ),
+    "half a step": (OptionError, "whole", lambda w: image.denoise(noisy(), 0.1, w, steps=1.5)),
+    "half a turn": (
+        OptionError,
+        "whole",
+        lambda w: image.denoise(noisy(), 0.1, w, method="plug-and-play", steps=1.5),
+    ),
+    "a penalty of NaN": (
+        OptionError,
+        "lamda",
+        lambda w: image.denoise(noisy(), 0.1, method="tv", lamda=float("nan")),
+    ),
+    "complex noise": (DataError, "complex", lambda w: image.denoise(noisy(), 0.1 + 0.1j, w)),
+    "one end of a clip": (OptionError, "clip", lambda w: image.denoise(noisy(), 0.1, w, clip=(0,))),
+    "a complex mask": (
+        DataError,
+        "complex",
+        lambda w: image.inpaint(noisy(), torch.ones(SHAPE) + 0j, 0.1, w),
+    ),
     "an operator in double precision": (
         DataError,
         "float32",
