@@ -54,11 +54,12 @@ def rim_method(
         raise OptionError(f"steps must be at least 1, got {count}: leave it out for the default")
 
     def solve(part: Measurement | None, likelihood: Likelihood) -> list[Tensor]:
-        if likelihood.y.dtype not in (torch.float32, torch.complex64):
-            raise DataError(
-                f"the likelihood is of {likelihood.y.dtype}, a RIM of single precision: build it "
-                "from float32 or complex64"
-            )
+        for dtype in (likelihood.y.dtype, likelihood.operator.domain.dtype):
+            if dtype not in (torch.float32, torch.complex64):
+                raise DataError(
+                    f"the likelihood is of {dtype}, a RIM of single precision: build it, its "
+                    "operator too, from float32 or complex64"
+                )
         balanced = equalised(likelihood, None if part is None else part.density)
         estimates: list[Tensor]
         estimates = ensemble(rim, balanced, count) if eight else rim(balanced, steps=count)
