@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError
+from rimaging.image.channels import by_channels
 from rimaging.method import Method, Weights, check_counts, choose_device, load_rim, rim_method
 from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Boundary, Convolution
@@ -144,24 +146,20 @@ def invert(
     name = how.method or ("rim" if trained_for(how.direct(task), operator) else "plug-and-play")
     method = chosen(name, how, task, device)
     method = replace(method, bytes_per_pixel=task.enlarged * method.bytes_per_pixel)
-    if isinstance(source, Measurement) and name == "rim" and _coupled(how.direct(task), device):
-        # Weights that couple the channels need them all at once: nothing may be cut apart.
-        result = run(
-            likelihood(source),
-            method,
-            device=device,
-            keep_steps=how.keep_steps,
-            error_map=how.error_map,
-        )
-        assumed = source.provenance.get("assumed", [])
-        provenance = {**result.provenance, "assumed": [*assumed, *result.provenance["assumed"]]}
-        return replace(result, measurement=source, provenance=provenance)
+    together = 1
+    if isinstance(source, Measurement) and name == "rim":
+        channels = load_rim(how.direct(task), device)[0].config.channels
+        own = task.kernel is not None and task.kernel.ndim > 2  # a kernel goes with each plane
+        together = math.prod(source.data.shape[:-2]) if own and channels > 1 else channels
+        if channels > 1 and not own:
+            method = by_channels(method, likelihood, channels)
     make = likelihood if build is not None else None
     return run(
         source,
         method,
         build=make,
         any_unit=task.clip is None,
+        together=together,
         device=device,
         keep_steps=how.keep_steps,
         error_map=how.error_map,
@@ -305,7 +303,3 @@ def trained_for(weights: Weights, operator: Operator) -> bool:
     if len(known) > 1 and isinstance(operator, LinearOperator) and not operator.domain.is_complex:
         return True
     return any(isinstance(operator, KINDS.get(name, ())) for name in known)
-
-
-def _coupled(weights: Weights, device: torch.device) -> bool:
-    return load_rim(weights, device)[0].config.channels > 1
