@@ -38,7 +38,7 @@ Kind = Literal["kspace", "sky", "image"]
 KINDS = ("kspace", "sky", "image")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Measurement:
     """Data ``y`` of one of three kinds, with noise, geometry, units and provenance.
 
@@ -113,6 +113,16 @@ class Measurement:
         self._check_noise()
         if self.affine is not None and self.affine.shape != (4, 4):
             raise ShapeError(f"the affine has shape {self.affine.shape}, expected (4, 4).")
+
+    def __repr__(self) -> str:
+        """The kind, the shape and what came with it, without values: those of a scan are many."""
+        parts = [f"{self.kind} {tuple(self.data.shape)}"]
+        for name in ("noise", "mask", "maps", "psf", "trajectory", "reference"):
+            value = getattr(self, name)
+            if value is not None:
+                known = tuple(value.shape) if isinstance(value, Tensor) else f"{value:.4g}"
+                parts.append(f"{name} {known}")
+        return f"Measurement({', '.join(parts)})"
 
     @property
     def image_shape(self) -> tuple[int, ...]:
