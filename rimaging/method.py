@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
-from rimaging.errors import DataError, OptionError
+from rimaging.errors import DataError, OptionError, WeightsError
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.noncartesian import equalised
 from rimaging.rim.ensemble import ELEMENTS, ensemble
@@ -45,17 +47,19 @@ def rim_method(
     weights: Weights, steps: int | None, device: torch.device, eight: bool = False
 ) -> Method:
     """The RIM as a `Method`, or the mean of its ``eight`` turns; weights are loaded once."""
+    check_counts({"steps": steps})
     rim, provenance = load_rim(weights, device)
     count = rim.config.steps if steps is None else steps
     if count < 1:
         raise OptionError(f"steps must be at least 1, got {count}: leave it out for the default")
 
     def solve(part: Measurement | None, likelihood: Likelihood) -> list[Tensor]:
-        if likelihood.y.dtype not in (torch.float32, torch.complex64):
-            raise DataError(
-                f"the likelihood is of {likelihood.y.dtype}, a RIM of single precision: build it "
-                "from float32 or complex64"
-            )
+        for dtype in (likelihood.y.dtype, likelihood.operator.domain.dtype):
+            if dtype not in (torch.float32, torch.complex64):
+                raise DataError(
+                    f"the likelihood is of {dtype}, a RIM of single precision: build it, its "
+                    "operator too, from float32 or complex64"
+                )
         balanced = equalised(likelihood, None if part is None else part.density)
         estimates: list[Tensor]
         estimates = ensemble(rim, balanced, count) if eight else rim(balanced, steps=count)
@@ -79,16 +83,46 @@ def rim_method(
     )
 
 
+def check_counts(counts: Mapping[str, object]) -> None:
+    """Raise OptionError for a count, by its name, that is given and no whole number."""
+    for name, value in counts.items():
+        if value is not None and not isinstance(value, Integral):
+            raise OptionError(f"{name} is {value!r}: give a whole number, or leave it out")
+
+
+def one_number(value: object, name: str, hint: str) -> float:
+    """A number of any kind, an array or tensor of one included; OptionError for others."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError):
+        raise OptionError(
+            f"{name} is a {type(value).__name__}, one number is needed: {hint}"
+        ) from None
+
+
 def load_rim(weights: Weights, device: torch.device) -> tuple[RIM, dict[str, Any]]:
     """A RIM on a device, and what identifies its weights."""
     if isinstance(weights, RIM):
-        return weights.to(device).eval(), {"name": "in memory", "sha256": "unknown"}
+        return _of_the_caller(weights, device), {"name": "in memory", "sha256": "unknown"}
     source = str(weights)
     path = locate(source)
     stamp = path.stat().st_mtime_ns if path.is_file() else 0
     rim, card = _loaded(str(path), stamp, str(device))
     name = card.get("name") or path.name.removesuffix(".safetensors")
     return rim, {"name": name, "sha256": card["sha256"], "version": card.get("version")}
+
+
+def _of_the_caller(rim: RIM, device: torch.device) -> RIM:
+    """The RIM on a device and not in training, where it is neither a copy; it stays as it is."""
+    for value in rim.parameters():
+        if value.dtype != torch.float32:
+            raise WeightsError(
+                f"the RIM is of {str(value.dtype).removeprefix('torch.')}, expected float32: give "
+                "rim.float()"
+            )
+        if value.device != device or rim.training:
+            return copy.deepcopy(rim).to(device).eval()
+    return rim
 
 
 @lru_cache(maxsize=8)

@@ -82,6 +82,7 @@ def run(
     *,
     build: Callable[[Measurement], Likelihood] | None = None,
     any_unit: bool = False,
+    together: int = 1,
     sets: bool = False,
     finish: Finish = plainly,
     device: torch.device,
@@ -97,9 +98,10 @@ def run(
     the error of that image by what `Method.error` tells of the estimate; ``sets`` and ``error_map``
     as in `reconstruct`.
     ``any_unit`` says that data and noise in another unit make a likelihood of the image in that
-    unit, as is so without ``build``: small and large numbers are then computed near one
-    (`rimaging.datasets.own_unit`). Counts of photons, and pictures clipped at white, have
-    units of their own.
+    unit, as is so without ``build``: small and large numbers, coil maps among them, are then
+    computed near one (`rimaging.datasets.own_unit`). Counts of photons, and pictures clipped at
+    white, have units of their own.
+    ``together`` items in a row are not cut apart: channels that weights couple.
     ``first`` is the number of the first item where the measurement is a part of a larger one, so
     that its repetitions are those that it has in the whole.
     The image comes back as torch, where the data are.
@@ -111,7 +113,7 @@ def run(
     whole = source.completed() if isinstance(source, Measurement) else None
     parts: Iterable[Measurement | None] = [None]
     if whole is not None:
-        parts = pieces(whole, _at_once(whole, method, device), sets=sets)
+        parts = pieces(whole, _at_once(whole, method, device, together), sets=sets)
     estimates: list[list[Tensor]] = []
     residuals: list[Tensor] = []
     masks: list[Tensor] = []
@@ -124,7 +126,7 @@ def run(
         with torch.inference_mode():
             unit = None
             if part is not None and (any_unit or build is None):
-                part, unit = in_own_unit(part)
+                part, unit = in_own_unit(part, sets=sets)
             likelihood = _likelihood(source, part, build, sets, device)
             found = method.solve(part, likelihood)
             residual, measured = weighted_residual(likelihood, found[-1])
@@ -224,15 +226,15 @@ def _estimate_again(method: Method, part: Measurement | None, observed: Likeliho
     return method.solve(part, observed)[-1]
 
 
-def _at_once(whole: Measurement, method: Method, device: torch.device) -> int:
-    """How many items to take at once; raise ShapeError where not even one fits."""
+def _at_once(whole: Measurement, method: Method, device: torch.device, together: int) -> int:
+    """How many items to take at once; raise ShapeError where not even those fit that must."""
     spatial = 2 if whole.matrix is None else len(whole.matrix)
     pixels = math.prod(whole.image_shape[-spatial:])
     coils = whole.data.shape[-3] if whole.kind == "kspace" else 1
     # a trajectory works on twice the grid along every axis, and a little finer still
     grids = 5 if whole.trajectory is None else 2 + 3 * 2**spatial
     physics = grids * coils * whole.data.element_size()
-    need = pixels * (physics + method.bytes_per_pixel)
+    need = pixels * (together * physics + method.bytes_per_pixel)
     free = _free(device)
     if need > free:
         size = " x ".join(map(str, whole.image_shape[-spatial:]))
@@ -241,7 +243,7 @@ def _at_once(whole: Measurement, method: Method, device: torch.device) -> int:
             f"free on {device}: cut it into overlapping parts, or use a device with more memory"
         )
     budget = min(free / 2, CPU_PIECE) if device.type == "cpu" else free / 2
-    return max(1, int(budget // need))
+    return together * max(1, int(budget // need))
 
 
 def _free(device: torch.device) -> float:

@@ -25,6 +25,7 @@ from rimaging.datasets.sources import Array
 from rimaging.errors import DataError
 from rimaging.reports.arrays import to_numpy
 from rimaging.reports.diagnostics import Diagnostics
+from rimaging.reports.files import write_whole
 from rimaging.reports.shown import middle, nearest_known, one_field
 
 if TYPE_CHECKING:
@@ -148,7 +149,10 @@ class Reconstruction:
         return show_napari({k: to_numpy(v) for k, v in named.items() if v is not None})
 
     def report(self, path: str | Path) -> Path:
-        """Write one HTML page: the data and the image under a slider, the residual, the facts."""
+        """Write one HTML page: the data and the image under a slider, the residual, the facts.
+
+        Raises FormatError where the file cannot be written.
+        """
         from rimaging.reports.figures import residual_plot
         from rimaging.reports.html import Comparison, Picture, report, save_report
 
@@ -185,7 +189,8 @@ class Reconstruction:
         """Write inference in time as a PNG: the estimate at each step, and a curve.
 
         The curve is PSNR where the measurement has a reference, else the relative change and chi2.
-        Raises DataError where the steps were not kept (``keep_steps=True``).
+        Raises DataError where the steps were not kept (``keep_steps=True``), FormatError where the
+        file cannot be written.
         """
         from rimaging.reports.film import film
 
@@ -205,10 +210,7 @@ class Reconstruction:
             chi2=self.step_chi2,
             before=before,
         )
-        target = Path(path)
-        part = target.with_name(f".{target.name}.part")
-        part.write_bytes(picture)
-        return part.replace(target)
+        return write_whole(path, picture)
 
     def _repr_html_(self) -> str:
         """Show the image and the verdicts in a notebook."""

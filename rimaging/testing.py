@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from rimaging.errors import OptionError
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.space import Space
@@ -24,12 +26,18 @@ from rimaging.operators.space import Space
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
+if not __debug__:
+    raise OptionError(
+        "python -O leaves out assertions, and every operator would pass: run the laws without -O"
+    )
+
 __all__ = [
     "assert_adjoint",
     "assert_laws",
     "assert_linear",
     "assert_locality",
     "assert_normal",
+    "assert_normal_bound",
     "assert_normal_diagonal",
     "assert_score",
     "batches",
@@ -168,7 +176,7 @@ def assert_normal_diagonal(
         columns = (power if w is None else w * power).sum(dim=axes)
         expected = columns.movedim(0, -1).reshape(shape)
         given = operator.normal_diagonal(w)
-        assert torch.broadcast_shapes(given.shape, shape) == shape, (
+        assert np.broadcast_shapes(given.shape, shape) == shape, (
             f"normal_diagonal of {operator} has {tuple(given.shape)}, which does not broadcast to x"
         )
         error = _norm(given - expected)

@@ -310,7 +310,36 @@ REFUSED: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "an ensemble of Wiener": (OptionError, "network", {"method": "wiener", "ensemble": True}),
     "steps of Wiener": (OptionError, "RIM", {"method": "wiener", "steps": 2}),
     "unknown weights": (WeightsError, "no weights", {"weights": "nonsense"}),
+    "half an iteration": (
+        OptionError,
+        "whole number",
+        {"method": "richardson-lucy", "iterations": 2.5},
+    ),
+    "half a step": (OptionError, "whole number", {"steps": 1.5}),
+    "a map of the sky": (OptionError, "one number", {"background": torch.ones(4, 4)}),
+    "a map of the gain": (OptionError, "one number", {"noise": None, "gain": torch.ones(4, 4)}),
+    "a target in words": (OptionError, "one number", {"target": "narrow"}),
 }
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.array, torch.tensor, int])
+def test_a_width_may_be_a_number_of_any_kind(kind: Any, real_weights: Path) -> None:
+    plain, other = (
+        astro.deconvolve(
+            stars(PSF), width, SIGMA, weights=real_weights, background=kind(0), error_map=None
+        )
+        for width in (4.0, kind(4))
+    )
+    assert torch.equal(torch.as_tensor(plain.image), torch.as_tensor(other.image))
+    assert plain.provenance["psf"] == other.provenance["psf"] == "gaussian:4"
+
+
+def test_a_list_is_an_array(real_weights: Path) -> None:
+    plain, other = (
+        astro.deconvolve(stars(PSF), psf, SIGMA, weights=real_weights).image
+        for psf in (PSF, PSF.tolist())
+    )
+    assert torch.equal(torch.as_tensor(plain), torch.as_tensor(other))
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from rimaging.operators.fourier import centred_fft
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI
 from rimaging.operators.trajectories import radial, stack_of_stars
+from rimaging.reconstruction import Reconstruction
 
 SIZE = 32
 SIGMA = 0.01
@@ -91,6 +93,39 @@ def test_any_unit_gives_the_same_image_in_that_unit(
     assert torch.equal(other.uncertainty, c * one.uncertainty)
     assert torch.equal(other.residual, one.residual)
     assert all(torch.equal(b, c * a) for a, b in zip(one.steps, other.steps, strict=True))
+
+
+@pytest.mark.parametrize("method", ["rim", "cg-sense", "l1-wavelet", "tv", "grappa"])
+@pytest.mark.parametrize("add_residual", [False, True])
+def test_maps_of_any_size_give_the_image_in_their_units(
+    method: Any, add_residual: bool, complex_weights: Path
+) -> None:
+    """``S x = (c S) (x / c)``: NLINV's, JSENSE's and measured maps are of any size."""
+
+    def found(size: float, error_map: int | None = None) -> Reconstruction:
+        return mri.reconstruct(
+            scan(),
+            None,
+            size * coil_maps(),
+            SIGMA,
+            complex_weights,
+            method=method,
+            add_residual=add_residual,
+            error_map=error_map,
+            keep_steps=True,
+        )
+
+    plain, other = found(1, 2), found(2.0**10, 2)
+    assert torch.equal(2.0**10 * torch.as_tensor(other.image), torch.as_tensor(plain.image))
+    for name in ("uncertainty", "steps"):
+        one, same = (getattr(result, name) for result in (plain, other))
+        one, same = (v[0] if isinstance(v, list) else v for v in (one, same))
+        assert torch.equal(2.0**10 * torch.as_tensor(same), torch.as_tensor(one))
+    assert other.chi2 == plain.chi2
+    assert other.measurement is not None and other.measurement.maps is not None
+    assert torch.equal(other.measurement.maps, 2.0**10 * coil_maps())
+    if method != "rim":  # a network that never learned knows no size
+        assert error(30 * torch.as_tensor(found(30).image)) < 0.12
 
 
 def test_slices_are_independent(complex_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +275,20 @@ REFUSED = {
     "volume with frames": (OptionError, "volume=True", {"volume": True, "frames": True}),
     "turns of total variation": (OptionError, "has none", {"method": "tv", "ensemble": True}),
     "no steps": (OptionError, "at least 1", {"steps": 0}),
+    "half a step": (OptionError, "whole number", {"steps": 1.5}),
+    "half an iteration": (OptionError, "whole number", {"method": "tv", "iterations": 1.5}),
+    "no iteration of tv": (OptionError, "iterations >= 1", {"method": "tv", "iterations": 0}),
+    "no iteration": (OptionError, "iterations >= 1", {"method": "l1-wavelet", "iterations": -2}),
+    "a penalty of NaN": (OptionError, "lamda", {"method": "tv", "lamda": float("nan")}),
+    "half an adaptation": (OptionError, "whole number", {"adapt": 1.5}),
+    "no calibration region": (OptionError, "from 6 on", {"calibration": 0}),
+    "a negative region": (OptionError, "from 6 on", {"calibration": -1}),
+    "complex noise": (DataError, "complex", {"noise": 0.01 + 0.01j}),
+    "maps of other slices": (
+        ShapeError,
+        "for each slice",
+        {"maps": coil_maps().expand(3, 4, SIZE, SIZE)},
+    ),
     "unknown device": (OptionError, "does not exist", {"device": "abacus"}),
 }
 
@@ -248,8 +297,34 @@ REFUSED = {
 def test_what_does_not_fit_is_refused(case: str, complex_weights: Path) -> None:
     kind, words, arguments = REFUSED[case]
     given = {"weights": complex_weights, "noise": SIGMA, **arguments}
+    kspace = scan(2) if case == "maps of other slices" else scan()
     with pytest.raises(kind, match=words):
-        mri.reconstruct(scan(), **given)
+        mri.reconstruct(kspace, **given)
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_conjugates_and_double_precision_are_as_any_other(
+    measured: bool, complex_weights: Path
+) -> None:
+    late, double = scan().conj(), scan().conj().to(torch.complex128)
+    assert late.is_conj()
+    given = [late.resolve_conj(), late, double]
+    sources = [Measurement(kind="kspace", data=k) for k in given] if measured else given
+    plain, *others = (
+        torch.as_tensor(mri.reconstruct(k, weights=complex_weights).image) for k in sources
+    )
+    assert all(torch.equal(other, plain) for other in others)
+
+
+@pytest.mark.parametrize("kind", [np.float32, torch.tensor, np.array])
+def test_the_noise_of_a_volume_is_a_number_of_any_kind(kind: Any, complex_weights: Path) -> None:
+    volume = torch.stack([scan()] * 3, dim=1)
+    maps = coil_maps()[:, None].expand(-1, 3, -1, -1)
+    plain, other = (
+        mri.reconstruct(volume, None, maps, noise, complex_weights, volume=True).image
+        for noise in (SIGMA, kind(SIGMA))
+    )
+    assert torch.equal(torch.as_tensor(plain), torch.as_tensor(other))
 
 
 def test_bad_kspace_is_refused(complex_weights: Path, tmp_path: Path) -> None:

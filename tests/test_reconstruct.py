@@ -172,3 +172,11 @@ def test_numpy_comes_of_arrays_and_paths_and_torch_of_tensors(real_weights: Path
     numpy: Reconstruction = like(result, stack().numpy())
     arrays = [numpy.image, numpy.residual, *numpy.steps]
     assert all(isinstance(array, np.ndarray) for array in arrays)
+
+
+def test_a_likelihood_in_double_precision_is_refused(real_weights: Path) -> None:
+    single, double = torch.ones(3, 3) / 9, torch.ones(3, 3, dtype=torch.float64) / 9
+    y = torch.rand(8, 6)
+    for kernel, data in ((double, y), (single, y.double())):
+        with pytest.raises(DataError, match="single precision"):
+            reconstruct(Gaussian(Convolution(kernel, (8, 6)), data, 0.1), real_weights)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,3 +222,14 @@ def test_the_guide_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         trained = namespace["trainer"].ema(namespace["seen"])[-1]
     assert torch.allclose(namespace["found"].image, trained, atol=1e-4)
     assert float((trained - namespace["truth"]).std()) < float(namespace["truth"].std())
+
+
+def test_laws_without_assertions_are_refused() -> None:
+    """``python -O`` would let every operator pass."""
+    told = subprocess.run(
+        [sys.executable, "-O", "-c", "import rimaging.testing"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode and "without -O" in told.stderr

@@ -21,7 +21,7 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import DataError, OptionError
-from rimaging.method import Method, Weights, choose_device, rim_method
+from rimaging.method import Method, Weights, choose_device, one_number, rim_method
 from rimaging.mosaic.lazy import is_dask
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.correlated import CorrelatedGaussian, NoiseCorrelation
@@ -238,8 +238,9 @@ def _with_target(
     psfs = measurement.psf if varying is None else varying.samples(measurement.data.shape[-2:])
     assert psfs is not None
     if target is not None:
+        target = one_number(target, "target", "give the FWHM in pixels")
         relative_kernel(psfs, target)  # say at once what cannot be
-        return measurement, float(target)
+        return measurement, target
     width = largest_target(psfs, TARGET)
     if width == TARGET:
         return measurement, width
@@ -254,6 +255,8 @@ def _with_background(
     """The level of the empty sky ``(..., 1, 1)``, and a note where it was estimated."""
     data = measurement.data
     if background is not None:
+        hint = "take a map of the sky off the image before"
+        background = one_number(background, "background", hint)
         if not math.isfinite(background):
             raise DataError(f"background is {background}: give the level of the empty sky")
         return measurement, data.new_full((*data.shape[:-2], 1, 1), background)
@@ -303,4 +306,7 @@ def _detector(
         return None
     if noise is not None:
         raise OptionError("noise and gain say the same thing twice: give one of them")
-    return Detector(gain, read_noise or 0.0)
+    hint = "give noise= as a map where it changes over the image"
+    return Detector(
+        one_number(gain, "gain", hint), one_number(read_noise or 0.0, "read_noise", hint)
+    )

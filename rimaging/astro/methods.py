@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import OptionError
-from rimaging.method import Method
+from rimaging.method import Method, check_counts
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.target import gaussian_psf
@@ -34,6 +34,7 @@ def check_options(
         raise OptionError(
             f"method {method!r} does not exist: choose {', '.join(get_args(MethodName))}"
         )
+    check_counts({"steps": steps, "iterations": iterations})
     if boundary not in get_args(Boundary):
         raise OptionError(f"boundary {boundary!r} does not exist: choose 'reflect' or 'valid'")
     if iterations is not None and method != "richardson-lucy":

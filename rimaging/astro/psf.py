@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +24,7 @@ from rimaging.datasets.psfex import find_psfex, read_psfex
 from rimaging.datasets.sources import Array, single
 from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.method import one_number
 from rimaging.operators.target import gaussian_psf, radius_squared
 
 if TYPE_CHECKING:
@@ -145,9 +148,10 @@ def psf_source(psf: Psf | None) -> str:
         return psf.name
     if is_gridded_model(psf):
         return "GriddedPSFModel"
-    if isinstance(psf, int | float):
-        return f"gaussian:{psf:g}"
-    return Path(psf).name if isinstance(psf, str | Path) else f"array {tuple(psf.shape)}"
+    width = _width(psf)
+    if width is not None:
+        return f"gaussian:{width:g}"
+    return Path(psf).name if isinstance(psf, str | Path) else f"array {tuple(np.shape(psf))}"
 
 
 def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
@@ -155,8 +159,9 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
 
     ``header``, of the image, says how large its pixels are: a file of another scale is refused.
     """
-    if isinstance(psf, int | float):
-        return _gaussian(psf)
+    width = _width(psf)
+    if width is not None:
+        return _gaussian(width)
     if isinstance(psf, VaryingPsf):
         raise OptionError(f"the PSF {psf.name!r} varies, one for the whole image is needed here")
     if not isinstance(psf, str | Path):
@@ -182,6 +187,13 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
     raise OptionError(
         f"the PSF {str(psf)!r} is no profile: write 'gaussian:3.2' or 'moffat:4.5:2.5' (FWHM, beta)"
     )
+
+
+def _width(psf: object) -> float | None:
+    """A FWHM that was given as any kind of number, an array or tensor without axes included."""
+    if isinstance(psf, Real) or (isinstance(psf, np.ndarray | Tensor) and psf.ndim == 0):
+        return one_number(psf, "psf", "give the FWHM in pixels, without a unit")
+    return None
 
 
 def _gaussian(fwhm: float) -> Tensor:

@@ -16,14 +16,17 @@ __all__ = ["fill_invalid", "to_tensor"]
 def to_tensor(array: Any, name: str = "array") -> Tensor:
     """Give an array as a torch tensor, real numbers as float32 and complex ones as complex64.
 
-    Big-endian arrays (FITS), negative strides and integers are converted; a torch tensor keeps
-    its device and, when it is floating or complex, its precision. What NumPy's mask hides becomes
-    NaN, which is masked or refused like any other.
+    Big-endian arrays (FITS), negative strides, integers and conjugates that torch has put off are
+    converted; a torch tensor keeps its device and, when it is floating or complex, its precision.
+    What NumPy's mask hides becomes NaN, which is masked or refused like any other.
 
-    Raises DataError for text, objects, records and empty arrays.
+    Raises DataError for text, objects, records, sparse tensors and empty arrays.
     """
     if isinstance(array, Tensor):
-        tensor = array
+        if array.layout != torch.strided or array.is_meta:
+            kind = "without values" if array.is_meta else str(array.layout).removeprefix("torch.")
+            raise DataError(f"{name} is a tensor {kind}, expected a dense one: use to_dense().")
+        tensor = array.resolve_conj().resolve_neg()
         if not (tensor.is_floating_point() or tensor.is_complex()):
             tensor = tensor.to(torch.float32)
     else:

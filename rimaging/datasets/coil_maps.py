@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from numbers import Integral
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,7 +48,7 @@ def with_maps(
     that came with them. folded: what is known of that, where this is a slice of a larger scan.
 
     Raises DataError where the middle of k-space was not fully sampled, ShapeError for maps without
-    the axis of sets that was asked for.
+    the axis of sets that was asked for, OptionError for a calibration region that holds no kernel.
     """
     maps = measurement.maps
     if measurement.matrix is not None and len(measurement.matrix) > 2:
@@ -54,7 +56,22 @@ def with_maps(
             raise OptionError("sets=2 is for images of two dimensions: use sets=1 for a volume")
         sets = 1
     if maps is not None:
-        return measurement, _sets_of(maps, measurement.data.ndim, sets)
+        count = _sets_of(maps, measurement.data.ndim, sets)
+        spatial = 2 if measurement.matrix is None else len(measurement.matrix)
+        lead = maps.shape[: maps.ndim - 1 - spatial - (count > 1)]
+        try:
+            np.broadcast_shapes(lead, measurement.data.shape[:-3])
+        except ValueError:
+            raise ShapeError(
+                f"the maps have shape {tuple(maps.shape)} and k-space "
+                f"{tuple(measurement.data.shape)}: give maps for each slice, or one for all"
+            ) from None
+        return measurement, count
+    if not isinstance(calibration, Integral) or calibration < KERNEL:
+        raise OptionError(
+            f"calibration is {calibration!r}: give the side of a region in samples, a whole number "
+            f"from {KERNEL} on"
+        )
     kspace, mask = calibration_kspace(measurement, calibration)
     planes = mask.reshape(-1, *mask.shape[-2:])
     shapes = [calibration_shape(plane, calibration) for plane in planes]

@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.kspace_noise import estimate_kspace_noise
-from rimaging.datasets.noise import estimate_band_noise, estimate_image_noise
+from rimaging.datasets.noise import (
+    estimate_band_noise,
+    estimate_image_noise,
+    estimate_picture_noise,
+)
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sampled import find_sampled
 from rimaging.datasets.trajectory import (
@@ -34,7 +38,7 @@ Kind = Literal["kspace", "sky", "image"]
 KINDS = ("kspace", "sky", "image")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Measurement:
     """Data ``y`` of one of three kinds, with noise, geometry, units and provenance.
 
@@ -84,6 +88,14 @@ class Measurement:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise OptionError(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}.")
+        for name in ("data", "mask", "maps", "psf", "trajectory", "density", "reference"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Tensor):
+                raise DataError(
+                    f"{name} is a {type(value).__name__}, expected a torch tensor: give "
+                    "rimaging.datasets.arrays.to_tensor(array), or the array to a door."
+                )
+        object.__setattr__(self, "data", self.data.resolve_conj())
         self._check_data()
         if self.trajectory is not None or self.density is not None or self.matrix is not None:
             fitted = fit_trajectory(
@@ -104,6 +116,16 @@ class Measurement:
         if self.affine is not None and self.affine.shape != (4, 4):
             raise ShapeError(f"the affine has shape {self.affine.shape}, expected (4, 4).")
 
+    def __repr__(self) -> str:
+        """The kind, the shape and what came with it, without values: those of a scan are many."""
+        parts = [f"{self.kind} {tuple(self.data.shape)}"]
+        for name in ("noise", "mask", "maps", "psf", "trajectory", "reference"):
+            value = getattr(self, name)
+            if value is not None:
+                known = tuple(value.shape) if isinstance(value, Tensor) else f"{value:.4g}"
+                parts.append(f"{name} {known}")
+        return f"Measurement({', '.join(parts)})"
+
     @property
     def image_shape(self) -> tuple[int, ...]:
         """Shape (..., y, x) of the images behind the data, on the grid of the data."""
@@ -112,12 +134,20 @@ class Measurement:
             return (*shape[:-3], *(self.matrix or resolved_matrix(self.trajectory)))
         return (*shape[:-3], *shape[-2:]) if self.kind == "kspace" else shape
 
+    @property
+    def picture_axes(self) -> int:
+        """How many trailing axes make one picture: with its colour; of a volume all."""
+        if self.affine is not None:
+            return self.data.ndim
+        return 3 if self.provenance.get("colour") else 2
+
     def completed(self) -> Measurement:
         """Fill in what nobody stated, and write each assumption to ``provenance["assumed"]``.
 
         k-space: the mask is where any coil is not zero, and whole rows or columns of zeros
         (padding) were not measured; a single coil has sensitivity 1. The PSF is normalised and
-        made odd. The noise is estimated robustly, for each band of a sky. Idempotent.
+        made odd. The noise is estimated robustly, for each band of a sky and each picture of a
+        batch; the slices of a volume, which has an affine, share it. Idempotent.
         """
         if self.trajectory is not None and self.matrix is None:
             return self._with_matrix().completed()
@@ -148,6 +178,13 @@ class Measurement:
             elif self.kind == "sky" and self.data.ndim > 2:
                 noise = estimate_band_noise(self.data, mask)
                 notes.append("noise of each band estimated from differences of neighbouring pixels")
+            elif self.data.shape[: -self.picture_axes].numel() > 1:
+                noise = estimate_picture_noise(self.data, mask, self.picture_axes)
+                said = f"{float(noise.min()):.4g} to {float(noise.max()):.4g}"
+                notes.append(
+                    f"noise {said} of each picture estimated from differences of neighbouring "
+                    "pixels"
+                )
             else:
                 noise = estimate_image_noise(self.data, mask)
                 notes.append(f"noise {noise:.4g} estimated from differences of neighbouring pixels")
@@ -222,7 +259,7 @@ class Measurement:
 
     def _checked_mask(self, mask: Tensor) -> Tensor:
         rows, columns = self.data.shape[-2:]
-        mask = mask.to(torch.float32)
+        mask = mask.abs() if mask.is_complex() else mask.to(torch.float32)
         if not bool(((mask == 0) | (mask == 1)).all()):
             raise DataError("the mask has values other than 0 and 1: threshold it, e.g. mask > 0.")
         if not bool(mask.any()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
@@ -9,7 +11,12 @@ from torch.nn.functional import max_pool2d
 from rimaging.datasets.background import MAD_TO_SIGMA, middle
 from rimaging.errors import DataError
 
-__all__ = ["DIFFERENCES", "estimate_band_noise", "estimate_image_noise"]
+__all__ = [
+    "DIFFERENCES",
+    "estimate_band_noise",
+    "estimate_image_noise",
+    "estimate_picture_noise",
+]
 
 DIFFERENCES = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]) / 6
 """What is looked at of each 3 x 3 block; of white noise it keeps the scale."""
@@ -66,6 +73,35 @@ def estimate_band_noise(data: Tensor, mask: Tensor | None) -> Tensor:
     return torch.tensor(sigmas, dtype=data.dtype, device=data.device).reshape(
         *data.shape[:-2], 1, 1
     )
+
+
+def estimate_picture_noise(data: Tensor, mask: Tensor | None, axes: int) -> Tensor:
+    """Estimate the noise of each picture of a batch by itself, ``(*batch, 1, ..., 1)``.
+
+    A picture, of the last ``axes`` axes, then has the answer that it has alone. One that does not
+    tell its noise (flat, or masked) gets the median of those that do.
+
+    Raises DataError where no picture tells it.
+    """
+    lead, item = data.shape[: data.ndim - axes], data.shape[data.ndim - axes :]
+    pictures = data.reshape(-1, *item)
+    masks: list[Tensor | None] = [None] * len(pictures)
+    if mask is not None:
+        masks = list(mask.expand(data.shape).reshape(pictures.shape))
+    sigmas: list[float] = []
+    failure: DataError | None = None
+    for picture, own in zip(pictures, masks, strict=True):
+        try:
+            sigmas.append(estimate_image_noise(picture, own))
+        except DataError as error:
+            failure = error
+            sigmas.append(math.nan)
+    found = torch.tensor(sigmas, dtype=data.dtype, device=data.device)
+    if bool(found.isnan().all()):
+        assert failure is not None
+        raise failure
+    found = torch.where(found.isnan(), found.nanmedian(), found)
+    return found.reshape(*lead, *(1 for _ in item))
 
 
 def _sigma(magnitudes: Tensor, empty: str, data: Tensor) -> float:

@@ -57,9 +57,14 @@ def open(
     ``region`` ("x0:x1,y0:y1" or a DS9 region) and ``channels`` ("a:b") read a part of a FITS, ASDF
     or Zarr image, see `rimaging.datasets.section.find_section`.
 
-    Raises FormatError for missing, damaged and unknown files, OptionError for a kind that
-    the file cannot be: it names the command for the kind that it is.
+    Raises FormatError for missing, damaged and unknown files, OptionError for what is no path, and
+    for a kind that the file cannot be: it names the command for the kind that it is.
     """
+    if not isinstance(path, str | Path):
+        raise OptionError(
+            f"a {type(path).__name__} came, a path is opened: give its name, and arrays to a door "
+            "(rimaging.mri, rimaging.astro, rimaging.image)."
+        )
     if kind is not None and kind not in KINDS:
         raise OptionError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}.")
     bare, extension = split_extension(path)

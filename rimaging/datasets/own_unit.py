@@ -1,4 +1,7 @@
-"""A unit near the noise, in which single precision holds what is made of a measurement."""
+"""A unit near the noise, in which single precision holds what is made of a measurement.
+
+Coil maps have theirs too: networks and penalties know those whose ``sum_c |S_c|^2`` is near one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
+from rimaging.operators.coils import root_sum_of_squares
 
 __all__ = ["OwnUnit", "in_own_unit", "power_of_two"]
 
@@ -20,7 +24,7 @@ FARTHEST = 126
 
 
 class OwnUnit(NamedTuple):
-    """The unit of each item of a measurement, in the units of its file.
+    """The unit of the image of each item of a measurement, in the units that it is asked for in.
 
     sizes: powers of two ``(*batch, 1, ..., 1)`` against the data, float32. axes: of one item of the
     data.
@@ -35,28 +39,41 @@ class OwnUnit(NamedTuple):
         return self.sizes.reshape(*lead, *(1 for _ in range(axes))).to(image.device)
 
 
-def in_own_unit(measurement: Measurement) -> tuple[Measurement, OwnUnit | None]:
-    """The same measurement with noise near one, and the unit that makes it so, item by item.
+def in_own_unit(
+    measurement: Measurement, *, sets: bool = False
+) -> tuple[Measurement, OwnUnit | None]:
+    """The same measurement with noise and coil maps near one, and the unit of its image then.
 
     ``1/sigma^2`` of a sky in erg/s/cm2/A (sigma 1e-18), and its sum over an image, is more than
     single precision holds. A power of two changes no digit, so that ``x(c y, c sigma) = c x(y,
-    sigma)`` bit for bit. Where the noise is ordinary (`ORDINARY`) the measurement is given back,
-    and None. Its noise is known (`Measurement.completed`).
+    sigma)`` bit for bit. Maps of another size than one (NLINV, JSENSE, a scanner's own) are halved
+    or doubled until it is nearest: ``S x = (S / c) (c x)``. Where the noise is ordinary
+    (`ORDINARY`), and maps are within a half octave of one, as ESPIRiT's, the measurement is given
+    back, and None. Its noise is known (`Measurement.completed`); ``sets`` says that the maps have
+    an axis of sets.
     """
     axes = 3 if measurement.kind == "kspace" else 2
     noise = measurement.noise
     assert noise is not None
     sizes = power_of_two(_typical(torch.as_tensor(noise), measurement, axes))
-    if bool((sizes == 1).all()):
-        return measurement, None
-    factor = 1 / sizes
-    scaled = replace(
-        measurement,
-        data=measurement.data * factor,
-        noise=torch.as_tensor(noise).to(factor) * factor,
-        reference=None,
-    )
-    return scaled, OwnUnit(sizes, axes)
+    own = measurement
+    if not bool((sizes == 1).all()):
+        factor = 1 / sizes
+        own = replace(
+            own,
+            data=own.data * factor,
+            noise=torch.as_tensor(noise).to(factor) * factor,
+            reference=None,
+        )
+    if own.maps is not None:
+        spatial = 2 if own.matrix is None else len(own.matrix)
+        each = _map_sizes(own.maps, spatial, sets)
+        if not bool((each == 1).all()):
+            lead = each.shape[: each.ndim - spatial - 1]
+            against = each.reshape(*lead, *(1 for _ in own.maps.shape[len(lead) :]))
+            own = replace(own, maps=own.maps / against)
+            sizes = sizes / each.reshape(*lead, 1, 1, 1)
+    return own, None if own is measurement else OwnUnit(sizes, axes)
 
 
 def power_of_two(scale: Tensor) -> Tensor:
@@ -64,6 +81,21 @@ def power_of_two(scale: Tensor) -> Tensor:
     known = torch.isfinite(scale) & (scale > 0)
     ordinary = (scale >= 1 / ORDINARY) & (scale <= ORDINARY)
     exponent = torch.where(known & ~ordinary, scale, 1.0).double().log2().round()
+    return torch.exp2(exponent.clamp(-FARTHEST, FARTHEST)).float()
+
+
+def _map_sizes(maps: Tensor, spatial: int, sets: bool) -> Tensor:
+    """The power of two nearest to the typical ``sqrt(sum_c |S_c|^2)``, ``(*batch, 1, ..., 1)``.
+
+    The root of its mean square where coils see anything, of the first set; 1 where they see nothing
+    at all, which is refused elsewhere.
+    """
+    first = maps.select(-spatial - 2, 0) if sets else maps
+    power = root_sum_of_squares(first, spatial).double().square().unsqueeze(-spatial - 1)
+    dims = tuple(range(-spatial, 0))
+    mean = power.sum(dim=dims, keepdim=True) / (power > 0).sum(dim=dims, keepdim=True)
+    known = torch.isfinite(mean) & (mean > 0)
+    exponent = torch.where(known, mean, 1.0).log2().div(2).round()
     return torch.exp2(exponent.clamp(-FARTHEST, FARTHEST)).float()
 
 

@@ -17,7 +17,7 @@ from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.open import open
 from rimaging.datasets.trajectory import with_shots
-from rimaging.errors import OptionError
+from rimaging.errors import DataError, OptionError
 
 __all__ = ["Array", "Source", "as_measurement", "single"]
 
@@ -61,6 +61,8 @@ def as_measurement(
     if measurement.kind != kind:
         raise wrong_kind(measurement.kind, kind)
     _check_real(measurement.data, kind)
+    if measurement.data.dtype not in (torch.float32, torch.complex64):
+        measurement = _in_single(measurement)
     if not given:
         return measurement
     return replace(
@@ -128,10 +130,23 @@ def _along(
     return found
 
 
+def _in_single(measurement: Measurement) -> Measurement:
+    """A measurement that was built in another precision, all that goes with its data included."""
+    names = ("data", "noise", "maps", "psf", "density", "reference")
+    known = {name: getattr(measurement, name) for name in names}
+    changed: dict[str, Any] = {k: single(v) for k, v in known.items() if isinstance(v, Tensor)}
+    return replace(measurement, **changed)
+
+
 def _noise(noise: float | Array | None) -> float | Tensor | None:
     if noise is None:
         return None
     sigma = single(to_tensor(noise, "noise"))
+    if sigma.is_complex():
+        raise DataError(
+            "the noise is complex, expected the standard deviation of one real component: give "
+            "abs(noise) / 2**0.5 where it is that of complex values"
+        )
     return float(sigma) if sigma.ndim == 0 else sigma
 
 

@@ -28,7 +28,7 @@ def split(scan: Measurement, generator: torch.Generator) -> tuple[Measurement, M
     Raises DataError for a scan that has nothing outside its middle, or one shot alone.
     Source: Yaman et al., Magn. Reson. Med. 84, 2020, 3172.
     """
-    share = SHARE * (0.5 + float(torch.rand((), generator=generator)))
+    share = SHARE * (0.5 + float(torch.rand((), generator=generator, dtype=torch.float32)))
     if scan.trajectory is not None:
         return _split_shots(scan, share, generator)
     assert scan.mask is not None
@@ -50,7 +50,7 @@ def _drawn(mask: Tensor, share: float, generator: torch.Generator) -> Tensor:
         outside = along & ~box[0][:, None]
     if not bool(outside.any()):
         raise _too_few()
-    chance = torch.rand(outside.shape, generator=generator)
+    chance = torch.rand(outside.shape, generator=generator, dtype=torch.float32)
     return outside & (chance <= max(share, float(chance[outside].min())))
 
 
@@ -70,7 +70,7 @@ def _split_shots(
     shots = scan.data.shape[-2]
     if shots < 2:
         raise _too_few()
-    chance = torch.rand(shots, generator=generator)
+    chance = torch.rand(shots, generator=generator, dtype=torch.float32)
     held = chance <= max(share, float(chance.min()))
     held &= chance < chance.max()
     return _shots(scan, ~held), _shots(scan, held)

@@ -210,9 +210,9 @@ def upscale(
     scale = int(scale)
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma)
-    axes = tuple(range(-2 - picture.colour, 0))
+    own = tuple(range(-picture.measurement.picture_axes, 0))
     pixels = picture.measurement.data
-    span = pixels.amax(axes, keepdim=True) - pixels.amin(axes, keepdim=True)
+    span = pixels.amax(own, keepdim=True) - pixels.amin(own, keepdim=True)  # of each picture
     noise = picture.measurement.noise
     if noise is None:
         known = span[span > 0]
@@ -278,6 +278,8 @@ def inpaint(
             f"the mask has shape {tuple(known.shape)}, the image {tuple(pixels.shape[-2:])}: "
             "give one value for each pixel"
         )
+    if known.is_complex():
+        raise DataError("the mask is complex, expected 1 where a pixel is known and 0 elsewhere")
     known = (known > 0.5).to(pixels)
     check_known(pixels, known > 0)
     hidden = replace(picture.measurement, data=known * pixels)
@@ -310,9 +312,19 @@ def restore(
         weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see `denoise`.
 
     Raises:
-        ShapeError: ``y`` that does not fit the operator. DataError: NaN, noise that is not above
-            zero, a complex operator with plug-and-play. Else as for `denoise`.
+        ShapeError: ``y`` that does not fit the operator, an operator of other axes. DataError: NaN,
+            noise that is not above zero, a complex operator with plug-and-play. OptionError: what
+            is no operator. Else as for `denoise`.
     """
+    if not isinstance(operator, Operator):
+        raise OptionError(
+            f"the operator is a {type(operator).__name__}: give one of rimaging.operators, or one "
+            "of your own (docs/operators.md)"
+        )
+    if len(operator.domain.shape) < 2:
+        raise ShapeError(
+            f"the operator sees {operator.domain}, expected images (y, x) or (channel, y, x)"
+        )
     data = single(to_tensor(y, "y"))
     if not bool(torch.isfinite(data).all()):
         raise DataError("y has NaN or infinite values: leave them out of the operator by Sampling")
@@ -323,6 +335,8 @@ def restore(
         )
     noise = single(to_tensor(sigma, "sigma")).to(data.device)
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
-    if not of_the_user(weights):
-        operator, data, noise = of_usual_norm(operator, data, noise)
-    return like(invert(Gaussian(operator, data, noise), how, Task()), y)
+    with torch.no_grad():  # an operator may hold what somebody trains
+        if not of_the_user(weights):
+            operator, data, noise = of_usual_norm(operator, data, noise)
+        likelihood = Gaussian(operator, data, noise)
+    return like(invert(likelihood, how, Task()), y)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
@@ -42,8 +42,9 @@ def check_kernels(kernel: Tensor, shape: tuple[int, ...]) -> None:
     """
     images = tuple(shape[:-2])
     try:
-        fits = torch.broadcast_shapes(tuple(kernel.shape[:-2]), images) == torch.Size(images)
-    except RuntimeError:
+        # (not torch.broadcast_shapes, which imports sympy: a second of CPU)
+        fits = np.broadcast_shapes(tuple(kernel.shape[:-2]), images) == images
+    except ValueError:
         fits = False
     if not fits:
         raise ShapeError(

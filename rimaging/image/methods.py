@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError
+from rimaging.image.channels import by_channels
 from rimaging.image.filled import filled, with_wide_holes
-from rimaging.method import Method, Weights, choose_device, load_rim, rim_method
+from rimaging.method import Method, Weights, check_counts, choose_device, load_rim, rim_method
 from rimaging.operators.clipped import Clipped
 from rimaging.operators.convolution import Boundary, Convolution
 from rimaging.operators.gaussian import Gaussian
@@ -151,24 +153,20 @@ def invert(
             method = filled(method, source, likelihood)
     if isinstance(operator, Sampling) and name == "rim" and not isinstance(how.weights, RIM):
         method = with_wide_holes(method)
-    if isinstance(source, Measurement) and name == "rim" and _coupled(how.direct(task), device):
-        # Weights that couple the channels need them all at once: nothing may be cut apart.
-        result = run(
-            likelihood(source),
-            method,
-            device=device,
-            keep_steps=how.keep_steps,
-            error_map=how.error_map,
-        )
-        assumed = source.provenance.get("assumed", [])
-        provenance = {**result.provenance, "assumed": [*assumed, *result.provenance["assumed"]]}
-        return replace(result, measurement=source, provenance=provenance)
+    together = 1
+    if isinstance(source, Measurement) and name == "rim":
+        channels = load_rim(how.direct(task), device)[0].config.channels
+        own = task.kernel is not None and task.kernel.ndim > 2  # a kernel goes with each plane
+        together = math.prod(source.data.shape[:-2]) if own and channels > 1 else channels
+        if channels > 1 and not own:
+            method = by_channels(method, likelihood, channels)
     make = likelihood if build is not None else None
     return run(
         source,
         method,
         build=make,
         any_unit=task.clip is None,
+        together=together,
         device=device,
         keep_steps=how.keep_steps,
         error_map=how.error_map,
@@ -181,6 +179,7 @@ def chosen(name: str, how: How, task: Task, device: torch.device) -> Method:
         raise OptionError(
             f"method {name!r} does not exist: choose {', '.join(get_args(MethodName))}"
         )
+    check_counts({"steps": how.steps})
     if how.ensemble and name not in ("rim", "plug-and-play"):
         raise OptionError(
             f"an ensemble turns the images of a network, {name} has none: leave it out, or take "
@@ -312,7 +311,3 @@ def trained_for(weights: Weights, operator: Operator) -> bool:
     if len(known) > 1 and isinstance(operator, LinearOperator) and not operator.domain.is_complex:
         return True
     return any(isinstance(operator, KINDS.get(name, ())) for name in known)
-
-
-def _coupled(weights: Weights, device: torch.device) -> bool:
-    return load_rim(weights, device)[0].config.channels > 1

@@ -88,6 +88,8 @@ class Picture:
     def clipped(self, clip: tuple[float, float] | None) -> Picture:
         """The picture with the ends of its range, those given or those of its integers."""
         if clip is not None:
+            if np.size(clip) != 2:
+                raise OptionError(f"clip is {clip}: give two numbers, black and white")
             low, high = clip
             return replace(self, clip=(low / self.white, high / self.white))
         ends = self._ends()

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from rimaging.datasets.coil_maps import with_maps
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.own_unit import in_own_unit
 from rimaging.datasets.pieces import moved, representatives
 from rimaging.datasets.sources import Source, as_measurement
 from rimaging.datasets.splitting import split
 from rimaging.errors import OptionError
-from rimaging.method import Weights, choose_device, load_rim
+from rimaging.method import Weights, check_counts, choose_device, load_rim
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.noncartesian import equalised
 from rimaging.rim.adaptation import adapt as fit
@@ -63,6 +64,7 @@ def adapt(
     given = cast("Sequence[Source]", [scans] if one else scans)
     if not given:
         raise OptionError("there is no scan to adapt to: give one")
+    check_counts({"iterations": iterations})
     place = choose_device(device)
     rim, _ = load_rim(weights, place)
     ready = []
@@ -81,7 +83,9 @@ def adapted(
 ) -> RIM:
     """`adapt` for completed scans with maps, and how many sets these are, where the RIM is."""
     slices = [
-        (item, sets > 1) for scan, sets in scans for item in representatives(scan, sets=sets > 1)
+        (in_own_unit(item, sets=sets > 1)[0], sets > 1)
+        for scan, sets in scans
+        for item in representatives(scan, sets=sets > 1)
     ]
 
     def draw(generator: torch.Generator) -> tuple[Likelihood, Likelihood]:

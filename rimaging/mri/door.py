@@ -62,8 +62,9 @@ def reconstruct(
             torch, a path, or a `Measurement`. Zeros at the edges (partial Fourier, padding) count
             as not measured.
         mask: 1 where measured, ``(x,)`` or ``(..., y, x)``; by default where k-space is not zero.
-        maps: coil sensitivities ``(..., coil, y, x)``, with ``sets=2`` ``(..., 2, coil, y, x)``; by
-            default ESPIRiT estimates them from the middle of k-space.
+        maps: coil sensitivities ``(..., coil, y, x)``, with ``sets=2`` ``(..., 2, coil, y, x)``, of
+            any size: the image is in their units. By default ESPIRiT estimates them from the middle
+            of k-space, with ``sum_c |S_c|^2 = 1``.
         noise: standard deviation of one real component of k-space, one number or broadcastable to
             it; by default estimated from the calibration region and the outer samples.
         weights: name, path or `RIM`; for ``method="rim"``.
@@ -179,7 +180,7 @@ def _as_slices(
             "volume=True is for Cartesian arrays (coil, z, y, x): leave it out for files, "
             "measurements, trajectories and frames"
         )
-    if noise is not None and not isinstance(noise, float | int):
+    if noise is not None and to_tensor(noise, "noise").numel() > 1:
         raise OptionError("the noise of a volume is one number: whiten its coils for more")
     slices, plane, axis = to_slices(
         to_tensor(kspace, "k-space"), None if mask is None else to_tensor(mask, "mask")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import OptionError
-from rimaging.method import Method
+from rimaging.method import Method, check_counts
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.noncartesian import NonCartesianMRI
@@ -37,6 +37,7 @@ def check_options(
         raise OptionError(
             f"method {method!r} does not exist: choose {', '.join(get_args(MethodName))}"
         )
+    check_counts({"steps": steps, "iterations": iterations, "adapt": adapt})
     if sets not in (None, 1, 2):
         raise OptionError(f"sets is {sets}: use 1, or 2 for soft SENSE")
     if method == "rim" and (lamda is not None or iterations is not None):

@@ -16,7 +16,7 @@ from rimaging.operators.coils import (
 from rimaging.operators.fourier import centred_fft, centred_ifft, spatial_axes
 from rimaging.operators.linear_operator import LinearOperator
 from rimaging.operators.sampling import checked_mask
-from rimaging.operators.space import Space
+from rimaging.operators.space import Space, check_tensor
 
 CACHE_BYTES = 2**22
 
@@ -52,6 +52,7 @@ class CartesianMRI(LinearOperator):
         self.ndim = ndim
         self.axes = spatial_axes(ndim)
         mask = torch.ones(spatial, device=maps.device) if mask is None else mask
+        check_tensor(mask, "CartesianMRI")
         mask = _fit_mask(mask, spatial)
         mask = checked_mask(mask, self.domain.real_dtype, "CartesianMRI").to(maps.device)
         self.varying = tuple(axis for axis in self.axes if _varies(mask, axis))

@@ -8,7 +8,7 @@ from torch import Tensor
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.fourier import spatial_axes
 from rimaging.operators.linear_operator import LinearOperator
-from rimaging.operators.space import Space
+from rimaging.operators.space import Space, check_tensor
 
 
 class CoilSensitivities(LinearOperator):
@@ -105,6 +105,7 @@ def weighted_power(maps: Tensor, weight: Tensor | None, sets: bool, ndim: int) -
 
 def checked_maps(maps: Tensor, sets: bool, ndim: int, name: str) -> Tensor:
     """Give the maps, or raise for axes or values that no coil can have."""
+    check_tensor(maps, name)
     axes = ("set", "coil") if sets else ("coil",)
     names = ", ".join(("...", *axes, *("z", "y", "x")[3 - len(spatial_axes(ndim)) :]))
     if maps.ndim < ndim + len(axes):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rimaging.errors import DataError, OptionError, ShapeError
 from rimaging.operators.linear_operator import LinearOperator
-from rimaging.operators.space import Space
+from rimaging.operators.space import Space, check_tensor
 
 Boundary = Literal["zero", "reflect", "valid", "circular"]
 
@@ -45,7 +45,7 @@ class Convolution(LinearOperator):
             raise OptionError(
                 f"boundary {boundary!r} does not exist: choose {', '.join(get_args(Boundary))}"
             )
-        shape = tuple(shape)
+        shape = Space(tuple(shape), torch.float32).shape
         _check_psf(psf, shape)
         height, width = shape[-2:]
         radius = (psf.shape[-2] // 2, psf.shape[-1] // 2)
@@ -177,6 +177,7 @@ def _mirror(size: int, radius: int, device: torch.device) -> Tensor:
 
 
 def _check_psf(psf: Tensor, shape: tuple[int, ...]) -> None:
+    check_tensor(psf, "Convolution")
     if psf.ndim < 2 or len(shape) < 2:
         raise ShapeError(
             f"Convolution expects a PSF (..., y, x) and a shape (..., y, x), got "

@@ -37,7 +37,7 @@ class Fourier(LinearOperator):
         dtype: complex64 or complex128.
 
     Raises:
-        OptionError: another ``ndim``. ShapeError: fewer axes than ``ndim``.
+        OptionError: another ``ndim``, a real ``dtype``. ShapeError: fewer axes than ``ndim``.
     """
 
     def __init__(
@@ -45,6 +45,10 @@ class Fourier(LinearOperator):
     ) -> None:
         space = Space(tuple(shape), dtype)
         axes = spatial_axes(ndim)
+        if not dtype.is_complex:
+            raise OptionError(
+                f"Fourier got dtype {dtype}: choose torch.complex64 or torch.complex128"
+            )
         if len(space.shape) < ndim:
             raise ShapeError(
                 f"Fourier over {ndim} axes got the shape {space.shape}: give at least {ndim} axes"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from rimaging.errors import OptionError, ShapeError
+from rimaging.operators.factor import as_factor
 from rimaging.operators.operator import Operator
 
 Locality = int | tuple[int, ...]
@@ -101,7 +103,10 @@ class LinearOperator(Operator):
         value = torch.ones(())
         for _ in builtin_range(iterations):
             x = self._normal(x)
-            value = torch.linalg.vector_norm(x, dim=axes, keepdim=True)
+            # summed in double precision, which holds the squares of a detector in SI units
+            wide = torch.complex128 if x.is_complex() else torch.float64
+            value = torch.linalg.vector_norm(x, dim=axes, keepdim=True, dtype=wide)
+            value = value.to(x.real.dtype)
             x = x / value.clamp_min(torch.finfo(value.dtype).tiny)
         return value.sqrt().reshape(value.shape[: value.ndim - len(axes)])
 
@@ -109,6 +114,8 @@ class LinearOperator(Operator):
     def H(self) -> LinearOperator:
         """The adjoint as an operator."""
         return Adjoint(self)
+
+    __array_ufunc__: ClassVar[None] = None  # NumPy leaves the product with its numbers to us
 
     def __matmul__(self, other: LinearOperator) -> LinearOperator:
         return Composition(self, other)
@@ -149,6 +156,7 @@ class Composition(LinearOperator):
     """``(A B) x = A (B x)``; its adjoint is ``B* A*``."""
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
+        check_operator(inner, "A @ B")
         if outer.domain.shape != inner.range.shape or (
             outer.domain.is_complex != inner.range.is_complex
         ):
@@ -194,6 +202,7 @@ class Sum(LinearOperator):
     """``(A + B) x = A x + B x``."""
 
     def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
+        check_operator(second, "A + B")
         if spaces_of(first) != spaces_of(second):
             raise ShapeError(
                 f"A + B needs equal spaces, got A: {first.domain} -> {first.range} and "
@@ -210,6 +219,12 @@ class Sum(LinearOperator):
         return self.first._adjoint(y) + self.second._adjoint(y)
 
     @property
+    def measured(self) -> Tensor | None:
+        """Where either measures."""
+        first, second = self.first.measured, self.second.measured
+        return None if first is None or second is None else torch.maximum(first, second)
+
+    @property
     def locality(self) -> Locality:
         """The cross terms ``A* B`` reach as far as the wider of the two."""
         return join_localities(self.first.locality, self.second.locality)
@@ -219,11 +234,17 @@ class Scaled(LinearOperator):
     """``(c A) x = c (A x)``; its adjoint is ``conj(c) A*``."""
 
     def __init__(self, operator: LinearOperator, factor: complex) -> None:
+        factor = as_factor(factor)
+        if isinstance(operator, Scaled):
+            factor = factor * operator.factor
+            operator = operator.operator
         if isinstance(factor, complex) and not operator.domain.is_complex:
             raise OptionError(
                 f"a complex factor {factor} makes a real operator complex: give a real factor"
             )
         super().__init__(operator.domain, operator.range)
+        self.operator: LinearOperator
+        self.factor: complex
         self.operator = operator
         self.factor = factor
 
@@ -240,6 +261,10 @@ class Scaled(LinearOperator):
     def measured(self) -> Tensor | None:
         """That of the operator."""
         return self.operator.measured
+
+    def norm(self, iterations: int = 30) -> Tensor:
+        """``|c|`` times that of the operator."""
+        return abs(self.factor) * self.operator.norm(iterations)
 
     def normal_diagonal(self, weight: Tensor | None = None) -> Tensor:
         """``|c|^2 diag(A* W A)``."""
@@ -258,6 +283,15 @@ class Scaled(LinearOperator):
     def locality(self) -> Locality:
         """That of the operator."""
         return self.operator.locality
+
+
+def check_operator(value: object, name: str) -> None:
+    """Raise `OptionError` for what is no linear operator."""
+    if not isinstance(value, LinearOperator):
+        raise OptionError(
+            f"{name} takes linear operators, got a {type(value).__name__}: apply one by A(x), "
+            "scale it by 2 * A"
+        )
 
 
 def join_localities(a: Locality, b: Locality) -> Locality:

@@ -23,7 +23,7 @@ from rimaging.operators.kaiser_bessel import (
     transposed,
 )
 from rimaging.operators.linear_operator import LinearOperator
-from rimaging.operators.space import Space
+from rimaging.operators.space import Space, check_tensor
 
 __all__ = ["NUFFT", "Backend", "checked_trajectory"]
 
@@ -282,6 +282,7 @@ def _as_complex(columns: Tensor, items: int, count: int) -> Tensor:
 
 def checked_trajectory(trajectory: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
     """The trajectory in double precision, or an error for one that no image has."""
+    check_tensor(trajectory, name)
     axes = len(shape)
     if axes not in (2, 3) or trajectory.ndim < 2 or trajectory.shape[-1] != axes:
         raise ShapeError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal, get_args
 
 import torch
@@ -47,16 +48,23 @@ class RandomProjection(LinearOperator):
                 f"ensemble {ensemble!r} does not exist: choose {', '.join(get_args(Ensemble))}"
             )
         domain = Space(tuple(shape), dtype)
-        if count < 1 or (ensemble == "fourier" and count > domain.size):
+        if (
+            not isinstance(count, Integral)
+            or count < 1
+            or (ensemble == "fourier" and count > domain.size)
+        ):
             raise OptionError(
                 f"{count} {ensemble} projections of {domain.size} pixels do not exist: "
                 f"choose a count from 1 to {domain.size}"
             )
         super().__init__(domain, Space((count,), dtype))
         draw = {"gaussian": _gaussian, "binary": _binary, "fourier": _fourier}[ensemble]
-        seeds = [seed] if isinstance(seed, int) else list(seed)
+        count, one = int(count), isinstance(seed, Integral)
+        seeds = [int(s) for s in ([seed] if isinstance(seed, Integral) else seed)]
+        if not seeds:
+            raise OptionError("no seed came: give one, or one for each item of the batch")
         drawn = [draw(domain.shape, count, torch.Generator().manual_seed(s)) for s in seeds]
-        matrix = drawn[0] if isinstance(seed, int) else torch.stack(drawn)
+        matrix = drawn[0] if one else torch.stack(drawn)
         self.matrix: Tensor
         self.register_buffer("matrix", matrix.to(dtype))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal, get_args
 
 import torch
@@ -95,6 +96,7 @@ class Bicubic(Resampling):
         if edges not in get_args(Edges):
             raise OptionError(f"edges {edges!r} do not exist: choose {', '.join(get_args(Edges))}")
         height, width = _checked(shape, scale)
+        scale = int(scale)
         rows, columns = _bicubic(height, scale, edges), _bicubic(width, scale, edges)
         radius = 2 * scale - scale % 2 if scale > 1 else 0  # the kernel ends before 2 coarse pixels
         super().__init__(shape, rows.to(dtype), columns.to(dtype), scale, radius)
@@ -117,6 +119,7 @@ class BlockMean(Resampling):
         self, shape: Sequence[int], scale: int, dtype: torch.dtype = torch.float32
     ) -> None:
         height, width = _checked(shape, scale)
+        scale = int(scale)
         rows, columns = _blocks(height, scale), _blocks(width, scale)
         super().__init__(shape, rows.to(dtype), columns.to(dtype), scale, scale // 2)
 
@@ -142,11 +145,12 @@ def _interpolation(size: int, scale: int) -> Tensor:
 
 
 def _checked(shape: Sequence[int], scale: int) -> tuple[int, int]:
+    shape = Space(tuple(shape), torch.float32).shape
     if len(shape) < 2:
         raise ShapeError(
             f"resampling expects a shape (..., y, x), got {tuple(shape)}: give both spatial axes"
         )
-    if not isinstance(scale, int) or scale < 1:
+    if not isinstance(scale, Integral) or scale < 1:
         raise OptionError(f"scale {scale!r} is not a whole number from 1 on: choose 2, 3 or 4")
     return shape[-2], shape[-1]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.linear_operator import LinearOperator
-from rimaging.operators.space import Space
+from rimaging.operators.space import Space, check_tensor
 
 
 class Sampling(LinearOperator):
@@ -25,6 +25,7 @@ class Sampling(LinearOperator):
     """
 
     def __init__(self, mask: Tensor, ndim: int = 2, dtype: torch.dtype = torch.float32) -> None:
+        check_tensor(mask, "Sampling")
         if not 1 <= ndim <= mask.ndim:
             raise ShapeError(
                 f"Sampling expects a mask of {ndim} axes or more, got {tuple(mask.shape)}: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from rimaging.errors import ShapeError
 from rimaging.operators.linear_operator import (
     LinearOperator,
     Locality,
+    check_operator,
     join_localities,
     spaces_of,
 )
@@ -20,9 +21,12 @@ from rimaging.operators.space import Space
 class Stack(LinearOperator):
     """``x -> (A_1 x, ..., A_n x)`` along a new leading axis; ``A* y = sum A_i* y_i``."""
 
-    def __init__(self, operators: Sequence[LinearOperator]) -> None:
+    def __init__(self, operators: Iterable[LinearOperator]) -> None:
+        operators = list(operators)
         if not operators:
             raise ShapeError("stack() got no operators: give at least one")
+        for operator in operators:
+            check_operator(operator, "stack()")
         first = operators[0]
         for other in operators[1:]:
             if spaces_of(other) != spaces_of(first):
@@ -66,6 +70,17 @@ class Stack(LinearOperator):
         return total
 
     @property
+    def measured(self) -> Tensor | None:
+        """That of each part; None where all measure everything."""
+        parts = [op.measured for op in self._items()]
+        if all(part is None for part in parts):
+            return None
+        core = self._items()[0].range
+        one = next(part for part in parts if part is not None).new_ones(())
+        whole = [core.expand(one if part is None else part) for part in parts]
+        return torch.stack(torch.broadcast_tensors(*whole), dim=-len(self.range.shape))
+
+    @property
     def stride(self) -> int:
         """That of the parts."""
         return self._items()[0].stride
@@ -79,6 +94,6 @@ class Stack(LinearOperator):
         return locality
 
 
-def stack(operators: Sequence[LinearOperator]) -> LinearOperator:
+def stack(operators: Iterable[LinearOperator]) -> LinearOperator:
     """Stack operators of equal spaces along a new leading axis of the range."""
     return Stack(operators)

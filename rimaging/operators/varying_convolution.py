@@ -10,6 +10,7 @@ from torch import Tensor
 from rimaging.errors import ShapeError
 from rimaging.operators.convolution import Boundary, Convolution
 from rimaging.operators.linear_operator import LinearOperator, Locality
+from rimaging.operators.space import check_tensor
 
 
 class VaryingConvolution(LinearOperator):
@@ -42,6 +43,8 @@ class VaryingConvolution(LinearOperator):
         shape: Sequence[int],
         boundary: Boundary = "zero",
     ) -> None:
+        check_tensor(psfs, "VaryingConvolution")
+        check_tensor(weights, "VaryingConvolution")
         if len(shape) != 2 or psfs.ndim < 3 or weights.ndim < 3:
             raise ShapeError(
                 "VaryingConvolution expects PSFs (..., k, y, x), weights (..., k, y, x) and a "

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
 from rimaging.reports.diagnostics import Diagnostics, Verdict
+from rimaging.reports.files import write_whole
 from rimaging.reports.privacy import public_entries, public_text
 from rimaging.reports.scales import Kind, Scale, plane, scale_of
 
@@ -162,11 +163,8 @@ def report(
 
 
 def save_report(path: str | Path, page: str) -> Path:
-    """Write a page under a temporary name, then rename it: never half a report."""
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    return partial.replace(target)
+    """Write a page whole or not at all; raises FormatError as `write_whole`."""
+    return write_whole(path, page.encode())
 
 
 def preview(

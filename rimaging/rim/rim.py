@@ -62,6 +62,7 @@ class RIM(nn.Module):
         if config.error_features:
             sizes = (config.error_inputs, config.error_outputs, config.error_features)
             self.error_head = ErrorHead(*sizes)
+        self.float()  # whatever torch.set_default_dtype says
 
     def forward(
         self,

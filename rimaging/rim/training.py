@@ -55,7 +55,8 @@ class Trainer:
 
     Each optimiser step draws its batch from a generator seeded by ``(seed, iteration)``, and the
     state holds weights, their running mean and Adam's moments: a run that was stopped goes on as if
-    it never had been.
+    it never had been. The first weights are drawn by torch's own generator, which is seeded with
+    the run's seed and not set back.
 
     Args:
         model: what the RIM is made of.

@@ -56,7 +56,8 @@ def load_weights(source: str | Path, sha256: str | None = None) -> tuple[RIM, di
                 f"{source} was made by another version (unknown settings {', '.join(unknown)}): "
                 "update rimaging or train again"
             )
-        rim = RIM(RIMConfig(**settings))
+        with torch.random.fork_rng(devices=[]):  # the weights drawn first are none of the user's
+            rim = RIM(RIMConfig(**settings))
         rim.load_state_dict(tensors)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(

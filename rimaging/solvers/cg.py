@@ -52,7 +52,7 @@ def cg(
     operator.domain.check(b, "cg")
     if iterations < 1:
         raise OptionError(f"cg got iterations={iterations}: ask for at least one step")
-    if bool((torch.as_tensor(damping) < 0).any()):
+    if not bool((torch.as_tensor(damping) >= 0).all()):
         raise OptionError(f"cg got damping={damping}: a negative one has no solution, use >= 0")
     if not bool(torch.isfinite(b).all()):
         raise DataError("cg got a right-hand side with NaN or infinity: mask those samples first")

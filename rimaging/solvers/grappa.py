@@ -30,7 +30,7 @@ from rimaging.operators.calibration import calibration_block, calibration_shape
 from rimaging.operators.coils import expand_coils
 from rimaging.operators.fourier import centred_fft
 from rimaging.solvers.filling import each_filled
-from rimaging.solvers.zero_filled import zero_filled
+from rimaging.solvers.zero_filled import of_full_kspace
 
 __all__ = ["fill_kspace", "grappa", "has_centre"]
 
@@ -58,7 +58,7 @@ def grappa(
     damping: float = 0.03,
     sets: bool = False,
 ) -> Tensor:
-    """The image of k-space filled by GRAPPA: ``S* F* y``, or without maps the coils' RSS.
+    """The image of k-space filled by GRAPPA (`of_full_kspace`), without maps the coils' RSS.
 
     Args:
         kspace: complex ``(..., coil, y, x)``.
@@ -78,7 +78,7 @@ def grappa(
     """
     taught = None if maps is None or has_centre(mask) else _seen_through(maps, sets)
     filled = fill_kspace(kspace, mask, damping=damping, taught=taught)
-    return zero_filled(filled, torch.ones_like(mask), maps, sets=sets)
+    return of_full_kspace(filled, maps, sets=sets)
 
 
 def has_centre(mask: Tensor) -> bool:
@@ -99,7 +99,7 @@ def fill_kspace(
     Args, errors: as `grappa`. ``taught``: k-space ``(..., coil, y, x)`` with a measured centre, to
     learn from in place of that of the scan. Returns k-space ``(..., coil, y, x)``.
     """
-    if damping < 0:
+    if not 0 <= damping < math.inf:
         raise OptionError(f"damping is {damping}: give zero or more")
     beside = () if taught is None else (taught,)
     return each_filled(kspace, mask, partial(_fill_item, damping=damping), "GRAPPA", *beside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -63,7 +64,7 @@ def iterative_map(
     """
     if prior not in get_args(Prior):
         raise OptionError(f"prior {prior!r} does not exist: choose {', '.join(get_args(Prior))}")
-    if lamda < 0 or not width > 0 or steps < 1:
+    if not 0 <= lamda < math.inf or not width > 0 or steps < 1:
         raise OptionError(
             f"iterative_map got {lamda=}, {width=}, {steps=}: "
             "give lamda >= 0, width > 0, steps >= 1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -51,10 +52,13 @@ def l1_wavelet(
 def wavelet_app(lamda: float, iterations: int, wavelet: str = "db4") -> Callable[..., Any]:
     """What `sigpy_sense.solve` runs: ``app(A, y, bound)`` by FISTA.
 
-    Raises OptionError for a negative lambda, and later for a wavelet that does not exist.
+    Raises OptionError for a lambda that is not 0 or more, fewer than one iteration, and later for a
+    wavelet that does not exist.
     """
-    if lamda < 0:
-        raise OptionError(f"l1_wavelet got lamda={lamda}: use 0 or more")
+    if not 0 <= lamda < math.inf or iterations < 1:
+        raise OptionError(
+            f"l1_wavelet got {lamda=}, {iterations=}: give lamda >= 0, iterations >= 1"
+        )
 
     def app(A: Any, y: Any, bound: float) -> Any:
         import sigpy as sp

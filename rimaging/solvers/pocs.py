@@ -20,7 +20,7 @@ from rimaging.errors import DataError, OptionError
 from rimaging.operators.fourier import centred_fft, centred_ifft
 from rimaging.operators.walsh import hann
 from rimaging.solvers.filling import each_filled
-from rimaging.solvers.zero_filled import zero_filled
+from rimaging.solvers.zero_filled import of_full_kspace
 
 __all__ = ["fill_partial_fourier", "pocs"]
 
@@ -33,7 +33,7 @@ def pocs(
     iterations: int = 3,
     sets: bool = False,
 ) -> Tensor:
-    """The image of k-space completed by POCS: ``S* F* y``, or without maps the coils' RSS.
+    """The image of k-space completed by POCS (`of_full_kspace`), without maps the coils' RSS.
 
     Nothing is regularised but the phase: ``(c y)`` gives ``c x``.
 
@@ -53,7 +53,7 @@ def pocs(
         DataError: samples missing inside the measured rectangle, or zero frequency outside it.
     """
     filled = fill_partial_fourier(kspace, mask, iterations=iterations)
-    return zero_filled(filled, torch.ones_like(mask), maps, sets=sets)
+    return of_full_kspace(filled, maps, sets=sets)
 
 
 @torch.no_grad()

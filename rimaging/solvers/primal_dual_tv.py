@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -34,7 +36,7 @@ def primal_dual_tv(likelihood: Likelihood, *, lamda: float, iterations: int = 15
 
     Source: Condat, J. Optim. Theory Appl. 158, 460 (2013); Vu, Adv. Comput. Math. 38, 667 (2013).
     """
-    if lamda < 0 or iterations < 1:
+    if not 0 <= lamda < math.inf or iterations < 1:
         raise OptionError(
             f"primal_dual_tv got {lamda=}, {iterations=}: give lamda >= 0, iterations >= 1"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -71,9 +72,10 @@ def richardson_lucy_snapshots(
 
     Arguments and errors as for `richardson_lucy`; ``counts`` rise, and one run serves all.
     """
-    if not counts or counts[0] < 1 or any(b <= a for a, b in pairwise(counts)):
+    whole = all(isinstance(count, Integral) for count in counts)  # no other is ever reached
+    if not whole or not counts or counts[0] < 1 or any(b <= a for a, b in pairwise(counts)):
         raise OptionError(
-            f"richardson_lucy got counts {list(counts)}: give rising numbers from 1 on"
+            f"richardson_lucy got counts {list(counts)}: give rising whole numbers from 1 on"
         )
     operator = Convolution(psf, image.shape[-2:], boundary).to(image.device)
     margin = operator.radius if boundary == "valid" else (0, 0)

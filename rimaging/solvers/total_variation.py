@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -55,10 +56,12 @@ def total_variation(
 def variation_app(lamda: float, iterations: int) -> Callable[..., Any]:
     """What `sigpy_sense.solve` runs: ``app(A, y, bound)``, primal-dual.
 
-    Raises OptionError for a negative lambda.
+    Raises OptionError for a lambda that is not 0 or more, or fewer than one iteration.
     """
-    if lamda < 0:
-        raise OptionError(f"total_variation got lamda={lamda}: use 0 or more")
+    if not 0 <= lamda < math.inf or iterations < 1:
+        raise OptionError(
+            f"total_variation got {lamda=}, {iterations=}: give lamda >= 0, iterations >= 1"
+        )
 
     def app(A: Any, y: Any, bound: float) -> Any:
         import sigpy as sp

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from rimaging.operators.cartesian import CartesianMRI
-from rimaging.operators.coils import root_sum_of_squares
+from rimaging.operators.coils import root_sum_of_squares, weighted_power
 from rimaging.operators.fourier import Fourier
 
 
@@ -32,3 +33,16 @@ def zero_filled(
     size = (kspace.shape[-2], kspace.shape[-1])
     coils = Fourier(size).adjoint(kspace * mask.unsqueeze(-3))
     return root_sum_of_squares(coils)
+
+
+def of_full_kspace(kspace: Tensor, maps: Tensor | None = None, *, sets: bool = False) -> Tensor:
+    """The least-squares image of k-space without gaps: ``S* F* y / sum_c |S_c|^2``.
+
+    0 where no coil sees. With ``sets`` ``S* F* y``, without maps the coils' RSS. See `zero_filled`.
+    """
+    everywhere = kspace.new_ones(kspace.shape[-2:], dtype=kspace.real.dtype)
+    image = zero_filled(kspace, everywhere, maps, sets=sets)
+    if maps is None or sets:
+        return image
+    power = weighted_power(maps, None, False, 2)
+    return torch.where(power > 0, image / power, 0)

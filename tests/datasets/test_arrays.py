@@ -36,6 +36,22 @@ def test_torch_keeps_its_precision_and_memory() -> None:
     assert to_tensor(tensor) is tensor
 
 
+def test_a_conjugate_that_torch_has_put_off_is_made() -> None:
+    values = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.complex64)
+    late = values.conj()
+    assert late.is_conj() and late.imag.is_neg()
+    tensor, negative = to_tensor(late), to_tensor(late.imag)
+    assert not tensor.is_conj() and not negative.is_neg()
+    assert torch.equal(torch.view_as_real(tensor)[..., 1], -values.imag)
+    assert torch.equal(negative, -values.imag)
+
+
+@pytest.mark.parametrize("tensor", [torch.eye(3).to_sparse(), torch.eye(3, device="meta")])
+def test_a_tensor_without_dense_values_is_refused(tensor: torch.Tensor) -> None:
+    with pytest.raises(DataError, match="expected a dense one"):
+        to_tensor(tensor, "image")
+
+
 @pytest.mark.parametrize("array", [np.array(["a"]), np.array([None]), np.zeros((0, 3))])
 def test_what_is_no_number_is_refused(array: np.ndarray) -> None:
     with pytest.raises(DataError, match="image"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -163,3 +164,14 @@ def test_noise_may_be_missing_where_nothing_was_measured() -> None:
     sigma[0], mask[0] = 0, 0
     likelihood = Measurement(kind="image", data=IMAGE, noise=sigma, mask=mask).likelihood()
     assert torch.isfinite(likelihood.score(torch.zeros(12, 10))).all()
+
+
+def test_an_array_of_numpy_is_told_how_it_becomes_a_tensor() -> None:
+    with pytest.raises(DataError, match="to_tensor"):
+        Measurement(kind="image", data=torch.ones(3, 3).numpy())  # type: ignore[arg-type]
+
+
+def test_it_is_shown_in_one_line_without_its_values() -> None:
+    whole = replace(scan(), noise=0.25, provenance={"file": "Doe_Jane.h5"})
+    assert repr(whole) == "Measurement(kspace (3, 24, 20), noise 0.25, maps (3, 24, 20))"
+    assert "noise (1, 1)" in repr(replace(whole, noise=torch.ones(1, 1)))

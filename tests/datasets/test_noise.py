@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rimaging.datasets.noise import estimate_image_noise
+from rimaging.datasets.noise import estimate_image_noise, estimate_picture_noise
 from rimaging.errors import DataError
 
 
@@ -50,3 +50,19 @@ def test_noise_free_data_say_so() -> None:
         estimate_image_noise(torch.ones(16, 16))
     with pytest.raises(DataError, match=r"at least \(3, 3\)"):
         estimate_image_noise(noise((2, 9)))
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_each_picture_has_the_noise_that_it_has_alone(axes: int) -> None:
+    sizes = torch.tensor([1e-3, 1.0, 40.0])[:, None, None, None]
+    batch, mask = sizes * noise((3, 3, 24, 20)), (noise((24, 20), 1) > -1).float()
+    batch[1] = 5  # flat: it tells nothing, and the median of the others stands for it
+    found = estimate_picture_noise(batch, mask, axes)
+    assert found.shape == (3, 1, 1, 1) if axes == 3 else (3, 3, 1, 1)
+    for picture, own in zip(batch[::2], found[::2], strict=True):
+        alone = [picture] if axes == 3 else list(picture)
+        expected = torch.tensor([estimate_image_noise(one, mask) for one in alone])
+        assert torch.equal(own.flatten(), expected)
+    assert bool((found[1] > 0).all())
+    with pytest.raises(DataError, match="give noise="):
+        estimate_picture_noise(torch.ones(2, 16, 16), None, 2)

@@ -24,6 +24,12 @@ def test_the_content_says_the_format_not_the_name(tmp_path: Path, suffix: str) -
     assert sniff(unnamed) == FORMS[suffix]
 
 
+@pytest.mark.parametrize("thing", [None, b"scan.h5", IMAGE, 3])
+def test_only_a_path_is_opened(thing: object) -> None:
+    with pytest.raises(OptionError, match="arrays to a door"):
+        rimaging.open(thing)  # type: ignore[arg-type]
+
+
 def test_the_package_opens_too(tmp_path: Path) -> None:
     assert rimaging.open(save(tmp_path / "f.npy", IMAGE)).kind == "image"
 

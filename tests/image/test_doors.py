@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from rimaging.operators.nonlinear import Pointwise
 from rimaging.operators.projection import RandomProjection
 from rimaging.operators.resampling import Bicubic
 from rimaging.operators.sampling import Sampling
+from rimaging.operators.stack import stack
 from rimaging.operators.target import gaussian_psf
 from rimaging.rim.config import RIMConfig
 from rimaging.rim.rim import RIM
@@ -63,6 +66,33 @@ def test_scaling_image_and_noise_scales_the_answer(real_weights: Path) -> None:
     x = image.denoise(noisy(), SIGMA, real_weights).image
     scaled = image.denoise(4096 * noisy(), 4096 * SIGMA, real_weights).image
     assert torch.allclose(scaled, 4096 * x, rtol=1e-5)
+
+
+@pytest.mark.parametrize("door", ["denoise", "deblur", "upscale"])
+@pytest.mark.parametrize("kind", ["float", "uint8", "colour"])
+def test_a_picture_of_a_batch_is_denoised_as_alone(
+    door: str, kind: str, real_weights: Path
+) -> None:
+    """Also where nobody states the noise: it is that of each picture, and so is the span."""
+
+    def found(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        if door == "deblur":
+            result = image.deblur(pictures, gaussian_psf(2.0), None, real_weights, method="rim")
+        elif door == "upscale":
+            result = image.upscale(pictures, 2, None, real_weights, method="rim")
+        else:
+            result = image.denoise(pictures, None, real_weights)
+        return torch.as_tensor(result.image), torch.as_tensor(result.residual)
+
+    batch = torch.stack([noisy(0.01), noisy(0.2), 0.1 * noisy(0.05)])
+    if kind == "uint8":
+        batch = (127 * batch.clamp(0.02, 1.9)).to(torch.uint8)
+    if kind == "colour":
+        batch = batch[..., None] * torch.tensor([1.0, 0.9, 0.8])
+    whole = found(batch)
+    for place, picture in enumerate(batch):
+        for part, alone in zip(whole, found(picture), strict=True):
+            assert torch.allclose(part[place], alone, atol=1e-3 * float(alone.abs().max()))
 
 
 @pytest.mark.parametrize("method", ["rim", "plug-and-play", "tv", "map"])
@@ -409,6 +439,34 @@ REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
         "sigma",
         lambda w: image.inpaint(noisy(), torch.ones(SHAPE), None, w),  # type: ignore[arg-type]
     ),
+    "half a step": (OptionError, "whole", lambda w: image.denoise(noisy(), 0.1, w, steps=1.5)),
+    "half a turn": (
+        OptionError,
+        "whole",
+        lambda w: image.denoise(noisy(), 0.1, w, method="plug-and-play", steps=1.5),
+    ),
+    "a penalty of NaN": (
+        OptionError,
+        "lamda",
+        lambda w: image.denoise(noisy(), 0.1, method="tv", lamda=float("nan")),
+    ),
+    "complex noise": (DataError, "complex", lambda w: image.denoise(noisy(), 0.1 + 0.1j, w)),
+    "one end of a clip": (OptionError, "clip", lambda w: image.denoise(noisy(), 0.1, w, clip=(0,))),
+    "a complex mask": (
+        DataError,
+        "complex",
+        lambda w: image.inpaint(noisy(), torch.ones(SHAPE) + 0j, 0.1, w),
+    ),
+    "no operator": (
+        OptionError,
+        "rimaging.operators",
+        lambda w: image.restore(noisy(), torch.ones(3, 3), 0.1, w),
+    ),
+    "an operator of signals": (
+        ShapeError,
+        r"\(y, x\)",
+        lambda w: image.restore(torch.ones(12), Identity((12,)), 0.1, w),
+    ),
     "an operator in double precision": (
         DataError,
         "float32",
@@ -544,3 +602,35 @@ def test_settings_of_another_method_are_refused(real_weights: Path) -> None:
         image.denoise(noisy(), 0.1, real_weights, lamda=0.1)
     with pytest.raises(OptionError, match="undoes a blur"):
         image.denoise(noisy(), 0.1, method="wiener")
+
+
+def test_an_operator_that_is_trained_is_inverted_without_its_gradient(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    kernel = (torch.ones(3, 3) / 9).requires_grad_()
+    operator = Convolution(kernel, SHAPE, "reflect")
+    plain = Convolution(kernel.detach(), SHAPE, "reflect")
+    one, other = (image.restore(noisy(), a, 0.1, method="map", steps=3) for a in (operator, plain))
+    assert torch.equal(torch.as_tensor(one.image), torch.as_tensor(other.image))
+    assert not torch.as_tensor(one.image).requires_grad and not recwarn.list
+    operator(noisy()).sum().backward()
+    assert kernel.grad is not None
+
+
+def test_a_stack_of_masks_is_judged_by_what_it_measured() -> None:
+    first = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)) > 0.7
+    operator = stack([Sampling(first), Sampling(~first), Sampling(first)])
+    y = operator(scene())
+    noise = 0.1 * torch.randn(y.shape, generator=torch.Generator().manual_seed(2))
+    measured = operator.measured
+    assert measured is not None
+    likelihood = Gaussian(operator, y + measured * noise, 0.1)
+    assert float(likelihood.chi2(scene())) == pytest.approx(1, abs=0.15)
+
+
+def test_a_blur_loads_no_sympy() -> None:
+    """``torch.broadcast_shapes`` does, for a second."""
+    call = "image.deblur(torch.rand(9, 9), torch.ones(3, 3), 0.1, method='wiener')"
+    asked = f"import sys, torch; from rimaging import image; {call}; print('sympy' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"

@@ -31,7 +31,7 @@ def half_seen() -> Sampling:
     return Sampling((torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)) > 0.5).float())
 
 
-@pytest.mark.parametrize("factor", [1e-6, 1e-2, 30.0])
+@pytest.mark.parametrize("factor", [1e-12, 1e-6, 1e-2, 30.0, 1e12])
 @pytest.mark.parametrize("method", ["rim", "plug-and-play", "map", "tv"])
 def test_the_units_of_a_detector_change_nothing(factor: float, method: image.MethodName) -> None:
     blur = Convolution(torch.ones(3, 3) / 9, SHAPE)

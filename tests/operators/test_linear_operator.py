@@ -11,7 +11,7 @@ from rimaging.operators.coils import CoilSensitivities
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.fourier import Fourier
 from rimaging.operators.identity import Identity
-from rimaging.operators.linear_operator import LinearOperator, join_localities
+from rimaging.operators.linear_operator import LinearOperator, Scaled, join_localities
 from rimaging.operators.projection import RandomProjection
 from rimaging.operators.resampling import Bicubic, BlockMean
 from rimaging.operators.sampling import Sampling
@@ -120,6 +120,35 @@ def test_what_is_measured_passes_through_the_algebra() -> None:
     assert blur.measured is None and (blur @ sampling).measured is None
 
 
+def test_a_sum_and_a_stack_measure_what_their_parts_do() -> None:
+    first, second = Sampling(mask(4, 5), dtype=DOUBLE), Sampling(mask(2, 4, 5)[1], dtype=DOUBLE)
+    blur = Convolution(psf(3, 3), (4, 5))
+    either = (mask(4, 5) | mask(2, 4, 5)[1]).double()
+    both = (first + second).measured
+    assert both is not None and torch.equal(both, either)
+    assert (first + blur).measured is None and stack([blur, blur]).measured is None
+    stacked = stack([first, blur]).measured
+    assert stacked is not None
+    assert torch.equal(stacked, torch.stack([mask(4, 5).double(), torch.ones(4, 5, dtype=DOUBLE)]))
+    batched = stack([Sampling(mask(2, 4, 5), dtype=DOUBLE), first]).measured
+    assert batched is not None and batched.shape == (2, 2, 4, 5)
+
+
+@pytest.mark.parametrize("factor", [1e-17, 1e-9, 1e9, 1e17])
+def test_the_norm_of_a_detector_in_any_unit(factor: float) -> None:
+    blur = Convolution(psf(3, 3).float(), (8, 9))
+    expected = factor * float(blur.norm())
+    assert float((factor * blur).norm()) == pytest.approx(expected, rel=1e-5)
+    own = Convolution((factor * psf(3, 3)).float(), (8, 9))
+    assert float(own.norm()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_factors_meet() -> None:
+    blur = Convolution(psf(3, 3), (4, 5))
+    twice = 0.5 * (blur * 4)
+    assert isinstance(twice, Scaled) and twice.operator is blur and twice.factor == 2
+
+
 def test_localities_join() -> None:
     assert join_localities(2, 3) == 3
     assert join_localities((-1,), (-2,)) == (-2, -1)
@@ -153,6 +182,14 @@ def test_refuses_operators_that_do_not_fit() -> None:
         stack([])
     with pytest.raises(OptionError, match="real factor"):
         1j * small
+    for wrong in (torch.zeros(4, 5), 3, None):
+        for compose in (
+            lambda: small @ wrong,  # noqa: B023
+            lambda: small + wrong,  # noqa: B023
+            lambda: stack([small, wrong]),  # noqa: B023
+        ):
+            with pytest.raises(OptionError, match=r"A\(x\)"):
+                compose()
 
 
 @pytest.mark.parametrize("method", ["forward", "adjoint", "normal"])

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 
-from rimaging.errors import ShapeError
+from rimaging.errors import DataError, ShapeError
+from rimaging.operators.cartesian import CartesianMRI
+from rimaging.operators.coils import CoilSensitivities
+from rimaging.operators.convolution import Convolution
+from rimaging.operators.nufft import NUFFT
+from rimaging.operators.resampling import Bicubic
+from rimaging.operators.sampling import Sampling
 from rimaging.operators.space import Space
+from rimaging.operators.varying_convolution import VaryingConvolution
 from rimaging.testing import batches, dtypes, random_element, shapes
 
 
@@ -46,3 +56,40 @@ def test_expands_weights_over_the_space(shape: tuple[int, ...]) -> None:
     expanded = Space((4, 5), torch.float32).expand(weight)
     assert expanded.shape[-2:] == (4, 5)
     assert torch.equal(expanded, weight * torch.ones(4, 5))
+
+
+def test_sizes_are_whole_numbers_of_any_kind() -> None:
+    space = Space(tuple(np.array([3, 4])), torch.float32)
+    assert space == Space((3, 4), torch.float32) and all(type(n) is int for n in space.shape)
+    for wrong in ((0, 4), (3, -4), (3.0, 4)):
+        with pytest.raises(ShapeError, match="whole numbers"):
+            Space(wrong, torch.float32)  # type: ignore[arg-type]
+
+
+def test_no_operator_counts_in_whole_numbers() -> None:
+    """Weights of less than one would all be zero."""
+    with pytest.raises(DataError, match="float32"):
+        Bicubic((8, 6), 2, dtype=torch.int32)
+
+
+def test_an_array_of_numpy_and_an_empty_batch_are_refused() -> None:
+    with pytest.raises(DataError, match="from_numpy"):
+        Space((3,), torch.float32).check(np.zeros(3), "x")  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="nothing"):
+        Space((3,), torch.float32).check(torch.zeros(0, 3), "x")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda a: Convolution(a, (8, 8)),
+        lambda a: Sampling(a),
+        lambda a: CoilSensitivities(a[None] + 0j),
+        lambda a: CartesianMRI(torch.ones(1, 3, 3) + 0j, a),
+        lambda a: NUFFT(a[:, :2], (8, 8)),
+        lambda a: VaryingConvolution(a[None], torch.ones(1, 8, 8), (8, 8)),
+    ],
+)
+def test_operators_are_built_from_tensors(build: Callable[[np.ndarray], object]) -> None:
+    with pytest.raises(DataError, match="from_numpy"):
+        build(np.ones((3, 3), np.float32))

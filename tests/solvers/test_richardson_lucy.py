@@ -119,6 +119,8 @@ def test_refuses_what_it_cannot_use() -> None:
     psf, image = gaussian(2, 1.0), sky(20, 20)
     with pytest.raises(OptionError, match="rising"):
         richardson_lucy_snapshots(image, psf, [3, 3])
+    with pytest.raises(OptionError, match="whole"):
+        richardson_lucy(image, psf, iterations=2.5)  # type: ignore[arg-type]
     with pytest.raises(OptionError):
         richardson_lucy(image, psf, iterations=0)
     with pytest.raises(DataError, match="NaN"):
