@@ -15,6 +15,7 @@ from rimaging.datasets.noise import (
     estimate_band_noise,
     estimate_image_noise,
     estimate_picture_noise,
+    noise_notes,
 )
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.sampled import find_sampled
@@ -179,15 +180,11 @@ class Measurement:
                 noise = estimate_band_noise(self.data, mask)
                 notes.append("noise of each band estimated from differences of neighbouring pixels")
             elif self.data.shape[: -self.picture_axes].numel() > 1:
-                noise = estimate_picture_noise(self.data, mask, self.picture_axes)
-                said = f"{float(noise.min()):.4g} to {float(noise.max()):.4g}"
-                notes.append(
-                    f"noise {said} of each picture estimated from differences of neighbouring "
-                    "pixels"
-                )
+                noise, blank = estimate_picture_noise(self.data, mask, self.picture_axes)
+                notes += noise_notes(noise, blank)
             else:
                 noise = estimate_image_noise(self.data, mask)
-                notes.append(f"noise {noise:.4g} estimated from differences of neighbouring pixels")
+                notes += noise_notes(noise)
         if not notes and mask is self.mask and maps is self.maps:
             return self
         provenance = {**self.provenance, "assumed": [*self.provenance.get("assumed", []), *notes]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ __all__ = [
     "estimate_band_noise",
     "estimate_image_noise",
     "estimate_picture_noise",
+    "noise_notes",
 ]
 
 DIFFERENCES = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]) / 6
@@ -75,11 +77,16 @@ def estimate_band_noise(data: Tensor, mask: Tensor | None) -> Tensor:
     )
 
 
-def estimate_picture_noise(data: Tensor, mask: Tensor | None, axes: int) -> Tensor:
+def estimate_picture_noise(
+    data: Tensor,
+    mask: Tensor | None,
+    axes: int,
+    estimate: Callable[[Tensor, Tensor | None], float] = estimate_image_noise,
+) -> tuple[Tensor, int]:
     """Estimate the noise of each picture of a batch by itself, ``(*batch, 1, ..., 1)``.
 
     A picture, of the last ``axes`` axes, then has the answer that it has alone. One that does not
-    tell its noise (flat, or masked) gets the median of those that do.
+    tell its noise (flat, or masked) gets the least of those that do; how many these are comes too.
 
     Raises DataError where no picture tells it.
     """
@@ -92,16 +99,28 @@ def estimate_picture_noise(data: Tensor, mask: Tensor | None, axes: int) -> Tens
     failure: DataError | None = None
     for picture, own in zip(pictures, masks, strict=True):
         try:
-            sigmas.append(estimate_image_noise(picture, own))
+            sigmas.append(estimate(picture, own))
         except DataError as error:
             failure = error
-            sigmas.append(math.nan)
-    found = torch.tensor(sigmas, dtype=data.dtype, device=data.device)
-    if bool(found.isnan().all()):
-        assert failure is not None
+            sigmas.append(math.inf)
+    least = min(sigmas)
+    if failure is not None and least == math.inf:
         raise failure
-    found = torch.where(found.isnan(), found.nanmedian(), found)
-    return found.reshape(*lead, *(1 for _ in item))
+    found = torch.tensor(sigmas, dtype=data.dtype, device=data.device)
+    found = torch.where(found.isinf(), least, found)
+    return found.reshape(*lead, *(1 for _ in item)), sigmas.count(math.inf)
+
+
+def noise_notes(sigma: Tensor | float, blank: int = 0, white: float = 1.0) -> list[str]:
+    """What is said of estimated noise, in units of ``white``; ``blank`` pictures showed none."""
+    least, most = (white * float(level) for level in torch.as_tensor(sigma).aminmax())
+    how = "estimated from differences of neighbouring pixels"
+    if isinstance(sigma, float):
+        return [f"noise {least:.4g} {how}"]
+    notes = [f"noise of each image {how}: {least:.4g} to {most:.4g}"]
+    if blank:
+        notes.append(f"noise of {blank} images that show none taken as the least of the others")
+    return notes
 
 
 def _sigma(magnitudes: Tensor, empty: str, data: Tensor) -> float:

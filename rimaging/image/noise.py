@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from rimaging.datasets.measurement import Measurement
-from rimaging.datasets.noise import estimate_image_noise
+from rimaging.datasets.noise import estimate_image_noise, estimate_picture_noise, noise_notes
 from rimaging.datasets.photon_noise import estimate_photon_noise
 from rimaging.errors import DataError
 from rimaging.method import Weights
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
-
-FROM = "estimated from differences of neighbouring pixels"
 
 ENOUGH = 0.05
 """Share of the blocks of an image that have to be free of black and white to tell its noise: the
@@ -37,36 +37,20 @@ def estimated(
     Raises DataError where no image has noise.
     """
     data = measurement.data
-    colour = bool(measurement.provenance.get("colour"))
     if photons and min(data.shape[-2:]) >= 32:
         try:
             return _of_photons(data), ["noise estimated as gain x signal + offset of each image"]
         except DataError:
             pass  # without noise at one place at least: one number for each image
-    axes = data.ndim if measurement.affine is not None else 2 + colour
-    images = data.reshape(-1, *data.shape[-axes:])
-    mask = measurement.mask
-    masks = None if mask is None else mask.expand(data.shape).reshape(images.shape)
-    levels: list[float] = []
-    reason = ""
-    for index, image in enumerate(images):
-        try:
-            level = estimate_clipped_noise(image, None if masks is None else masks[index], clip)
-        except DataError as error:
-            level, reason = 0.0, str(error).partition(": give")[0]
-        levels.append(level)
-    known = [level for level in levels if level > 0]
-    if not known:
-        raise DataError(f"{reason}: give sigma (--sigma), 1/255 of white where it is clean")
-    least, most = min(known), max(known)
-    if len(levels) == 1:
-        return least, [f"noise {white * least:.4g} {FROM}"]
-    notes = [f"noise of each image {FROM}: {white * least:.4g} to {white * most:.4g}"]
-    if len(known) < len(levels):
-        blank = len(levels) - len(known)
-        notes.append(f"noise of {blank} images that show none taken as the least of the others")
-    sigma = torch.tensor([level or least for level in levels], dtype=data.dtype, device=data.device)
-    return sigma.reshape(*data.shape[:-axes], *(1,) * axes), notes
+    mask, axes = measurement.mask, measurement.picture_axes
+    estimate = partial(estimate_clipped_noise, clip=clip)
+    try:
+        sigma, blank = estimate_picture_noise(data, mask, axes, estimate)
+    except DataError as error:
+        told = f"{str(error).partition(': give')[0]}: give sigma (--sigma)"
+        raise DataError(f"{told}, 1/255 of white where it is clean") from None
+    found = sigma if sigma.numel() > 1 else estimate(data.reshape(data.shape[-axes:]), mask)
+    return found, noise_notes(found, blank, white)
 
 
 def estimate_clipped_noise(
