@@ -21,7 +21,7 @@ from rimaging.errors import FormatError
 from rimaging.mosaic import store
 from rimaging.mosaic.fits_sums import encoded, folded, word_sum
 from rimaging.mosaic.folder import Recipe, RunFolder, write_whole
-from rimaging.mosaic.receipts import Receipt, append, checksum
+from rimaging.mosaic.receipts import Receipt, checksum
 from rimaging.mosaic.tiles import Unit
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def finalise(run: RunFolder, output: Path, missing: frozenset[int] = frozenset()
 
     ``.zarr``: the store takes the final name. ``.fits``: an empty primary and one extension for
     each plane, written by position under a temporary name. Every unit is compared with its
-    receipt; those that differ are told, lose their receipt, and nothing gets the final name.
+    receipt; those that differ are told, lose their shard, and nothing gets the final name.
 
     Args:
         run: its folder. output: path with suffix. missing: units to leave NaN.
@@ -53,7 +53,9 @@ def finalise(run: RunFolder, output: Path, missing: frozenset[int] = frozenset()
     fits = output.suffix == ".fits"
     damaged = _to_fits(run, recipe, output, done) if fits else _checked(run, recipe, done)
     for index in damaged:
-        append(run.receipts, Receipt(index, {}, (0.0, 0.0, 0.0), "", void=True))
+        # Done is what has a receipt and a shard: no clock decides which of two lines is the last.
+        for plane in recipe.task.planes:
+            store.shard_path(run.store, plane, recipe.grid[index]).unlink(missing_ok=True)
     if not damaged:
         facts: dict[str, Any] = {"output": output.name, "missing": sorted(missing)}
         if not fits:
@@ -64,9 +66,12 @@ def finalise(run: RunFolder, output: Path, missing: frozenset[int] = frozenset()
 
 
 def settle(run: RunFolder, output: Path) -> None:
-    """Give a complete store its final name, or remove one that is a FITS file by now."""
+    """Give a complete store its final name, or remove one that is a FITS file by now.
+
+    What a late worker left where the store was is none, and takes no name.
+    """
     if run.store.is_dir():
-        if output.suffix == ".fits":
+        if output.suffix == ".fits" or not (run.store / "zarr.json").is_file():
             shutil.rmtree(run.store)
         else:
             shutil.rmtree(output, ignore_errors=True)

@@ -171,18 +171,18 @@ def _all_units(
 
 @contextmanager
 def _pool(folder: RunFolder, recipe: Recipe, workers: Workers) -> Iterator[Pool]:
-    place, fingerprint = str(folder.path.resolve()), recipe.fingerprint
+    told = (str(folder.path.resolve()), folder.name, folder.fingerprint)
     if workers.client is not None:
         check_address(workers.client.scheduler.address, insecure=workers.insecure)
-        yield OnCluster(workers.client, place, fingerprint)
+        yield OnCluster(workers.client, told)
         return
     if workers.scheduler is not None:
         with remote_cluster(workers.scheduler, insecure=workers.insecure) as client:
-            yield OnCluster(client, place, fingerprint)
+            yield OnCluster(client, told)
         return
     processes = workers.processes(recipe.grid.pixels)
     if processes == 0:
-        yield InProcess(place, fingerprint)
+        yield InProcess(told)
         return
     with local_cluster(processes, workers.threads, gpus=workers.gpus) as client:
-        yield OnCluster(client, place, fingerprint)
+        yield OnCluster(client, told)

@@ -45,7 +45,12 @@ def create(folder: Path, grid: Grid, planes: tuple[str, ...]) -> None:
 
 
 def write(folder: Path, plane: str, unit: Unit, values: NDArray[np.float32]) -> int:
-    """Write the shard of a unit, safely on the disk before this returns: its size in bytes."""
+    """Write the shard of a unit, safely on the disk before this returns: its size in bytes.
+
+    Raises FormatError where the store is gone: the run was completed, or replaced, meanwhile.
+    """
+    if not (folder / "zarr.json").is_file():
+        raise FormatError(f"{folder.name} is gone: its run is over, or was begun anew")
     array = _array(str(folder), plane)
     path = shard_path(folder, plane, unit, array.shards)
     path.unlink(missing_ok=True)

@@ -48,9 +48,10 @@ def test_receipts_outlive_a_torn_line(tmp_path: Path) -> None:
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-30])
     append(tmp_path, Receipt(5, {"image": plane}, (0.1, 0.2, 0.3), "here"))
-    append(tmp_path, Receipt(0, {}, (0.0, 0.0, 0.0), "", void=True))
+    append(tmp_path, Receipt(7, {"image": plane}, (0.1, 0.2, 0.3), "here"), "another run")
     done, torn = read_receipts(tmp_path)
-    assert set(done) == {1, 5} and torn == 1
+    assert set(done) == {0, 1, 5, 7} and torn == 1
+    assert set(read_receipts(tmp_path, "another run")[0]) == {7}
     assert done[5].planes["image"].crc == checksum(values)
 
 

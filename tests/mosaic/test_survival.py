@@ -29,6 +29,7 @@ from rimaging.mosaic.folder import Recipe, RunFolder
 from rimaging.mosaic.receipts import read_receipts
 from rimaging.mosaic.run import Workers, run
 from rimaging.mosaic.verify import verify
+from rimaging.mosaic.work import work
 
 HERE = Path(__file__).parent
 Make = Callable[..., Recipe]
@@ -66,7 +67,7 @@ def start(image: Path, output: Path, settings: object, how: str = "") -> subproc
         [*command, json.dumps(settings), *([how] if how else [])],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parents[1]}", "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -251,6 +252,51 @@ def test_a_shard_that_changed_after_its_receipt_is_done_again(
         flip(shard, 1000)
     assert sorted(begun(tmp_path).values()) == [1] * 11 + [2]
     assert values(output) == undisturbed and not verify(output).problems
+
+
+def test_no_clock_decides_whether_a_damaged_shard_is_done_again(
+    recipe: Make, tmp_path: Path, undisturbed: bytes
+) -> None:
+    output = tmp_path / "out.zarr"
+    with half_done(recipe, output) as folder:
+        shard = next(path for path in (folder.store / "image" / "c").rglob("*") if path.is_file())
+        flip(shard, 1000)
+        (file,) = folder.receipts.glob("*.jsonl")
+        elsewhere = file.with_name(file.name.replace(".jsonl", "-elsewhere.jsonl"))
+        file.rename(elsewhere)  # of a machine whose clock is a day ahead
+        day = time.time() + 86400
+        os.utime(elsewhere, (day, day))
+    assert values(output) == undisturbed and not verify(output).problems
+
+
+def test_a_worker_that_outlived_its_run_adds_nothing_to_the_next(
+    recipe: Make, tmp_path: Path, undisturbed: bytes
+) -> None:
+    output = tmp_path / "out.zarr"
+    late: list[tuple[str, str, str]] = []
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress: object, _: str) -> None:
+        folder = RunFolder.beside(output)
+        late.append((str(folder.path), folder.name, folder.fingerprint))
+        raise Stop
+
+    with pytest.raises(Stop):
+        run(recipe(radius=5), output, report=stop)
+
+    def answer_late(progress: object, _: str) -> None:
+        if getattr(progress, "done", 0) == 6:  # one that the next run has done, one that it has not
+            assert [work(late[0], index)["unit"] for index in (1, 9)] == [1, 9]
+
+    run(recipe(), output, overwrite=True, report=answer_late)
+    assert values(output) == undisturbed and not verify(output).problems
+    # and what is left where the store was, once the run is over, takes the place of no output
+    assert work(late[0], 4)["verdict"] != "done"
+    (RunFolder.beside(output).store / "image" / "c").mkdir(parents=True)
+    run(recipe(), output, resume=True)
+    assert values(output) == undisturbed
 
 
 def test_a_torn_receipt_is_passed_over(recipe: Make, tmp_path: Path, undisturbed: bytes) -> None:
