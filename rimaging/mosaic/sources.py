@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -82,8 +83,9 @@ def describe(source: str | Path) -> Description:
     """
     text = str(source)
     scheme = urlsplit(text).scheme
-    bare, _, extension = text.partition("[") if text.endswith("]") else (text, "", "")
-    path = Path(bare).expanduser()
+    # a name may have brackets of its own, and those of its folders are none of an extension
+    named = None if Path(text).expanduser().exists() else re.fullmatch(r"(.*)\[([^\[\]]+)\]", text)
+    path = Path(text if named is None else named[1]).expanduser()
     if len(scheme) > 1 or path.is_dir():
         return _describe_zarr(text if len(scheme) > 1 else str(path.resolve()))
     if not path.is_file():
@@ -92,7 +94,7 @@ def describe(source: str | Path) -> Description:
         return _describe_npy(path.resolve())
     from rimaging.mosaic.fits_layout import describe_fits
 
-    found = describe_fits(path.resolve(), extension.rstrip("]") or None)
+    found = describe_fits(path.resolve(), None if named is None else named[2])
     return found | {"identity": file_identity(path)}
 
 
@@ -128,7 +130,7 @@ def _describe_npy(path: Path) -> Description:
     return {
         "kind": "raw",
         "path": str(path),
-        "offset": path.stat().st_size - array.nbytes,
+        "offset": array.offset,  # other arrays may follow in the file
         "dtype": array.dtype.str,
         "shape": flattened(array.shape),
         "full_shape": list(array.shape),
