@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rimaging.errors import FormatError
 from rimaging.mosaic.tiles import Grid, Unit
 
-LARGEST_CHUNK = 512
+LARGEST_CHUNK, LEAST_CHUNK = 512, 64
 
 
 def create(folder: Path, grid: Grid, planes: tuple[str, ...]) -> None:
@@ -87,8 +87,15 @@ def sweep(folder: Path) -> None:
 
 
 def _chunk(size: int) -> int:
-    """The largest divisor of a shard's side that is no larger than `LARGEST_CHUNK`."""
-    return max(n for n in range(1, min(size, LARGEST_CHUNK) + 1) if size % n == 0)
+    """The largest divisor of a shard's side that is no larger than `LARGEST_CHUNK`.
+
+    Where that is below `LEAST_CHUNK`, as of a large prime, the least one above: chunks of a few
+    pixels cost more than what is in them.
+    """
+    found = max(n for n in range(1, min(size, LARGEST_CHUNK) + 1) if size % n == 0)
+    if found >= min(size, LEAST_CHUNK):
+        return found
+    return min(n for n in range(LARGEST_CHUNK + 1, size + 1) if size % n == 0)
 
 
 @lru_cache(maxsize=16)

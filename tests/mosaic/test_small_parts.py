@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rimaging.errors import DataError, OptionError
+from rimaging.mosaic import store
 from rimaging.mosaic.cluster import check_address
 from rimaging.mosaic.fits_sums import encoded, folded, word_sum
 from rimaging.mosaic.generated import box_blur
@@ -103,3 +104,13 @@ def test_tasks_are_named_and_keep_their_promises() -> None:
     with pytest.raises(OptionError, match="cannot be imported"):
         Task("rimaging.nowhere:function").build()
     assert imported("rimaging.mosaic.generated:box_blur") is box_blur
+
+
+@pytest.mark.parametrize("sizes", [range(1, 1200), range(4096, 4200)])
+def test_chunks_fill_a_shard_and_are_never_tiny(sizes: range) -> None:
+    for size in sizes:
+        chunk = store._chunk(size)
+        assert size % chunk == 0 and chunk >= min(size, store.LEAST_CHUNK)
+        assert chunk <= store.LARGEST_CHUNK or not any(
+            size % n == 0 for n in range(store.LEAST_CHUNK, store.LARGEST_CHUNK + 1)
+        )
