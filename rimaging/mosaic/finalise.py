@@ -83,12 +83,9 @@ def reopen(run: RunFolder, recipe: Recipe, output: Path) -> None:
     """Make a completed run one that can go on, since its output is gone or damaged.
 
     The store is made anew, for its metadata may be what was damaged, and takes the shards of a Zarr
-    output back. A FITS output stays where it is until another takes its name.
-
-    Raises FormatError where the output's name is that of something else, or something else lies in
-    it: only what this run wrote is its to replace.
+    output back. A FITS output stays where it is until another takes its name. Whether the output is
+    this run's to replace was looked at before (`check_ours`).
     """
-    _check_ours(recipe, output)
     store.forget()
     store.create(run.store, recipe.grid, recipe.task.planes)
     if output.suffix != ".fits":
@@ -101,12 +98,12 @@ def reopen(run: RunFolder, recipe: Recipe, output: Path) -> None:
     run.complete.unlink()
 
 
-def _check_ours(recipe: Recipe, output: Path) -> None:
-    ours = not output.exists() or _is_ours(recipe, output)
-    if not ours:
+def check_ours(recipe: Recipe, output: Path) -> None:
+    """Refuse, with FormatError, an output that is, or holds, what no run of ours wrote."""
+    if output.exists() and not _is_ours(recipe, output):
         raise FormatError(
             f"{output.name!r} is, or holds, what this run did not write: move it, then --resume, "
-            "or begin anew with --overwrite"
+            "or give --overwrite as well"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from rimaging.errors import FormatError, OptionError
 from rimaging.mosaic.cluster import check_address, local_cluster, remote_cluster
 from rimaging.mosaic.driver import Outcome, Pool, Progress, drive
-from rimaging.mosaic.finalise import finalise, reopen, settle
+from rimaging.mosaic.finalise import check_ours, finalise, reopen, settle
 from rimaging.mosaic.folder import Recipe, RunFolder, write_whole
 from rimaging.mosaic.lock import locked
 from rimaging.mosaic.pools import InProcess, OnCluster
@@ -92,7 +92,7 @@ def run(
         DataError: workers that keep dying.
     """
     workers = Workers() if workers is None else workers
-    check_output(output, overwrite=overwrite or resume)
+    check_output(output, resume=resume, overwrite=overwrite)
     folder = RunFolder.beside(output)
     _check_folder(folder, resume, overwrite)
     folder.path.mkdir(exist_ok=True)
@@ -123,14 +123,26 @@ def run(
     return outcome
 
 
-def check_output(output: Path, *, overwrite: bool) -> None:
-    """Refuse at once what could not be written in the end."""
+def check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse at once what could not be written in the end, and to replace what is not ours.
+
+    A run that goes on may find its own output, or an older one of ours that it began over.
+    """
     if output.suffix not in SUFFIXES:
         raise FormatError(f"{output.name!r} has no suffix of {', '.join(SUFFIXES)}: choose one")
     if not output.parent.is_dir():
         raise FormatError(f"the folder of {output.name!r} does not exist: create it first")
-    if output.exists() and not overwrite:
+    if not output.exists():
+        return
+    if output.is_dir() != (output.suffix == ".zarr"):
+        kind = "folder" if output.is_dir() else "file"
+        raise FormatError(f"{output.name!r} is a {kind}: choose another name, or move it away")
+    if overwrite:
+        return
+    folder = RunFolder.beside(output)
+    if not (resume and folder.plan.is_file()):
         raise OptionError(f"{output.name!r} exists: choose another name, or give --overwrite")
+    check_ours(folder.recipe(), output)
 
 
 def _check_folder(folder: RunFolder, resume: bool, overwrite: bool) -> None:

@@ -74,6 +74,17 @@ def test_outputs_that_cannot_be_are_refused_at_once(recipe: Make, tmp_path: Path
         run(recipe(), tmp_path / "absent" / "out.fits")
 
 
+@pytest.mark.parametrize("suffix", [".fits", ".zarr"])
+def test_an_output_of_another_kind_is_refused_at_once(
+    suffix: str, recipe: Make, tmp_path: Path
+) -> None:
+    output = tmp_path / f"out{suffix}"
+    output.mkdir() if suffix == ".fits" else output.touch()
+    with pytest.raises(FormatError, match=r"is a (folder|file)"):
+        run(recipe(), output, overwrite=True)
+    assert not RunFolder.beside(output).path.exists()
+
+
 def test_a_bad_unit_is_put_aside_and_the_rest_done(
     recipe: Make, image: Path, tmp_path: Path
 ) -> None:

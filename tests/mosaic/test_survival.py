@@ -465,6 +465,33 @@ def test_what_a_run_did_not_write_is_not_its_to_replace(
     assert not verify(output).problems
 
 
+@pytest.mark.parametrize("suffix", [".fits", ".zarr"])
+@pytest.mark.parametrize("begun_before", [True, False])
+def test_going_on_replaces_nothing_of_somebody_else(
+    begun_before: bool, suffix: str, recipe: Make, tmp_path: Path
+) -> None:
+    output = tmp_path / f"out{suffix}"
+    kept = output if suffix == ".fits" else output / "notes.txt"
+
+    def put() -> None:
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_bytes(b"of somebody else")
+
+    if begun_before:
+        with (
+            pytest.raises((OptionError, FormatError), match="did not write"),
+            half_done(recipe, output),
+        ):
+            put()
+    else:
+        put()
+        with pytest.raises(OptionError, match="exists"):
+            run(recipe(), output, resume=True)
+    assert kept.read_bytes() == b"of somebody else"
+    run(recipe(), output, resume=True, overwrite=True)  # unless it is said
+    assert not verify(output).problems
+
+
 def test_units_that_were_given_up_are_no_damage(recipe: Make, tmp_path: Path) -> None:
     output = tmp_path / "out.zarr"
     run(recipe(fails=[4]), output, allow_missing=True)
