@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from rimaging.astro import TARGET, as_psf, as_varying
@@ -16,6 +17,7 @@ from rimaging.datasets.fits_structure import check_extensions
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import FormatError
+from rimaging.mosaic.cluster import check_address
 from rimaging.mosaic.driver import Outcome, Progress
 from rimaging.mosaic.folder import Recipe, RunFolder
 from rimaging.mosaic.plan import Plan
@@ -64,6 +66,8 @@ def deconvolve(
     output, workers = Path(output), Workers() if workers is None else workers
     check_output(output, resume=resume, overwrite=overwrite)
     _check_apart(sky, output)
+    if workers.scheduler is not None:
+        check_address(workers.scheduler, insecure=workers.insecure)  # before all the reading
     folder = RunFolder.beside(output)
     work = _resumed(sky, folder) if resume and folder.plan.is_file() else None
     if work is None:
@@ -98,13 +102,20 @@ def plan(sky: Sky, workers: Workers | None = None, output: str | Path = "out.fit
     small = _middle(unit, 64)
     process(read(small.block), small)  # what is done once is not the pace
     block = read(unit.block)
-    started = time.perf_counter()
-    process(block, unit)
-    pace = (time.perf_counter() - started) / block.size
+    processes = workers.processes(work.grid.pixels)
+    threads = torch.get_num_threads()
+    try:
+        if processes:  # each of which takes one
+            torch.set_num_threads(1)
+        started = time.perf_counter()
+        process(block, unit)
+        pace = (time.perf_counter() - started) / block.size
+    finally:
+        torch.set_num_threads(threads)
     output = Path(output)
     return Plan(
         work,
-        workers.processes(work.grid.pixels),
+        processes,
         workers.threads,
         seconds_per_pixel=pace,
         fits=_fits(output),

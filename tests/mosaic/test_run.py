@@ -85,6 +85,13 @@ def test_an_output_of_another_kind_is_refused_at_once(
     assert not RunFolder.beside(output).path.exists()
 
 
+@pytest.mark.parametrize("count", [2, 60])
+def test_a_cluster_that_is_there_takes_nothing_of_this_machine(count: int) -> None:
+    pixels = count * 10**6
+    assert Workers(scheduler="tls://there:8786").processes(pixels) == 0
+    assert Workers(client=object()).processes(pixels) == 0
+
+
 def test_a_bad_unit_is_put_aside_and_the_rest_done(
     recipe: Make, image: Path, tmp_path: Path
 ) -> None:

@@ -277,6 +277,33 @@ def test_what_is_beside_an_image_is_found_whatever_its_folder_is_called(
     assert images[0] == images[1] == ["ERR", 1]
 
 
+def test_the_pace_of_workers_is_that_of_one_thread(
+    sky_file: Path, real_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from rimaging.tiles.processor import SkyTiles
+
+    seen: list[int] = []
+    inner = SkyTiles.__call__
+
+    def counted(self: SkyTiles, block: np.ndarray, unit: object) -> object:
+        seen.append(torch.get_num_threads())
+        return inner(self, block, unit)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SkyTiles, "__call__", counted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        sky = mosaics.Sky(image=sky_file, psf=3.0, target=1.5, weights=real_weights)
+        mosaics.plan(sky, mosaics.Workers(count=3))
+        assert seen[-1] == 1 and torch.get_num_threads() == 2
+        mosaics.plan(sky)
+        assert seen[-1] == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 STEP = 1e-4
 
 
