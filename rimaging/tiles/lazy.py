@@ -25,7 +25,7 @@ def deconvolve_lazily(array: Any, sky: Sky, psf: Tensor | VaryingPsf, target: fl
     cube = array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:])
     shape = (int(cube.shape[0]), int(cube.shape[1]), int(cube.shape[2]))
     read = LazySource(cube).read
-    unit = choose_unit(shape, sky.tile or CPU_TILE, sky.channels)
+    unit = choose_unit(shape, CPU_TILE if sky.tile is None else sky.tile, sky.channels)
     settings = settings_of(sky, {}, Grid(shape, unit, 0), psf, target, read)
     process = SkyTiles(settings)
     halo, _ = find_halo(sky.halo, process, read, Grid(shape, unit, 0), examples(psf, shape))

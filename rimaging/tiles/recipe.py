@@ -72,7 +72,8 @@ def recipe_for(
     """
     shape = check_shape(source)
     read = open_source(source).read
-    unit = choose_unit(shape, sky.tile or (GPU_TILE if gpus else CPU_TILE), sky.channels)
+    tile = (GPU_TILE if gpus else CPU_TILE) if sky.tile is None else sky.tile
+    unit = choose_unit(shape, tile, sky.channels)
     settings = settings_of(sky, source, Grid(shape, unit, 0), psf, target, read)
     process = SkyTiles(settings)
     halo, seam = find_halo(sky.halo, process, read, Grid(shape, unit, 0), examples(psf, shape))

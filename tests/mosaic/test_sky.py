@@ -160,6 +160,20 @@ def test_a_stopped_run_goes_on_without_measuring_again(
     assert (outcome.resumed, outcome.done) == (3, 9) and not mosaics.verify(out).problems
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [("--tile", "at least one"), ("--workers", "0 workers"), ("--halo", "auto, exact")],
+)
+def test_nothing_that_is_asked_for_is_left_aside(
+    option: str, words: str, sky_file: Path, tmp_path: Path, real_weights: Path
+) -> None:
+    value = "wide" if option == "--halo" else "0"
+    asked = ["deconvolve", sky_file, "-o", tmp_path / "out.fits", "--psf", "3", option, value]
+    result = CliRunner().invoke(app, [*map(str, asked), "--weights", str(real_weights)])
+    assert result.exit_code == 2 and words in result.stderr and len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out.fits").exists()
+
+
 @pytest.fixture
 def stopped(
     sky_file: Path, tmp_path: Path, real_weights: Path

@@ -394,6 +394,12 @@ def test_what_the_output_cannot_hold_is_refused_first_and_leaves_no_run(
     assert set(tmp_path.iterdir()) == before
 
 
+def test_no_workers_are_refused(scan: Path, tmp_path: Path) -> None:
+    given = ["recon", str(scan), "-o", str(tmp_path / "out.npz"), "--workers", "0"]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 2 and "0 workers" in result.stderr
+
+
 def test_a_film_is_no_stack_of_slices(scan: Path, tmp_path: Path) -> None:
     import nibabel
 
