@@ -123,3 +123,17 @@ def test_workers_exclude_each_other() -> None:
         Workers(count=2, gpus=[0])
     with pytest.raises(OptionError, match="at least 1"):
         Workers(count=0)
+
+
+def test_verify_says_what_it_compared(recipe: Make, tmp_path: Path) -> None:
+    first, second = tmp_path / "out.fits", tmp_path / "out.zarr"
+    run(recipe(), first)
+    assert verify(first).lines()[-1] == "all as it was computed"
+    run(recipe(radius=5), second, overwrite=True)  # takes the folder of receipts over
+    told = verify(first).lines()
+    assert "checksums alone" in told[0] and told[1:] == ["as it was written"]
+    assert not verify(second).problems
+    run(recipe(radius=5), first, resume=True)  # by checksums alone it is not that of this run
+    assert not np.array_equal(read(first), whole(tmp_path / "in.npy")) and verify(first).receipts
+    with pytest.raises(FormatError, match="needs its receipts"):
+        verify(second)
