@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import multiprocessing
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ KEPT = 1 << 28
 """Bytes that a worker may keep for its next tile."""
 FROM_KEPT = 1 << 25
 """Largest tensor in bytes that is taken from them: the most that glibc allows."""
+GUARD = (
+    "workers read the script that starts them: put what it does under `if __name__ == '__main__':`"
+)
 START = 300.0
 """Seconds to wait for the first worker to load its libraries."""
 
@@ -76,10 +80,14 @@ def local_cluster(workers: int, threads: int, *, gpus: Sequence[int] = ()) -> It
                 "dashboard_address": "127.0.0.1:0",
             },
         }
-        with (
-            library.SpecCluster(
+        try:
+            started = library.SpecCluster(
                 workers=spec, scheduler=scheduler, name=NAME, silence_logs=logging.CRITICAL
-            ) as cluster,
+            )
+        except RuntimeError as error:  # a process ended before it was a worker
+            raise OptionError(f"a worker process ended as it started ({error}): {GUARD}") from None
+        with (
+            started as cluster,
             library.Client(cluster, set_as_default=False) as client,
         ):
             try:
@@ -105,9 +113,11 @@ def remote_cluster(address: str, *, insecure: bool = False) -> Iterator[Any]:
     try:
         client = library.Client(address, timeout=10, set_as_default=False)
     except Exception as error:
+        repair = "start one with `dask scheduler`, or check the address"
+        if isinstance(error, TypeError) and address.startswith("tls"):
+            repair = "state its certificates in Dask's configuration, distributed.comm.tls"
         raise OptionError(
-            f"no scheduler answers at {address} ({type(error).__name__}): start one with `dask "
-            "scheduler`, or check the address"
+            f"no scheduler answers at {address} ({type(error).__name__}): {repair}"
         ) from None
     with client:
         yield client
@@ -128,6 +138,12 @@ def check_address(address: str, *, insecure: bool = False) -> None:
             f"the scheduler {address} is on a public address without TLS, where anybody may run "
             "code on your workers: use tls://, a tunnel (ssh -L), or insist with --insecure"
         )
+
+
+def check_main() -> None:
+    """Raise OptionError in a worker that reads the script which started it: it would start more."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise OptionError(GUARD)
 
 
 def _has_dashboard() -> bool:

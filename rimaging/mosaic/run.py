@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rimaging.errors import FormatError, OptionError
-from rimaging.mosaic.cluster import check_address, local_cluster, remote_cluster
+from rimaging.mosaic.cluster import check_address, check_main, local_cluster, remote_cluster
 from rimaging.mosaic.driver import Outcome, Pool, Progress, drive
 from rimaging.mosaic.finalise import check_ours, finalise, reopen, settle
 from rimaging.mosaic.folder import Recipe, RunFolder, write_whole
@@ -44,6 +44,7 @@ class Workers:
             raise OptionError("workers, gpus, scheduler and client exclude each other: give one")
         if self.count is not None and self.count < 1:
             raise OptionError(f"{self.count} workers can do nothing: give at least 1")
+        check_main()
 
     def processes(self, pixels: int) -> int:
         """How many processes compute on this machine; 0 is this one."""

@@ -142,6 +142,25 @@ def test_workers_are_killed_again_and_again(
     assert values(output) == undisturbed and not verify(output).problems
 
 
+def test_a_script_without_a_guard_is_told_so(image: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from rimaging.mosaic.cluster import local_cluster\n"
+        "from rimaging.mosaic.run import Workers\n"
+        "workers = Workers(count=1)\n"
+        "with local_cluster(workers.count, 1):\n    print('started')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    found = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert found.returncode != 0 and "started" not in found.stdout
+    told = found.stderr.splitlines()
+    assert told[-1].startswith("rimaging.errors.OptionError: a worker process ended as it started")
+    assert "if __name__ == '__main__'" in told[-1]
+
+
 def test_the_scheduler_is_restarted(image: Path, tmp_path: Path, undisturbed: bytes) -> None:
     output, port = tmp_path / "out.zarr", "28991"
     address = f"tcp://127.0.0.1:{port}"
