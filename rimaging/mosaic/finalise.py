@@ -214,6 +214,9 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
             os.pwrite(file, text, starts[name] - len(text))
         os.pwrite(file, rest, position)
         os.fsync(file)
+    except BaseException:  # a full disk, an interrupt: what was allocated is wanted elsewhere
+        temporary.unlink(missing_ok=True)
+        raise
     finally:
         os.close(file)
     if damaged:

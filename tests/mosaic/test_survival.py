@@ -207,6 +207,24 @@ def test_a_full_disk_stops_the_run_with_a_clear_word(
     assert again.communicate()[1] == "" and values(output) == undisturbed
 
 
+def test_an_output_for_which_there_is_no_room_leaves_nothing_behind(
+    recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.fits"
+
+    def full(file: int, offset: int, size: int) -> None:
+        os.truncate(file, size // 2)  # as far as there was room
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as little:
+        little.setattr(os, "posix_fallocate", full)
+        with pytest.raises(FormatError, match="make room, then --resume"):
+            run(recipe(), output)
+    assert not list(tmp_path.glob(".out.fits*"))
+    run(recipe(), output, resume=True)
+    assert max(begun(tmp_path).values()) == 1 and not verify(output).problems
+
+
 def test_a_read_only_output_stops_the_run(image: Path, tmp_path: Path, undisturbed: bytes) -> None:
     output, settings = tmp_path / "out.zarr", settings_of(tmp_path, seconds=0.1)
     first = start(image, output, settings)
