@@ -17,6 +17,7 @@ from rimaging.mosaic.finalise import check_ours, finalise, reopen, settle
 from rimaging.mosaic.folder import Recipe, RunFolder, write_whole
 from rimaging.mosaic.lock import locked
 from rimaging.mosaic.pools import InProcess, OnCluster
+from rimaging.mosaic.sources import check_unchanged
 from rimaging.mosaic.verify import is_intact
 
 SUFFIXES = (".fits", ".zarr")
@@ -92,7 +93,7 @@ def run(
     Raises:
         OptionError: an output or run that exists, that another process works on, or a run that is
             not the same as the one to resume. FormatError: an output that cannot be written.
-        DataError: workers that keep dying.
+        DataError: workers that keep dying, an input that changes while it is read.
     """
     workers = Workers() if workers is None else workers
     check_output(output, resume=resume, overwrite=overwrite)
@@ -111,6 +112,7 @@ def run(
             _clean(folder)
             folder.start(recipe)
         outcome = _all_units(recipe, folder, workers, report)
+        check_unchanged(recipe.source)
         write_whole(folder.quarantine, json.dumps(outcome.quarantined, indent=1))
         if outcome.quarantined and not allow_missing:
             return outcome

@@ -37,6 +37,7 @@ __all__ = [
     "Slices",
     "Source",
     "check_shape",
+    "check_unchanged",
     "describe",
     "file_identity",
     "flattened",
@@ -115,6 +116,18 @@ def file_identity(path: Path) -> dict[str, Any]:
         "modified": status.st_mtime_ns,
         "sha256 of samples": hashed.hexdigest(),
     }
+
+
+def check_unchanged(description: Description) -> None:
+    """Raise DataError for a file or store that is not any more what its description says."""
+    path = description.get("path")
+    if path is None or "identity" not in description or not Path(path).exists():
+        return  # made up, or read and gone
+    if describe(path)["identity"] != description["identity"]:
+        raise DataError(
+            f"{Path(path).name!r} changed while it was read, so that tiles are of two files: begin "
+            "anew with --overwrite"
+        )
 
 
 def _describe_npy(path: Path) -> Description:

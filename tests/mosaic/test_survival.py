@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rimaging.errors import FormatError, OptionError
+from rimaging.errors import DataError, FormatError, OptionError
 from rimaging.mosaic.cluster import local_cluster
 from rimaging.mosaic.fits_layout import describe_fits
 from rimaging.mosaic.folder import Recipe, RunFolder
@@ -394,6 +394,22 @@ def test_another_input_or_option_is_refused_by_name(
         with pytest.raises(OptionError, match="option radius was 3, is 4"):
             run(recipe(radius=4), output, resume=True)
     assert values(output) == undisturbed
+
+
+def test_an_input_that_changes_while_it_is_read_gives_no_output(
+    recipe: Make, image: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.fits"
+
+    def change(progress: object, _: str) -> None:
+        if getattr(progress, "done", 0) == 6:
+            flip(image, 5000)
+
+    with pytest.raises(DataError, match="changed while it was read"):
+        run(recipe(), output, report=change)
+    assert not output.exists()
+    run(recipe(), output, overwrite=True)
+    assert not verify(output).problems
 
 
 def test_a_corrupt_input_tile_is_put_aside_and_the_rest_done(recipe: Make, tmp_path: Path) -> None:
