@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from rimaging.astro import TARGET, as_psf, as_varying
 from rimaging.astro.psf import psf_source
+from rimaging.datasets.fits_open import split_extension
 from rimaging.datasets.fits_structure import check_extensions
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.varying_psf import VaryingPsf
+from rimaging.errors import FormatError
+from rimaging.mosaic.cluster import check_address
 from rimaging.mosaic.driver import Outcome, Progress
 from rimaging.mosaic.folder import Recipe, RunFolder
 from rimaging.mosaic.plan import Plan
@@ -24,8 +28,10 @@ from rimaging.mosaic.tiles import Grid, Unit
 from rimaging.mosaic.verify import verify
 from rimaging.rim.weights import file_sha256
 from rimaging.tiles.recipe import (
+    TASK,
     Sky,
     asked,
+    beside,
     examples,
     recipe_for,
     target_of,
@@ -58,7 +64,10 @@ def deconvolve(
         DataError, ShapeError, WeightsError: as of `rimaging.astro.deconvolve`.
     """
     output, workers = Path(output), Workers() if workers is None else workers
-    check_output(output, overwrite=overwrite or resume)
+    check_output(output, resume=resume, overwrite=overwrite)
+    _check_apart(sky, output)
+    if workers.scheduler is not None:
+        check_address(workers.scheduler, insecure=workers.insecure)  # before all the reading
     folder = RunFolder.beside(output)
     work = _resumed(sky, folder) if resume and folder.plan.is_file() else None
     if work is None:
@@ -93,13 +102,20 @@ def plan(sky: Sky, workers: Workers | None = None, output: str | Path = "out.fit
     small = _middle(unit, 64)
     process(read(small.block), small)  # what is done once is not the pace
     block = read(unit.block)
-    started = time.perf_counter()
-    process(block, unit)
-    pace = (time.perf_counter() - started) / block.size
+    processes = workers.processes(work.grid.pixels)
+    threads = torch.get_num_threads()
+    try:
+        if processes:  # each of which takes one
+            torch.set_num_threads(1)
+        started = time.perf_counter()
+        process(block, unit)
+        pace = (time.perf_counter() - started) / block.size
+    finally:
+        torch.set_num_threads(threads)
     output = Path(output)
     return Plan(
         work,
-        workers.processes(work.grid.pixels),
+        processes,
         workers.threads,
         seconds_per_pixel=pace,
         fits=_fits(output),
@@ -131,14 +147,31 @@ def _psf(sky: Sky, source: Description) -> Tensor | VaryingPsf:
 
 
 def _resumed(sky: Sky, folder: RunFolder) -> Recipe:
-    """The recipe of a run, with input and options as they are now, for `run` to compare."""
+    """The recipe of a run, with input and options as they are now, for `run` to compare.
+
+    What code runs, and what files are read, is said here and not by what lies in a folder.
+    """
     stored = folder.recipe()
     source = describe(sky.image) if isinstance(sky.image, str | Path) else sky.image
+    maps, *_ = beside(sky, source, check_shape(source))
     settings = stored.task.settings | {
+        **maps,
         "asked": asked(sky),
         "sha256": file_sha256(weights_path(sky.weights)),
     }
-    return replace(stored, source=source, task=replace(stored.task, settings=settings))
+    return replace(
+        stored, source=source, task=replace(stored.task, factory=TASK, settings=settings)
+    )
+
+
+def _check_apart(sky: Sky, output: Path) -> None:
+    """Refuse an output that is an input, or holds one: it would replace what it is made of."""
+    place = output.expanduser().resolve()
+    for given in (sky.image, sky.psf, sky.noise, sky.mask, sky.background):
+        if isinstance(given, str | Path):
+            read = split_extension(given)[0].expanduser().resolve()
+            if place == read or place in read.parents:
+                raise FormatError(f"{output.name!r} is, or holds, an input: choose another name")
 
 
 def _check_sums(work: Recipe) -> None:

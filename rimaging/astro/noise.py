@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rimaging.datasets.fits_open import split_extension
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.noise_correlation import (
     estimate_noise_correlation,
@@ -68,7 +69,7 @@ def as_correlation(given: Correlation) -> NoiseCorrelation:
         return given
     if not isinstance(given, str | Path):
         return NoiseCorrelation(torch.as_tensor(given))
-    if not Path(str(given).partition("[")[0]).is_file():
+    if not split_extension(given)[0].is_file():
         raise OptionError(
             f"the correlation of the noise {str(given)!r} is no file: give 'auto', or an image of "
             "the correlation by distance, with no lag in the middle"

@@ -115,7 +115,8 @@ def deconvolve(
     output = default_output(image) if output is None else output
     check_distinct([output], [image, psf, noise, mask])
     sure = read_error_map(error_map)
-    by_tile = any((workers, gpus, scheduler, tile, halo, resume, allow_missing))
+    given = (workers, gpus, scheduler, tile, halo)
+    by_tile = resume or allow_missing or any(option is not None for option in given)
     whole = region is None and channels is None and method == "rim"
     whole = whole and report is None and show_steps is None and not ensemble
     if by_tile or (whole and (sure is None or sure == "learned") and is_large(image)):
@@ -193,14 +194,14 @@ def _default_error(output: Path) -> Auto | None:
 
 def _noise(text: str | None, section: Section | None) -> float | Tensor | None:
     """A number, or sigma per pixel from a file, on the pixels that were read."""
-    if text is None:
-        return None
-    if not Path(text.partition("[")[0]).is_file():
-        return read_number(text)
     from rimaging.datasets.fits_open import split_extension
     from rimaging.datasets.fits_psf import read_fits_noise
     from rimaging.datasets.open import open_array, sniff
 
+    if text is None:
+        return None
+    if not split_extension(text)[0].is_file():
+        return read_number(text)
     if sniff(split_extension(text)[0]) == "fits":
         return read_fits_noise(text, section)
     return open_array(text, "noise", section)

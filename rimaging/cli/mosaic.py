@@ -135,6 +135,7 @@ def sky_of(
 ) -> Sky:
     """What the options say of a mosaic."""
     from rimaging import mosaics
+    from rimaging.datasets.fits_open import split_extension
 
     width = read_psf(psf)
     if width is None:
@@ -144,7 +145,7 @@ def sky_of(
             "tile by tile the error is the one that the weights tell: give --error-map learned, or "
             "repetitions on a --region"
         )
-    is_file = noise is not None and Path(noise.partition("[")[0]).exists()
+    is_file = noise is not None and split_extension(noise)[0].exists()
     return mosaics.Sky(
         image=image,
         psf=width,
@@ -173,12 +174,13 @@ def workers_of(
 
 def is_large(image: str) -> bool:
     """Whether an image has more than `LARGE` pixels; what is no plain image is not."""
-    path = Path(image.partition("[")[0])
-    if path.is_file() and path.stat().st_size < LARGE // 8:
-        return False
+    from rimaging.datasets.fits_open import split_extension
     from rimaging.mosaic.sources import check_shape, describe
 
     try:
+        path = split_extension(image)[0]
+        if path.is_file() and path.stat().st_size < LARGE // 8:
+            return False
         channels, height, width = check_shape(describe(image))
     except (FormatError, OptionError, DataError):
         return False

@@ -118,7 +118,7 @@ def recon(
         read_series(like)  # refused now rather than after the reconstruction
     measured, sigma = read_mask(mask), read_noise(noise)
     coils = read_optional(maps, ("maps", "mps", "smaps", "csm", "sensitivities"))
-    if any((workers, gpus, scheduler, resume, allow_missing)):
+    if resume or allow_missing or any(given is not None for given in (workers, gpus, scheduler)):
         if report is not None or show_steps is not None:
             raise OptionError(
                 "slice by slice there is no report: leave out --report and --show-steps"

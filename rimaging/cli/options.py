@@ -179,9 +179,11 @@ def read_mask(path: str | None) -> Tensor | None:
 
 def read_noise(text: str | None) -> float | Tensor | None:
     """A number, a fraction, or the array of a file."""
+    from rimaging.datasets.fits_open import split_extension
+
     if text is None:
         return None
-    if Path(text.partition("[")[0]).is_file():
+    if split_extension(text)[0].is_file():
         return read_array(text, ("noise", "sigma"))
     return read_number(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import multiprocessing
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ KEPT = 1 << 28
 """Bytes that a worker may keep for its next tile."""
 FROM_KEPT = 1 << 25
 """Largest tensor in bytes that is taken from them: the most that glibc allows."""
+GUARD = (
+    "workers read the script that starts them: put what it does under `if __name__ == '__main__':`"
+)
 START = 300.0
 """Seconds to wait for the first worker to load its libraries."""
 
@@ -77,17 +81,19 @@ def local_cluster(workers: int, threads: int, *, gpus: Sequence[int] = ()) -> It
             },
         }
         try:
-            cluster = library.SpecCluster(
+            started = library.SpecCluster(
                 workers=spec, scheduler=scheduler, name=NAME, silence_logs=logging.CRITICAL
             )
-        except RuntimeError as error:
-            # Each worker imports the script that started it; or there is no 127.0.0.1.
+        except RuntimeError as error:  # a process ended before it was a worker, or no loopback
+            reason = " ".join(str(error).split())
             raise OptionError(
-                f"no worker process can be started ({' '.join(str(error).split())}): in a script "
-                'call this below `if __name__ == "__main__":`; else leave out the number of '
+                f"no worker process can be started ({reason}): {GUARD}; else leave out the number of "
                 "workers, and one process does it all"
             ) from None
-        with cluster, library.Client(cluster, set_as_default=False) as client:
+        with (
+            started as cluster,
+            library.Client(cluster, set_as_default=False) as client,
+        ):
             try:
                 client.wait_for_workers(1, timeout=START)
             except Exception as error:  # a TimeoutError of one of three kinds
@@ -111,9 +117,11 @@ def remote_cluster(address: str, *, insecure: bool = False) -> Iterator[Any]:
     try:
         client = library.Client(address, timeout=10, set_as_default=False)
     except Exception as error:
+        repair = "start one with `dask scheduler`, or check the address"
+        if isinstance(error, TypeError) and address.startswith("tls"):
+            repair = "state its certificates in Dask's configuration, distributed.comm.tls"
         raise OptionError(
-            f"no scheduler answers at {address} ({type(error).__name__}): start one with `dask "
-            "scheduler`, or check the address"
+            f"no scheduler answers at {address} ({type(error).__name__}): {repair}"
         ) from None
     with client:
         yield client
@@ -134,6 +142,12 @@ def check_address(address: str, *, insecure: bool = False) -> None:
             f"the scheduler {address} is on a public address without TLS, where anybody may run "
             "code on your workers: use tls://, a tunnel (ssh -L), or insist with --insecure"
         )
+
+
+def check_main() -> None:
+    """Raise OptionError in a worker that reads the script which started it: it would start more."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise OptionError(GUARD)
 
 
 def _has_dashboard() -> bool:

@@ -21,7 +21,7 @@ from rimaging.errors import FormatError
 from rimaging.mosaic import store
 from rimaging.mosaic.fits_sums import encoded, folded, word_sum
 from rimaging.mosaic.folder import Recipe, RunFolder, write_whole
-from rimaging.mosaic.receipts import Receipt, append, checksum
+from rimaging.mosaic.receipts import Receipt, checksum
 from rimaging.mosaic.tiles import Unit
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def finalise(run: RunFolder, output: Path, missing: frozenset[int] = frozenset()
 
     ``.zarr``: the store takes the final name. ``.fits``: an empty primary and one extension for
     each plane, written by position under a temporary name. Every unit is compared with its
-    receipt; those that differ are told, lose their receipt, and nothing gets the final name.
+    receipt; those that differ are told, lose their shard, and nothing gets the final name.
 
     Args:
         run: its folder. output: path with suffix. missing: units to leave NaN.
@@ -53,7 +53,9 @@ def finalise(run: RunFolder, output: Path, missing: frozenset[int] = frozenset()
     fits = output.suffix == ".fits"
     damaged = _to_fits(run, recipe, output, done) if fits else _checked(run, recipe, done)
     for index in damaged:
-        append(run.receipts, Receipt(index, {}, (0.0, 0.0, 0.0), "", void=True))
+        # Done is what has a receipt and a shard: no clock decides which of two lines is the last.
+        for plane in recipe.task.planes:
+            store.shard_path(run.store, plane, recipe.grid[index]).unlink(missing_ok=True)
     if not damaged:
         facts: dict[str, Any] = {"output": output.name, "missing": sorted(missing)}
         if not fits:
@@ -64,9 +66,12 @@ def finalise(run: RunFolder, output: Path, missing: frozenset[int] = frozenset()
 
 
 def settle(run: RunFolder, output: Path) -> None:
-    """Give a complete store its final name, or remove one that is a FITS file by now."""
+    """Give a complete store its final name, or remove one that is a FITS file by now.
+
+    What a late worker left where the store was is none, and takes no name.
+    """
     if run.store.is_dir():
-        if output.suffix == ".fits":
+        if output.suffix == ".fits" or not (run.store / "zarr.json").is_file():
             shutil.rmtree(run.store)
         else:
             shutil.rmtree(output, ignore_errors=True)
@@ -78,12 +83,9 @@ def reopen(run: RunFolder, recipe: Recipe, output: Path) -> None:
     """Make a completed run one that can go on, since its output is gone or damaged.
 
     The store is made anew, for its metadata may be what was damaged, and takes the shards of a Zarr
-    output back. A FITS output stays where it is until another takes its name.
-
-    Raises FormatError where the output's name is that of something else, or something else lies in
-    it: only what this run wrote is its to replace.
+    output back. A FITS output stays where it is until another takes its name. Whether the output is
+    this run's to replace was looked at before (`check_ours`).
     """
-    _check_ours(recipe, output)
     store.forget()
     store.create(run.store, recipe.grid, recipe.task.planes)
     if output.suffix != ".fits":
@@ -96,12 +98,12 @@ def reopen(run: RunFolder, recipe: Recipe, output: Path) -> None:
     run.complete.unlink()
 
 
-def _check_ours(recipe: Recipe, output: Path) -> None:
-    ours = not output.exists() or _is_ours(recipe, output)
-    if not ours:
+def check_ours(recipe: Recipe, output: Path) -> None:
+    """Refuse, with FormatError, an output that is, or holds, what no run of ours wrote."""
+    if output.exists() and not _is_ours(recipe, output):
         raise FormatError(
             f"{output.name!r} is, or holds, what this run did not write: move it, then --resume, "
-            "or begin anew with --overwrite"
+            "or give --overwrite as well"
         )
 
 
@@ -212,6 +214,9 @@ def _to_fits(run: RunFolder, recipe: Recipe, output: Path, done: dict[int, Recei
             os.pwrite(file, text, starts[name] - len(text))
         os.pwrite(file, rest, position)
         os.fsync(file)
+    except BaseException:  # a full disk, an interrupt: what was allocated is wanted elsewhere
+        temporary.unlink(missing_ok=True)
+        raise
     finally:
         os.close(file)
     if damaged:

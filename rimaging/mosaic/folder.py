@@ -40,14 +40,20 @@ class Recipe:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a fingerprint is made of, by name; large values as digests."""
+        """What a fingerprint is made of, by name; large values as digests.
+
+        Not where files lie: what was moved is the same, and what took its place is not.
+        """
         given = {name: value for name, value in self.task.settings.items() if name != "asked"}
         given |= {f"given {name}": value for name, value in self.asked.items()}
+        given = {name: _placeless(value) for name, value in given.items()}
         options = {
             f"option {name}": digest(json.dumps(value, sort_keys=True)) if _large(value) else value
             for name, value in given.items()
         }
-        identity = self.source.get("identity", {})
+        identity = dict(self.source.get("identity", {}))
+        if "extension" in self.source:  # another image of the same file
+            identity["extension"] = self.source["extension"]
         return {
             "version": __version__,
             **{f"input {name}": value for name, value in identity.items()},
@@ -63,6 +69,13 @@ class Recipe:
     def fingerprint(self) -> str:
         """One name for all of it."""
         return digest(json.dumps(self.settings, sort_keys=True))
+
+
+def _placeless(value: Any) -> Any:
+    """A value without the paths in it."""
+    if isinstance(value, dict):
+        return {name: _placeless(part) for name, part in value.items() if name != "path"}
+    return [_placeless(part) for part in value] if isinstance(value, list) else value
 
 
 def _large(value: Any) -> bool:
@@ -86,15 +99,29 @@ class RunFolder:
         """The folder that belongs to an output."""
         return cls(output.with_suffix(".run"))
 
+    @property
+    def name(self) -> str:
+        """One name for the plan as it stands, where files lie included."""
+        return digest(self._text())
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the recipe that the run began with, by which its receipts are known."""
+        return str(self._read()["fingerprint"])
+
     def start(self, recipe: Recipe) -> None:
         """Make the folder ready for a new run."""
         self.receipts.mkdir(parents=True, exist_ok=True)
         store.forget()
         store.create(self.store, recipe.grid, recipe.task.planes)
+        # Last, and at once: a folder with a plan is a folder that can be resumed.
+        self._write(recipe, recipe.settings)
+
+    def _write(self, recipe: Recipe, settings: dict[str, Any]) -> None:
         text = json.dumps(
             {
-                "fingerprint": recipe.fingerprint,
-                "settings": recipe.settings,
+                "fingerprint": digest(json.dumps(settings, sort_keys=True)),
+                "settings": settings,
                 "source": recipe.source,
                 "grid": asdict(recipe.grid),
                 "task": asdict(recipe.task),
@@ -103,11 +130,13 @@ class RunFolder:
             },
             indent=1,
         )
-        # Last, and at once: a folder with a plan is a folder that can be resumed.
         write_whole(self.plan, text)
 
     def resume(self, recipe: Recipe) -> None:
-        """Check that this run is that of ``recipe``; raises OptionError naming what changed."""
+        """Check that this run is that of ``recipe``; raises OptionError naming what changed.
+
+        Workers then take what code runs, and where files lie, as ``recipe`` has it now.
+        """
         settings = self._read()["settings"]
         changed = [
             name
@@ -123,6 +152,7 @@ class RunFolder:
                 f"{self.path.name!r} cannot be resumed, since this changed: {told}. Undo it, or "
                 "remove the folder to start again"
             )
+        self._write(recipe, settings)
         store.sweep(self.store)
 
     def recipe(self) -> Recipe:
@@ -148,7 +178,7 @@ class RunFolder:
 
     def done(self, recipe: Recipe) -> dict[int, receipts.Receipt]:
         """Receipts of units whose shards are there with the size that they had."""
-        found, _ = receipts.read_receipts(self.receipts)
+        found, _ = receipts.read_receipts(self.receipts, self.fingerprint)
         return {
             index: receipt
             for index, receipt in found.items()
@@ -165,26 +195,43 @@ class RunFolder:
         except OSError:
             return -1
 
+    def _text(self) -> str:
+        try:
+            return self.plan.read_text()
+        except (OSError, ValueError):
+            raise self._no_plan() from None
+
     def _read(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(self.plan.read_text())
-        except (OSError, ValueError):
-            raise FormatError(
-                f"{self.path.name!r} holds no plan of a run: remove it and start again"
-            ) from None
+            found: dict[str, Any] = json.loads(self._text())
+        except ValueError:
+            raise self._no_plan() from None
+        if not isinstance(found, dict) or not {"settings", "fingerprint"} <= found.keys():
+            raise self._no_plan()
         return found
 
-
-@lru_cache(maxsize=4)
-def recipe_of(folder: str, fingerprint: str) -> Recipe:
-    """The recipe in a folder, read once in a process for each fingerprint."""
-    return RunFolder(Path(folder)).recipe()
+    def _no_plan(self) -> FormatError:
+        return FormatError(f"{self.path.name!r} holds no plan of a run: remove it and start again")
 
 
 @lru_cache(maxsize=4)
-def process_of(folder: str, fingerprint: str) -> Process:
+def recipe_of(folder: str, name: str) -> Recipe:
+    """The recipe of the plan of that name in a folder, read once in a process.
+
+    Raises OptionError where another run has begun there since.
+    """
+    run = RunFolder(Path(folder))
+    if run.name != name:
+        raise OptionError(
+            f"{run.path.name!r} has another plan by now: this unit is of an older one"
+        )
+    return run.recipe()
+
+
+@lru_cache(maxsize=4)
+def process_of(folder: str, name: str) -> Process:
     """The process of that recipe, built once: what is found by its settings reads all of them."""
-    return recipe_of(folder, fingerprint).task.build()
+    return recipe_of(folder, name).task.build()
 
 
 def write_whole(path: Path, text: str) -> None:

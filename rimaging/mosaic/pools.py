@@ -10,7 +10,7 @@ from typing import Any
 
 from rimaging.errors import OptionError
 from rimaging.mosaic.cluster import NAME
-from rimaging.mosaic.work import Answer, reason_of, work
+from rimaging.mosaic.work import Answer, Run, reason_of, work
 
 DEPTH = 3
 """Units in flight for each worker thread: one that computes, others that wait at hand."""
@@ -25,8 +25,8 @@ class InProcess:
 
     capacity = 1
 
-    def __init__(self, folder: str, fingerprint: str) -> None:
-        self.run = (folder, fingerprint)
+    def __init__(self, run: Run) -> None:
+        self.run = run
         self.waiting: deque[int] = deque()
 
     def submit(self, index: int) -> None:
@@ -35,7 +35,7 @@ class InProcess:
 
     def next(self) -> Answer:
         """Do one."""
-        return work(*self.run, self.waiting.popleft())
+        return work(self.run, self.waiting.popleft())
 
     def told(self) -> str:
         """Who works."""
@@ -45,9 +45,9 @@ class InProcess:
 class OnCluster:
     """The units as tasks of a Dask cluster, which may lose its workers and its scheduler."""
 
-    def __init__(self, client: Any, folder: str, fingerprint: str) -> None:
+    def __init__(self, client: Any, run: Run) -> None:
         self.client = client
-        self.run = (folder, fingerprint)
+        self.run = run
         self.futures: dict[str, tuple[int, Any]] = {}
         self.attempts = 0
         self.asked = 0.0
@@ -73,7 +73,7 @@ class OnCluster:
         self.attempts += 1
         key = f"rimaging-{self.run[1][:12]}-{index}-{self.attempts}"
         try:
-            future = self.client.submit(work, *self.run, index, key=key, pure=False, retries=0)
+            future = self.client.submit(work, self.run, index, key=key, pure=False, retries=0)
         except Exception as error:
             self.lost.append({"verdict": "lost", "unit": index, "reason": reason_of(error)})
             return

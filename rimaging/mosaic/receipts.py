@@ -1,7 +1,8 @@
 """What is done: one line of JSON for each unit, on the disk only after its shard is.
 
-Each worker thread appends to a file of its own, so that no two writers share one. The last
-line of a killed worker may be torn; it is passed over, and the unit done again.
+Each worker thread appends to a file of its own, so that no two writers share one, named by the run
+that it works for: a worker that outlived a run which was replaced counts for nothing in the next.
+The last line of a killed worker may be torn; it is passed over, and the unit done again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 
 from rimaging.errors import FormatError
 
+DIGITS = 16
+"""Of a run's fingerprint, in the name of a file of receipts."""
+
 
 @dataclass(frozen=True)
 class PlaneReceipt:
@@ -34,13 +38,12 @@ class PlaneReceipt:
 
 @dataclass(frozen=True)
 class Receipt:
-    """A unit that is done. seconds: reading, computing, writing. void: done no longer."""
+    """A unit that is done. seconds: reading, computing, writing."""
 
     unit: int
     planes: dict[str, PlaneReceipt]
     seconds: tuple[float, float, float]
     device: str
-    void: bool = False
 
     def line(self) -> str:
         """As one line of JSON."""
@@ -65,9 +68,10 @@ def checksum(values: NDArray[np.float32]) -> int:
     return zlib.crc32(np.ascontiguousarray(values, "<f4").view(np.uint8).data)
 
 
-def append(folder: Path, receipt: Receipt) -> None:
-    """Add a receipt to this thread's file, safely on the disk before this returns."""
-    name = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident():x}.jsonl"
+def append(folder: Path, receipt: Receipt, run: str = "") -> None:
+    """Add a receipt of a ``run`` to this thread's file, safely on the disk before this returns."""
+    place = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident():x}"
+    name = f"{run[:DIGITS]}-{place}.jsonl"
     file = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         size = os.fstat(file).st_size
@@ -87,22 +91,22 @@ def append(folder: Path, receipt: Receipt) -> None:
             os.close(directory)
 
 
-def read_receipts(folder: Path) -> tuple[dict[int, Receipt], int]:
-    """Every unit that is done, and how many lines were torn.
+def read_receipts(folder: Path, run: str = "") -> tuple[dict[int, Receipt], int]:
+    """Every unit that is done of a ``run``, by default of any, and how many lines were torn.
 
-    Files are read in the order of their last change, so that a void line outdoes the older receipt.
+    Files are read in the order of their last change.
     """
     done: dict[int, Receipt] = {}
     torn = 0
-    for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
+    for path in sorted(
+        folder.glob(f"{run[:DIGITS]}*.jsonl"), key=lambda path: path.stat().st_mtime_ns
+    ):
         for line in path.read_bytes().split(b"\n"):
             if not line.strip():
                 continue
             receipt = _parsed(line)
             if receipt is None:
                 torn += 1
-            elif receipt.void:
-                done.pop(receipt.unit, None)
             else:
                 done[receipt.unit] = receipt
     return done, torn

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rimaging.errors import FormatError, OptionError
-from rimaging.mosaic.cluster import check_address, local_cluster, remote_cluster
+from rimaging.mosaic.cluster import check_address, check_main, local_cluster, remote_cluster
 from rimaging.mosaic.driver import Outcome, Pool, Progress, drive
-from rimaging.mosaic.finalise import finalise, reopen, settle
+from rimaging.mosaic.finalise import check_ours, finalise, reopen, settle
 from rimaging.mosaic.folder import Recipe, RunFolder, write_whole
 from rimaging.mosaic.lock import locked
 from rimaging.mosaic.pools import InProcess, OnCluster
+from rimaging.mosaic.sources import check_unchanged
 from rimaging.mosaic.verify import is_intact
 
 SUFFIXES = (".fits", ".zarr")
@@ -44,11 +45,14 @@ class Workers:
             raise OptionError("workers, gpus, scheduler and client exclude each other: give one")
         if self.count is not None and self.count < 1:
             raise OptionError(f"{self.count} workers can do nothing: give at least 1")
+        check_main()
 
     def processes(self, pixels: int) -> int:
         """How many processes compute on this machine; 0 is this one."""
         import os
 
+        if self.client is not None or self.scheduler is not None:
+            return 0  # they compute elsewhere
         if self.gpus:
             return len(self.gpus)
         if self.count is not None:
@@ -89,10 +93,10 @@ def run(
     Raises:
         OptionError: an output or run that exists, that another process works on, or a run that is
             not the same as the one to resume. FormatError: an output that cannot be written.
-        DataError: workers that keep dying.
+        DataError: workers that keep dying, an input that changes while it is read.
     """
     workers = Workers() if workers is None else workers
-    check_output(output, overwrite=overwrite or resume)
+    check_output(output, resume=resume, overwrite=overwrite)
     folder = RunFolder.beside(output)
     _check_folder(folder, resume, overwrite)
     folder.path.mkdir(exist_ok=True)
@@ -108,6 +112,7 @@ def run(
             _clean(folder)
             folder.start(recipe)
         outcome = _all_units(recipe, folder, workers, report)
+        check_unchanged(recipe.source)
         write_whole(folder.quarantine, json.dumps(outcome.quarantined, indent=1))
         if outcome.quarantined and not allow_missing:
             return outcome
@@ -123,14 +128,26 @@ def run(
     return outcome
 
 
-def check_output(output: Path, *, overwrite: bool) -> None:
-    """Refuse at once what could not be written in the end."""
+def check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse at once what could not be written in the end, and to replace what is not ours.
+
+    A run that goes on may find its own output, or an older one of ours that it began over.
+    """
     if output.suffix not in SUFFIXES:
         raise FormatError(f"{output.name!r} has no suffix of {', '.join(SUFFIXES)}: choose one")
     if not output.parent.is_dir():
         raise FormatError(f"the folder of {output.name!r} does not exist: create it first")
-    if output.exists() and not overwrite:
+    if not output.exists():
+        return
+    if output.is_dir() != (output.suffix == ".zarr"):
+        kind = "folder" if output.is_dir() else "file"
+        raise FormatError(f"{output.name!r} is a {kind}: choose another name, or move it away")
+    if overwrite:
+        return
+    folder = RunFolder.beside(output)
+    if not (resume and folder.plan.is_file()):
         raise OptionError(f"{output.name!r} exists: choose another name, or give --overwrite")
+    check_ours(folder.recipe(), output)
 
 
 def _check_folder(folder: RunFolder, resume: bool, overwrite: bool) -> None:
@@ -171,18 +188,18 @@ def _all_units(
 
 @contextmanager
 def _pool(folder: RunFolder, recipe: Recipe, workers: Workers) -> Iterator[Pool]:
-    place, fingerprint = str(folder.path.resolve()), recipe.fingerprint
+    told = (str(folder.path.resolve()), folder.name, folder.fingerprint)
     if workers.client is not None:
         check_address(workers.client.scheduler.address, insecure=workers.insecure)
-        yield OnCluster(workers.client, place, fingerprint)
+        yield OnCluster(workers.client, told)
         return
     if workers.scheduler is not None:
         with remote_cluster(workers.scheduler, insecure=workers.insecure) as client:
-            yield OnCluster(client, place, fingerprint)
+            yield OnCluster(client, told)
         return
     processes = workers.processes(recipe.grid.pixels)
     if processes == 0:
-        yield InProcess(place, fingerprint)
+        yield InProcess(told)
         return
     with local_cluster(processes, workers.threads, gpus=workers.gpus) as client:
-        yield OnCluster(client, place, fingerprint)
+        yield OnCluster(client, told)

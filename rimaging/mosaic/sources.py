@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +37,7 @@ __all__ = [
     "Slices",
     "Source",
     "check_shape",
+    "check_unchanged",
     "describe",
     "file_identity",
     "flattened",
@@ -82,8 +84,9 @@ def describe(source: str | Path) -> Description:
     """
     text = str(source)
     scheme = urlsplit(text).scheme
-    bare, _, extension = text.partition("[") if text.endswith("]") else (text, "", "")
-    path = Path(bare).expanduser()
+    # a name may have brackets of its own, and those of its folders are none of an extension
+    named = None if Path(text).expanduser().exists() else re.fullmatch(r"(.*)\[([^\[\]]+)\]", text)
+    path = Path(text if named is None else named[1]).expanduser()
     if len(scheme) > 1 or path.is_dir():
         return _describe_zarr(text if len(scheme) > 1 else str(path.resolve()))
     if not path.is_file():
@@ -92,7 +95,7 @@ def describe(source: str | Path) -> Description:
         return _describe_npy(path.resolve())
     from rimaging.mosaic.fits_layout import describe_fits
 
-    found = describe_fits(path.resolve(), extension.rstrip("]") or None)
+    found = describe_fits(path.resolve(), None if named is None else named[2])
     return found | {"identity": file_identity(path)}
 
 
@@ -115,6 +118,18 @@ def file_identity(path: Path) -> dict[str, Any]:
     }
 
 
+def check_unchanged(description: Description) -> None:
+    """Raise DataError for a file or store that is not any more what its description says."""
+    path = description.get("path")
+    if path is None or "identity" not in description or not Path(path).exists():
+        return  # made up, or read and gone
+    if describe(path)["identity"] != description["identity"]:
+        raise DataError(
+            f"{Path(path).name!r} changed while it was read, so that tiles are of two files: begin "
+            "anew with --overwrite"
+        )
+
+
 def _describe_npy(path: Path) -> Description:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -128,7 +143,7 @@ def _describe_npy(path: Path) -> Description:
     return {
         "kind": "raw",
         "path": str(path),
-        "offset": path.stat().st_size - array.nbytes,
+        "offset": array.offset,  # other arrays may follow in the file
         "dtype": array.dtype.str,
         "shape": flattened(array.shape),
         "full_shape": list(array.shape),

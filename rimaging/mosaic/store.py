@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rimaging.errors import FormatError
 from rimaging.mosaic.tiles import Grid, Unit
 
-LARGEST_CHUNK = 512
+LARGEST_CHUNK, LEAST_CHUNK = 512, 64
 _OPENING = threading.Lock()
 
 
@@ -47,7 +47,12 @@ def create(folder: Path, grid: Grid, planes: tuple[str, ...]) -> None:
 
 
 def write(folder: Path, plane: str, unit: Unit, values: NDArray[np.float32]) -> int:
-    """Write the shard of a unit, safely on the disk before this returns: its size in bytes."""
+    """Write the shard of a unit, safely on the disk before this returns: its size in bytes.
+
+    Raises FormatError where the store is gone: the run was completed, or replaced, meanwhile.
+    """
+    if not (folder / "zarr.json").is_file():
+        raise FormatError(f"{folder.name} is gone: its run is over, or was begun anew")
     array = _array(str(folder), plane)
     path = shard_path(folder, plane, unit, array.shards)
     path.unlink(missing_ok=True)
@@ -84,8 +89,15 @@ def sweep(folder: Path) -> None:
 
 
 def _chunk(size: int) -> int:
-    """The largest divisor of a shard's side that is no larger than `LARGEST_CHUNK`."""
-    return max(n for n in range(1, min(size, LARGEST_CHUNK) + 1) if size % n == 0)
+    """The largest divisor of a shard's side that is no larger than `LARGEST_CHUNK`.
+
+    Where that is below `LEAST_CHUNK`, as of a large prime, the least one above: chunks of a few
+    pixels cost more than what is in them.
+    """
+    found = max(n for n in range(1, min(size, LARGEST_CHUNK) + 1) if size % n == 0)
+    if found >= min(size, LEAST_CHUNK):
+        return found
+    return min(n for n in range(LARGEST_CHUNK + 1, size + 1) if size % n == 0)
 
 
 @lru_cache(maxsize=16)

@@ -144,7 +144,11 @@ def choose_unit(
 
     ``channels`` per unit by default so that a unit has about ``tile ** 2`` pixels, whatever the
     size of the image: a thousand small channels then cost what one large one does.
+
+    Raises OptionError for tiles without pixels or channels.
     """
+    if tile < 1 or (channels is not None and channels < 1):
+        raise OptionError(f"tiles of {tile} pixels, {channels} channels: give at least one of each")
     y, x = min(tile, aligned(shape[1])), min(tile, aligned(shape[2]))
     together = max(1, tile * tile // (y * x)) if channels is None else channels
     return min(together, shape[0]), y, x

@@ -28,13 +28,12 @@ PIECE = 1 << 24
 class Verdicts:
     """What was found. problems: one line for each; none if the output is what was computed.
 
-    receipts: whether there were any, else the file's own checksums stand alone. units: that were
-    read. missing: pixels without a value. given_up: units that the run left out, each of which is a
-    problem.
+    units: that were read. missing: pixels without a value. given_up: units that the run left out,
+    each of which is a problem. receipts: whether there were any to compare with, and not only the
+    checksums of the file.
     """
 
     receipts: bool = True
-
     units: int = 0
     missing: int = 0
     given_up: int = 0
@@ -44,8 +43,8 @@ class Verdicts:
     def lines(self) -> list[str]:
         """For people."""
         if not self.receipts:
-            head = "no receipts beside it: its own checksums say what follows"
-            return [head, *self.problems, "damaged" if self.problems else "every checksum is right"]
+            head = "no receipts of a run are beside it: its checksums alone were compared"
+            return [head, *self.problems, "damaged" if self.problems else "as it was written"]
         seam = "not measured" if self.seam is None else f"{self.seam:.2g} of the noise"
         head = f"{self.units} units read again; pixels without a value: {self.missing}; seam {seam}"
         return [head, *self.problems, "damaged" if self.problems else "all as it was computed"]
@@ -54,7 +53,8 @@ class Verdicts:
 def verify(output: Path) -> Verdicts:
     """Read an output again, and compare it with the receipts in its `.run` folder.
 
-    Without that folder the checksums in the file itself must do (FITS only).
+    Without that folder, or where it is that of another output by now, the checksums in the file
+    itself must do (FITS only).
 
     Raises FormatError for an output that does not exist or has neither.
     """
@@ -65,10 +65,10 @@ def verify(output: Path) -> Verdicts:
     fits = output.is_file()
     if fits:
         verdicts.problems += fits_problems(output)
-    if not run.plan.is_file():
+    if not (run.plan.is_file() and _is_of(run, output)):
         if not fits:
             raise FormatError(
-                f"{run.path.name!r} is not beside {output.name!r}: verify needs its receipts"
+                f"no {run.path.name!r} of {output.name!r} is beside it: verify needs its receipts"
             )
         if not verdicts.problems and not _has_checksums(output):
             raise FormatError(
@@ -99,6 +99,15 @@ def verify(output: Path) -> Verdicts:
     return verdicts
 
 
+def _is_of(run: RunFolder, output: Path) -> bool:
+    """Whether a run is that of an output: ``out.fits`` and ``out.zarr`` have one ``out.run``."""
+    try:
+        name = json.loads(run.complete.read_text())["output"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return True  # which is told as not completed
+    return Path(str(name)).suffix == output.suffix
+
+
 def _ends_with(path: Path, expected: bytes) -> bool:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(expected)))
@@ -116,7 +125,7 @@ def is_intact(output: Path) -> bool:
         verdicts = verify(output)
     except FormatError:
         return False
-    return len(verdicts.problems) == verdicts.given_up
+    return verdicts.receipts and len(verdicts.problems) == verdicts.given_up
 
 
 def _compare(

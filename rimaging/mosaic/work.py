@@ -21,11 +21,13 @@ COMPUTING = threading.Lock()
 """One computation at a time in a process; meanwhile its other threads read and write."""
 
 Answer = dict[str, Any]
+Run = tuple[str, str, str]
+"""A run as a worker is told of it: its folder, the name of its plan, its fingerprint."""
 Verdict = Literal["done", "failed", "stop"]
 
 
-def work(folder: str, fingerprint: str, index: int) -> Answer:
-    """Do one unit of a run: a small answer that any process can send.
+def work(of: Run, index: int) -> Answer:
+    """Do one unit of a run (`Run`): a small answer that any process can send.
 
     ``{"verdict": "done" | "failed" | "stop", "unit": ..., ...}``: failed is this unit's own fault
     (its input, its computation) and worth another try; stop is the output's (disk full,
@@ -33,17 +35,18 @@ def work(folder: str, fingerprint: str, index: int) -> Answer:
     """
     # A worker that is told to close may log the heartbeat that it could not send, at length.
     logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
+    folder, name, fingerprint = of
     run = RunFolder(Path(folder))
     started = time.perf_counter()
     try:
-        recipe = recipe_of(folder, fingerprint)
+        recipe = recipe_of(folder, name)
         unit = recipe.grid[index]
         earlier = _earlier(run, recipe, unit)
         if earlier is not None:
             return earlier
         block = read_unit(recipe.source, unit)
         was_read = time.perf_counter()
-        process = process_of(folder, fingerprint)
+        process = process_of(folder, name)
         with COMPUTING:
             begun = time.perf_counter()
             answer = process(block, unit)
@@ -58,7 +61,7 @@ def work(folder: str, fingerprint: str, index: int) -> Answer:
             written[name] = receipts.receipt_of(values, store.write(run.store, name, unit, values))
         seconds = (was_read - started, computed, time.perf_counter() - writing)
         receipt = receipts.Receipt(index, written, seconds, _place())
-        receipts.append(run.receipts, receipt)
+        receipts.append(run.receipts, receipt, fingerprint)
     except Exception as error:
         # An OSError is the disk's; what else arises in writing is no better on another try.
         return {"verdict": "stop", "unit": index, "reason": reason_of(error)}

@@ -107,7 +107,7 @@ def _by_slice(scan: Scan) -> Front | None:
     return Front(
         lead=(count,),
         grid=tuple(sample.data.shape[-2:]),
-        source={"hdf5": str(path)},
+        source={"kind": "hdf5", "path": str(path)},
         shared={
             "mask": None if given is None else pack(to_numpy(given)),
             "noise": whole.noise,
@@ -171,7 +171,7 @@ def _staged(scan: Scan, folder: Path) -> Front:
     return Front(
         lead=lead,
         grid=tuple(whole.image_shape[len(lead) :]),
-        source={"folder": str(folder.resolve())},
+        source={"kind": "staged", "path": str(folder.resolve())},
         shared={
             "mask": None,
             "noise": None,

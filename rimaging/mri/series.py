@@ -35,6 +35,8 @@ from rimaging.mri.unit import ERROR, PLANES, facts_file
 
 TASK = "rimaging.mri.unit:slice_process"
 READER = "rimaging.mri.unit:reader"
+OWN = {"lock", "input", "facts", "slices.zarr", "slices.run"}
+"""What the folder of a run holds."""
 WHOLE = ("kspace", "mask", "maps", "noise", "weights", "sets", "crop", "frames")
 
 
@@ -84,6 +86,7 @@ def reconstruct_to(
     beside = None if scan.error_map is None else error_file(output)
     place = run_folder(output)
     folder = RunFolder.beside(place / "slices.zarr")
+    _check_place(place)
     for path in (output, beside):
         if path is not None:
             _check(path, folder, resume=resume, overwrite=overwrite)
@@ -96,7 +99,7 @@ def reconstruct_to(
         with locked(place / "lock"):
             begun = resume and folder.plan.is_file()
             if begun:
-                recipe = _resumed(scan, folder)
+                recipe = _resumed(scan, folder, place)
             else:
                 _clear(place)
                 recipe = _recipe(scan, place)
@@ -132,12 +135,25 @@ def run_folder(output: str | Path) -> Path:
     return path.with_name(path.name[: len(path.name) - len(suffix)] + ".run")
 
 
+def _check_place(place: Path) -> None:
+    """Refuse a folder of that name that holds anything else: it would go with the run."""
+    others = {path.name for path in place.iterdir()} - OWN if place.is_dir() else set[str]()
+    if others or place.is_file():
+        told = f"it holds {', '.join(sorted(others)[:3])}" if others else "it is a file"
+        raise OptionError(
+            f"{place.name!r} beside the output is no folder of a run of slices ({told}): choose "
+            "another name for the output, or move it away"
+        )
+
+
 def _check(output: str | Path, folder: RunFolder, *, resume: bool, overwrite: bool) -> None:
     there = folder.plan.is_file()
     path = Path(output).expanduser()
     filled = (path.is_dir() and any(path.iterdir())) or path.is_file()
-    if filled and not overwrite and not (resume and there):
-        raise OptionError(f"{path.name!r} exists: choose another name, or give --overwrite")
+    # of a run that goes on only where it had begun to write it
+    if filled and not overwrite and not (resume and folder.complete.is_file()):
+        also = " as well" if resume and there else ""
+        raise OptionError(f"{path.name!r} exists: choose another name, or give --overwrite{also}")
     if there and not resume and not overwrite:
         raise OptionError(
             f"{run_folder(output).name!r} holds a run: --resume goes on with it, --overwrite "
@@ -162,17 +178,11 @@ def _recipe(scan: Scan, place: Path) -> Recipe:
         "source": front.source,
         "shared": front.shared,
         "size": size,
-        "facts": str(facts.resolve()),
+        "facts": {"path": str(facts.resolve())},
         "asked": asked,
     }
     return Recipe(
-        source={
-            "kind": "generated",
-            "factory": READER,
-            "settings": front.source,
-            "shape": [front.count, rows, image[-1]],
-            "identity": scan.identity(),
-        },
+        source=_source(front.source, scan) | {"shape": [front.count, rows, image[-1]]},
         grid=Grid((front.count, rows, image[-1]), (1, rows, image[-1]), 0),
         task=Task(TASK, settings, PLANES if scan.error_map is None else (*PLANES, ERROR)),
         notes={
@@ -185,15 +195,31 @@ def _recipe(scan: Scan, place: Path) -> Recipe:
     )
 
 
-def _resumed(scan: Scan, folder: RunFolder) -> Recipe:
-    """The recipe of a run, with input and options as they are now, for `run` to compare."""
+def _source(read: dict[str, Any], scan: Scan) -> dict[str, Any]:
+    identity = scan.identity()
+    return {"kind": "generated", "factory": READER, "settings": read, "identity": identity}
+
+
+def _resumed(scan: Scan, folder: RunFolder, place: Path) -> Recipe:
+    """The recipe of a run, with input and options as they are now, for `run` to compare.
+
+    What code runs, and what is read, is said here and not by what lies in a folder.
+    """
     stored = folder.recipe()
-    asked = scan.asked()
-    settings = stored.task.settings | {"asked": asked}
+    staged = stored.task.settings["source"]["kind"] == "staged"
+    read = {
+        "kind": "staged" if staged else "hdf5",
+        "path": str((place / "input").resolve() if staged else scan.path),
+    }
+    settings = stored.task.settings | {
+        "asked": scan.asked(),
+        "source": read,
+        "facts": {"path": str((place / "facts").resolve())},
+    }
     return replace(
         stored,
-        source=stored.source | {"identity": scan.identity()},
-        task=replace(stored.task, settings=settings),
+        source=stored.source | _source(read, scan),
+        task=replace(stored.task, factory=TASK, settings=settings),
     )
 
 
@@ -264,7 +290,7 @@ def _provenance(
     recipe: Recipe, front: Front, outcome: Outcome, missing: set[int]
 ) -> dict[str, Any]:
     """As of a reconstruction in one process: method, assumptions, chi2 over all slices."""
-    folder = recipe.task.settings["facts"]
+    folder = recipe.task.settings["facts"]["path"]
     said = []
     for unit in recipe.grid:
         if unit.index not in missing:

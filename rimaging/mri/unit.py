@@ -35,16 +35,17 @@ ERROR = "uncertainty"
 def reader(settings: dict[str, Any]) -> Callable[[Slices], NDArray[np.float32]]:
     """The source of a run: a function of a block that gives the k-space of its slice.
 
-    settings: ``hdf5``, a fastMRI file, or ``folder``, of staged slices. K-space comes as float32
-    ``(slice, coil, y, x, 2)``, for the blocks of a mosaic are real.
+    settings: ``kind``, "hdf5" of a fastMRI file or "staged" of a folder of slices, and its
+    ``path``. K-space comes as float32 ``(slice, coil, y, x, 2)``, for the blocks of a mosaic are
+    real.
     """
 
     def read(block: Slices) -> NDArray[np.float32]:
         channel = block[0]
-        if "hdf5" in settings:
-            kspace = read_kspace(settings["hdf5"], channel)
+        if settings["kind"] == "hdf5":
+            kspace = read_kspace(settings["path"], channel)
         else:
-            path = Path(settings["folder"]) / item_name(channel.start, "data")
+            path = Path(settings["path"]) / item_name(channel.start, "data")
             kspace = to_tensor(load_arrays(path)["data"], "k-space")
         return torch.view_as_real(kspace.to(torch.complex64)).numpy()
 
@@ -60,15 +61,15 @@ class SliceProcess:
     """Reconstructs slices: ``process(kspace, unit)`` gives `PLANES`, and perhaps `ERROR`.
 
     settings: of `rimaging.mri.front.Front` (``source``, ``shared``), of `Scan`, ``size`` to crop to
-    or None, ``facts``: a folder to which goes what is said of each slice.
+    or None, ``facts``: the ``path`` of a folder to which goes what is said of each slice.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.device = choose_device(None)
         self.common: dict[str, Any] = {}
-        if "folder" in settings["source"]:
-            self.common = _loaded(Path(settings["source"]["folder"]) / COMMON)
+        if settings["source"]["kind"] == "staged":
+            self.common = _loaded(Path(settings["source"]["path"]) / COMMON)
 
     def __call__(self, block: NDArray[Any], unit: Unit) -> dict[str, NDArray[Any]]:
         """The planes of the image of a slice."""
@@ -103,7 +104,9 @@ class SliceProcess:
                 if name not in ("seconds", "assumed", "input")
             },
         }
-        write_whole(facts_file(self.settings["facts"], place), json.dumps(facts, default=str))
+        write_whole(
+            facts_file(self.settings["facts"]["path"], place), json.dumps(facts, default=str)
+        )
         image = to_tensor(result.image).to(torch.complex64).cpu().numpy().reshape(unit.shape)
         planes = {"real": image.real.copy(), "imaginary": image.imag.copy()}
         if result.uncertainty is not None:
@@ -114,7 +117,7 @@ class SliceProcess:
         """The measurement of a slice, completed by what the whole decided."""
         shared = self.settings["shared"]
         kspace = torch.view_as_complex(torch.from_numpy(np.ascontiguousarray(block)))
-        if "hdf5" in self.settings["source"]:
+        if self.settings["source"]["kind"] == "hdf5":
             mask = shared["mask"]
             return Measurement(
                 kind="kspace",
@@ -122,7 +125,7 @@ class SliceProcess:
                 mask=None if mask is None else to_tensor(unpack(mask), "mask"),
                 noise=shared["noise"],
             ).completed()
-        folder = Path(self.settings["source"]["folder"])
+        folder = Path(self.settings["source"]["path"])
         parts: dict[str, Any] = {
             name: float(values) if values.ndim == 0 else to_tensor(values, name)
             for name, values in (self.common | _loaded(folder / item_name(place, "own"))).items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from rimaging.rim.curvature import curvature
@@ -11,6 +10,11 @@ from rimaging.typing import LikelihoodLike
 LOWEST = 0.03
 """Lower end of the interval of eigenvalues, of which 1 is the upper one, that is solved for. What
 lies below is hardly seen through the noise, and comes slower."""
+
+LEAST = 1e-4
+"""Least diagonal, where the precision of the noise is one. In a gap that is wider than the PSF a
+pixel is seen through its farthest wing or not at all: its score is the rounding of a transform that
+had stars of 10^5 in it, and divided by what little is seen it would become light."""
 
 
 def chebyshev_direction(
@@ -43,8 +47,7 @@ def chebyshev_direction(
     variance = likelihood.noise_scale**2
     middle, half = (1 + LOWEST) / 2, (1 - LOWEST) / 2
     bound = variance * likelihood.bound(x)
-    # (where nothing is seen there is nothing to divide, either)
-    diagonal = bound.clamp_min(torch.finfo(bound.dtype).eps) + damping
+    diagonal = bound.clamp_min(LEAST) + damping
     residual = variance * score
     direction = move = residual / diagonal
     ratio = 0.0

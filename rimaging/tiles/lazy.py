@@ -12,7 +12,7 @@ from rimaging.mosaic.lazy import LazySource, lazily
 from rimaging.mosaic.task import Task
 from rimaging.mosaic.tiles import Grid, choose_unit
 from rimaging.tiles.processor import SkyTiles
-from rimaging.tiles.recipe import CPU_TILE, Sky, examples, settings_of
+from rimaging.tiles.recipe import CPU_TILE, TASK, Sky, examples, settings_of
 from rimaging.tiles.width import find_halo
 
 
@@ -25,9 +25,9 @@ def deconvolve_lazily(array: Any, sky: Sky, psf: Tensor | VaryingPsf, target: fl
     cube = array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:])
     shape = (int(cube.shape[0]), int(cube.shape[1]), int(cube.shape[2]))
     read = LazySource(cube).read
-    unit = choose_unit(shape, sky.tile or CPU_TILE, sky.channels)
+    unit = choose_unit(shape, CPU_TILE if sky.tile is None else sky.tile, sky.channels)
     settings = settings_of(sky, {}, Grid(shape, unit, 0), psf, target, read)
     process = SkyTiles(settings)
     halo, _ = find_halo(sky.halo, process, read, Grid(shape, unit, 0), examples(psf, shape))
-    task = Task("rimaging.tiles.processor:tile_processor", settings)
+    task = Task(TASK, settings)
     return lazily(cube, Grid(shape, unit, halo), task).reshape(array.shape)

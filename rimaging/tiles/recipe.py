@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CPU_TILE",
     "GPU_TILE",
+    "TASK",
     "Sky",
     "asked",
+    "beside",
     "examples",
     "recipe_for",
     "settings_of",
@@ -49,6 +51,7 @@ __all__ = [
 ]
 
 CPU_TILE, GPU_TILE = 1536, 4096
+TASK = "rimaging.tiles.processor:tile_processor"
 
 
 def recipe_for(
@@ -69,7 +72,8 @@ def recipe_for(
     """
     shape = check_shape(source)
     read = open_source(source).read
-    unit = choose_unit(shape, sky.tile or (GPU_TILE if gpus else CPU_TILE), sky.channels)
+    tile = (GPU_TILE if gpus else CPU_TILE) if sky.tile is None else sky.tile
+    unit = choose_unit(shape, tile, sky.channels)
     settings = settings_of(sky, source, Grid(shape, unit, 0), psf, target, read)
     process = SkyTiles(settings)
     halo, seam = find_halo(sky.halo, process, read, Grid(shape, unit, 0), examples(psf, shape))
@@ -85,7 +89,7 @@ def recipe_for(
         source=source,
         grid=grid,
         task=Task(
-            "rimaging.tiles.processor:tile_processor",
+            TASK,
             settings,
             planes_of(sky),
             bytes_per_pixel=_bytes_per_pixel(process, grid, "cuda" if gpus else "cpu"),
@@ -165,23 +169,20 @@ def settings_of(
         raise OptionError("noise and gain say the same thing twice: give one of them")
     if sky.gain is None and sky.read_noise is not None:
         raise OptionError("read_noise needs gain=, electrons per unit: or give noise=sigma")
-    noise_map, sigma = noise_of(sky.noise, source, shape) if sky.gain is None else (None, None)
-    estimated = sky.gain is None and noise_map is None and sigma is None
+    maps, sigma, level = beside(sky, source, shape)
+    estimated = sky.gain is None and maps["noise"] is None and sigma is None
     if sky.error_map is not None and sky.add_residual and estimated:
         raise OptionError(
             "noise that is estimated may correlate, and then the learned error of an image with "
             "its residual is not that of its pixels: give the noise, or leave out one of the two"
         )
-    background_map, level = background_of(sky.background, shape)
     settings: dict[str, Any] = {
         "weights": str(path.resolve()),
         "sha256": card["sha256"],
         "steps": rim.config.steps if sky.steps is None else sky.steps,
         "blur": pack_blur(psf, target),
         "psf": pack(to_numpy(examples(psf, shape)[0]).astype("float32")),
-        "noise": noise_map,
-        "masks": masks_of(sky.mask, source, shape),
-        "background": background_map,
+        **maps,
         "saturation": saturation_of(sky.saturation, source),
         "gain": sky.gain,
         "read_noise": sky.read_noise or 0.0,
@@ -204,6 +205,16 @@ def settings_of(
         "scale": pack(facts.scale),
         "footprint": pack(facts.footprint),
     }
+
+
+def beside(
+    sky: Sky, source: Description, shape: tuple[int, int, int]
+) -> tuple[dict[str, Any], NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """The maps that a sky comes with, settings of `SkyTiles`; its noise and level as numbers."""
+    noise, sigma = noise_of(sky.noise, source, shape) if sky.gain is None else (None, None)
+    background, level = background_of(sky.background, shape)
+    masks = masks_of(sky.mask, source, shape)
+    return {"noise": noise, "masks": masks, "background": background}, sigma, level
 
 
 def _bytes_per_pixel(process: SkyTiles, grid: Grid, device: str) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from rimaging.datasets.fits_open import split_extension
 from rimaging.datasets.psf_grid import gridded_psf, is_gridded_model
 from rimaging.datasets.sources import Array
 from rimaging.datasets.varying_psf import VaryingPsf
@@ -66,7 +67,7 @@ def asked(sky: Sky) -> dict[str, Any]:
 
 def _told(value: Any) -> Any:
     if isinstance(value, Path | str):
-        path = Path(str(value).partition("[")[0]).expanduser()
+        path = split_extension(value)[0].expanduser()
         return file_identity(path)["sha256 of samples"] if path.is_file() else str(value)
     if isinstance(value, Tensor | np.ndarray):
         array = to_numpy(value) if isinstance(value, Tensor) else np.asarray(value)

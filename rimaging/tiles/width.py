@@ -27,13 +27,13 @@ def find_halo(
 
     psf: ``(n, y, x)``, of all channels or from all over the image.
     """
+    wanted = parse_halo(asked)
     if is_whole(grid):
         return 0, 0.0
     told = process.uncertainty
     exact = exact_reach(process.rim, max(process.blur.radius), process.steps, error=told)
     exact += max(process.blur.radius) if process.add_residual else 0
     exact = min(-(-exact // ALIGN) * ALIGN, -(-max(grid.shape[1:]) // ALIGN) * ALIGN)
-    wanted = parse_halo(asked)
     if wanted == -1:
         return exact, 0.0
     places = [*corners(grid, 3), brightest(read, grid.shape)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +75,24 @@ def test_outputs_that_cannot_be_are_refused_at_once(recipe: Make, tmp_path: Path
         run(recipe(), tmp_path / "absent" / "out.fits")
 
 
+@pytest.mark.parametrize("suffix", [".fits", ".zarr"])
+def test_an_output_of_another_kind_is_refused_at_once(
+    suffix: str, recipe: Make, tmp_path: Path
+) -> None:
+    output = tmp_path / f"out{suffix}"
+    output.mkdir() if suffix == ".fits" else output.touch()
+    with pytest.raises(FormatError, match=r"is a (folder|file)"):
+        run(recipe(), output, overwrite=True)
+    assert not RunFolder.beside(output).path.exists()
+
+
+@pytest.mark.parametrize("count", [2, 60])
+def test_a_cluster_that_is_there_takes_nothing_of_this_machine(count: int) -> None:
+    pixels = count * 10**6
+    assert Workers(scheduler="tls://there:8786").processes(pixels) == 0
+    assert Workers(client=object()).processes(pixels) == 0
+
+
 def test_a_bad_unit_is_put_aside_and_the_rest_done(
     recipe: Make, image: Path, tmp_path: Path
 ) -> None:
@@ -128,17 +144,6 @@ def test_without_receipts_the_checksums_of_a_file_stand_alone(recipe: Make, tmp_
         verify(tmp_path / "plain.fits")
 
 
-def test_a_script_without_a_guard_is_told_of_it(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    start = "from rimaging.mosaic.cluster import local_cluster\nwith local_cluster(1, 1): pass\n"
-    script.write_text(start)
-    told = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False
-    )
-    assert told.returncode == 1
-    assert '`if __name__ == "__main__":`' in told.stderr.splitlines()[-1]
-
-
 def test_where_no_worker_can_start_it_is_told(
     recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,3 +153,17 @@ def test_where_no_worker_can_start_it_is_told(
     monkeypatch.setattr("distributed.SpecCluster", refused)
     with pytest.raises(OptionError, match="no loopback"):
         run(recipe(), tmp_path / "out.zarr", Workers(count=1))
+
+
+def test_verify_says_what_it_compared(recipe: Make, tmp_path: Path) -> None:
+    first, second = tmp_path / "out.fits", tmp_path / "out.zarr"
+    run(recipe(), first)
+    assert verify(first).lines()[-1] == "all as it was computed"
+    run(recipe(radius=5), second, overwrite=True)  # takes the folder of receipts over
+    told = verify(first).lines()
+    assert "checksums alone" in told[0] and told[1:] == ["as it was written"]
+    assert not verify(second).problems
+    run(recipe(radius=5), first, resume=True)  # by checksums alone it is not that of this run
+    assert not np.array_equal(read(first), whole(tmp_path / "in.npy")) and verify(first).receipts
+    with pytest.raises(FormatError, match="needs its receipts"):
+        verify(second)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,6 +158,164 @@ def test_a_stopped_run_goes_on_without_measuring_again(
     monkeypatch.setattr(mosaics, "recipe_for", None)  # the sample is not taken again
     outcome = mosaics.deconvolve(sky, out, resume=True)
     assert (outcome.resumed, outcome.done) == (3, 9) and not mosaics.verify(out).problems
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [("--tile", "at least one"), ("--workers", "0 workers"), ("--halo", "auto, exact")],
+)
+def test_nothing_that_is_asked_for_is_left_aside(
+    option: str, words: str, sky_file: Path, tmp_path: Path, real_weights: Path
+) -> None:
+    value = "wide" if option == "--halo" else "0"
+    asked = ["deconvolve", sky_file, "-o", tmp_path / "out.fits", "--psf", "3", option, value]
+    result = CliRunner().invoke(app, [*map(str, asked), "--weights", str(real_weights)])
+    assert result.exit_code == 2 and words in result.stderr and len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out.fits").exists()
+
+
+@pytest.fixture
+def stopped(
+    sky_file: Path, tmp_path: Path, real_weights: Path
+) -> Callable[..., tuple[mosaics.Sky, Path]]:
+    """A run that was stopped after some units: of what, and into what."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress: object, _: str) -> None:
+        if getattr(progress, "done", 0) == 3:
+            raise Stop
+
+    def start(**more: object) -> tuple[mosaics.Sky, Path]:
+        asked = {"image": sky_file, "psf": 3.0, "target": 1.5, "tile": 48, "halo": "16"}
+        sky = mosaics.Sky(**{**asked, "weights": real_weights, **more})
+        with pytest.raises(Stop):
+            mosaics.deconvolve(sky, tmp_path / "out.zarr", report=stop)
+        return sky, tmp_path / "out.zarr"
+
+    return start
+
+
+def test_a_moved_input_is_read_where_it_is_now(
+    stopped: Callable[..., tuple[mosaics.Sky, Path]], sky_file: Path, tmp_path: Path
+) -> None:
+    import zarr
+
+    sky, out = stopped()
+    moved = tmp_path / "elsewhere" / sky_file.name
+    moved.parent.mkdir()
+    sky_file.rename(moved)
+    sky_file.write_bytes(b"another file at the old place")
+    mosaics.deconvolve(replace(sky, image=moved), out, resume=True)
+    mosaics.deconvolve(replace(sky, image=moved), tmp_path / "straight.zarr")
+    found, expected = (zarr.open_array(p / "image")[:] for p in (out, tmp_path / "straight.zarr"))
+    assert np.array_equal(found, expected, equal_nan=True)
+
+
+def test_another_extension_of_the_same_file_is_another_input(
+    stopped: Callable[..., tuple[mosaics.Sky, Path]], sky_file: Path, tmp_path: Path
+) -> None:
+    from astropy.io import fits
+
+    first = fits.getdata(sky_file)
+    both = [fits.ImageHDU(first, name="A"), fits.ImageHDU(first[:, ::-1], name="B")]
+    fits.HDUList([fits.PrimaryHDU(), *both]).writeto(tmp_path / "both.fits")
+    sky, out = stopped(image=f"{tmp_path / 'both.fits'}[A]")
+    other = replace(sky, image=f"{tmp_path / 'both.fits'}[B]")
+    with pytest.raises(OptionError, match="input extension was 1, is 2"):
+        mosaics.deconvolve(other, out, resume=True)
+
+
+def test_a_map_that_changed_between_is_named(
+    stopped: Callable[..., tuple[mosaics.Sky, Path]], tmp_path: Path
+) -> None:
+    import zarr
+
+    maps = tmp_path / "noise.zarr"
+    noise = zarr.create_array(maps, data=np.ones(SHAPE, np.float32), chunks=(1, 44, 52))
+    sky, out = stopped(noise=maps)
+    noise[0, 0, 0] = 2.0
+    with pytest.raises(OptionError, match="option noise was"):
+        mosaics.deconvolve(sky, out, resume=True)
+
+
+@pytest.mark.parametrize("part", ["source", "task"])
+def test_a_plan_names_no_code_to_run(
+    part: str, stopped: Callable[..., tuple[mosaics.Sky, Path]], tmp_path: Path
+) -> None:
+    sky, out = stopped()
+    path = out.with_suffix(".run") / "plan.json"
+    plan = json.loads(path.read_text())
+    hostile = {"factory": "subprocess:getoutput", "settings": f"touch {tmp_path}/harm"}
+    plan[part] |= {"kind": "generated", **hostile} if part == "source" else hostile
+    if part == "task":
+        plan[part] = {**plan[part], "settings": {f"touch {tmp_path}/harm": 1}}
+    path.write_text(json.dumps(plan))
+    with nullcontext() if part == "source" else pytest.raises(OptionError, match="changed"):
+        mosaics.deconvolve(sky, out, resume=True)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_an_output_that_holds_an_input_is_refused(
+    sky_file: Path, tmp_path: Path, real_weights: Path
+) -> None:
+    import zarr
+    from astropy.io import fits
+
+    zarr.create_array(tmp_path / "sky.zarr" / "image", data=fits.getdata(sky_file))
+    for image, out in (
+        (sky_file, sky_file),
+        (tmp_path / "sky.zarr" / "image", tmp_path / "sky.zarr"),
+    ):
+        sky = mosaics.Sky(image=image, psf=3.0, weights=real_weights)
+        with pytest.raises(FormatError, match="is, or holds, an input"):
+            mosaics.deconvolve(sky, out, overwrite=True)
+        assert out.exists()
+
+
+def test_what_is_beside_an_image_is_found_whatever_its_folder_is_called(
+    tmp_path: Path, real_weights: Path
+) -> None:
+    from astropy.io import fits
+
+    images = []
+    for folder in ("plain", "field[7] \u00fc"):
+        (tmp_path / folder).mkdir()
+        parts = [("SCI", np.float32), ("ERR", np.float32), ("DQ", np.int32)]
+        hdus = [fits.ImageHDU(np.ones((40, 48), kind), name=name) for name, kind in parts]
+        fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / folder / "a.fits")
+        sky = mosaics.Sky(image=tmp_path / folder / "a.fits", psf=3.0, weights=real_weights)
+        settings = mosaics.recipe(sky).task.settings
+        images.append([settings["noise"]["sources"][0]["name"], len(settings["masks"])])
+    assert images[0] == images[1] == ["ERR", 1]
+
+
+def test_the_pace_of_workers_is_that_of_one_thread(
+    sky_file: Path, real_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from rimaging.tiles.processor import SkyTiles
+
+    seen: list[int] = []
+    inner = SkyTiles.__call__
+
+    def counted(self: SkyTiles, block: np.ndarray, unit: object) -> object:
+        seen.append(torch.get_num_threads())
+        return inner(self, block, unit)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SkyTiles, "__call__", counted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        sky = mosaics.Sky(image=sky_file, psf=3.0, target=1.5, weights=real_weights)
+        mosaics.plan(sky, mosaics.Workers(count=3))
+        assert seen[-1] == 1 and torch.get_num_threads() == 2
+        mosaics.plan(sky)
+        assert seen[-1] == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 STEP = 1e-4

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rimaging.errors import DataError, OptionError
-from rimaging.mosaic.cluster import check_address
+from rimaging.mosaic import store
+from rimaging.mosaic.cluster import check_address, remote_cluster
 from rimaging.mosaic.fits_sums import encoded, folded, word_sum
 from rimaging.mosaic.generated import box_blur
 from rimaging.mosaic.halo import measured_halo, parse_halo
+from rimaging.mosaic.plan import allowed
 from rimaging.mosaic.receipts import Receipt, append, checksum, read_receipts, receipt_of
 from rimaging.mosaic.seams import corners, seam_error
 from rimaging.mosaic.task import Task, imported, pack, planes_of, unpack
@@ -48,9 +50,10 @@ def test_receipts_outlive_a_torn_line(tmp_path: Path) -> None:
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-30])
     append(tmp_path, Receipt(5, {"image": plane}, (0.1, 0.2, 0.3), "here"))
-    append(tmp_path, Receipt(0, {}, (0.0, 0.0, 0.0), "", void=True))
+    append(tmp_path, Receipt(7, {"image": plane}, (0.1, 0.2, 0.3), "here"), "another run")
     done, torn = read_receipts(tmp_path)
-    assert set(done) == {1, 5} and torn == 1
+    assert set(done) == {0, 1, 5, 7} and torn == 1
+    assert set(read_receipts(tmp_path, "another run")[0]) == {7}
     assert done[5].planes["image"].crc == checksum(values)
 
 
@@ -90,6 +93,29 @@ def test_a_private_or_encrypted_one_is_not(address: str) -> None:
     check_address(address)
 
 
+def test_tls_without_certificates_is_told_so() -> None:
+    with (
+        pytest.raises(OptionError, match="state its certificates"),
+        remote_cluster("tls://127.0.0.1:1"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["", "memory"])
+def test_a_job_may_take_what_its_groups_leave(kind: str, tmp_path: Path) -> None:
+    names = ("limit_in_bytes", "usage_in_bytes") if kind else ("max", "current")
+    idle = "total_inactive_file" if kind else "inactive_file"
+    (tmp_path / "cgroup").write_text(f"7:cpu:/elsewhere\n4:{kind}:/job/step\n")
+    step = tmp_path / kind / "job" / "step"
+    step.mkdir(parents=True)
+    assert allowed(tmp_path / "cgroup", tmp_path) == float("inf")
+    for folder, values in ((step, ("max", 5)), (step.parent, (1000, 700))):
+        for name, value in zip(names, values, strict=True):
+            (folder / f"memory.{name}").write_text(f"{value}\n")
+        (folder / "memory.stat").write_text(f"anon 600\n{idle} 90\n")
+    assert allowed(tmp_path / "cgroup", tmp_path) == 1000 - 700 + 90
+
+
 def test_tasks_are_named_and_keep_their_promises() -> None:
     unit = Grid((1, 20, 20), (1, 8, 8), 8)[4]
     block = np.zeros(unit.block_shape, np.float64)
@@ -102,3 +128,13 @@ def test_tasks_are_named_and_keep_their_promises() -> None:
     with pytest.raises(OptionError, match="cannot be imported"):
         Task("rimaging.nowhere:function").build()
     assert imported("rimaging.mosaic.generated:box_blur") is box_blur
+
+
+@pytest.mark.parametrize("sizes", [range(1, 1200), range(4096, 4200)])
+def test_chunks_fill_a_shard_and_are_never_tiny(sizes: range) -> None:
+    for size in sizes:
+        chunk = store._chunk(size)
+        assert size % chunk == 0 and chunk >= min(size, store.LEAST_CHUNK)
+        assert chunk <= store.LARGEST_CHUNK or not any(
+            size % n == 0 for n in range(store.LEAST_CHUNK, store.LARGEST_CHUNK + 1)
+        )

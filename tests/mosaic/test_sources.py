@@ -129,3 +129,24 @@ def test_an_extension_is_chosen_by_name_or_number(tmp_path: Path) -> None:
         assert (source.read((slice(0, 1), slice(0, 4), slice(0, 5))) == value).all()
     with pytest.raises(FormatError, match=r"\[1\] P1, \[2\] P2"):
         describe(f"{tmp_path / 'two.fits'}[P3]")
+
+
+def test_the_first_array_of_a_file_of_several_is_read(tmp_path: Path) -> None:
+    first, second = np.random.default_rng(0).normal(size=(2, 9, 11)).astype(np.float32)
+    with (tmp_path / "two.npy").open("wb") as file:
+        np.save(file, first)
+        np.save(file, second)
+    read = open_source(describe(tmp_path / "two.npy")).read
+    assert np.array_equal(read((slice(0, 1), slice(0, 9), slice(0, 11)))[0], first)
+
+
+def test_brackets_of_a_folder_are_no_extension(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    folder = tmp_path / "field[7]"
+    folder.mkdir()
+    images = [fits.ImageHDU(np.full((9, 11), float(i)), name=n) for i, n in enumerate("AB")]
+    for name in ("a.fits", "b[2].fits", "c.fits[A]"):
+        fits.HDUList([fits.PrimaryHDU(), *images]).writeto(folder / name)
+        assert describe(folder / name)["name"] == "A"
+        assert describe(f"{folder / name}[B]")["name"] == "B"

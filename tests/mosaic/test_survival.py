@@ -22,13 +22,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rimaging.errors import FormatError, OptionError
+from rimaging.errors import DataError, FormatError, OptionError
 from rimaging.mosaic.cluster import local_cluster
 from rimaging.mosaic.fits_layout import describe_fits
 from rimaging.mosaic.folder import Recipe, RunFolder
 from rimaging.mosaic.receipts import read_receipts
 from rimaging.mosaic.run import Workers, run
 from rimaging.mosaic.verify import verify
+from rimaging.mosaic.work import work
 
 HERE = Path(__file__).parent
 Make = Callable[..., Recipe]
@@ -66,7 +67,7 @@ def start(image: Path, output: Path, settings: object, how: str = "") -> subproc
         [*command, json.dumps(settings), *([how] if how else [])],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parents[1]}", "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -141,6 +142,25 @@ def test_workers_are_killed_again_and_again(
     assert values(output) == undisturbed and not verify(output).problems
 
 
+def test_a_script_without_a_guard_is_told_so(image: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from rimaging.mosaic.cluster import local_cluster\n"
+        "from rimaging.mosaic.run import Workers\n"
+        "workers = Workers(count=1)\n"
+        "with local_cluster(workers.count, 1):\n    print('started')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    found = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert found.returncode != 0 and "started" not in found.stdout
+    told = found.stderr.splitlines()
+    assert told[-1].startswith("rimaging.errors.OptionError: a worker process ended as it started")
+    assert "if __name__ == '__main__'" in told[-1]
+
+
 def test_the_scheduler_is_restarted(image: Path, tmp_path: Path, undisturbed: bytes) -> None:
     output, port = tmp_path / "out.zarr", "28991"
     address = f"tcp://127.0.0.1:{port}"
@@ -185,6 +205,24 @@ def test_a_full_disk_stops_the_run_with_a_clear_word(
     assert not output.exists()
     again = start(image, output, settings)
     assert again.communicate()[1] == "" and values(output) == undisturbed
+
+
+def test_an_output_for_which_there_is_no_room_leaves_nothing_behind(
+    recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.fits"
+
+    def full(file: int, offset: int, size: int) -> None:
+        os.truncate(file, size // 2)  # as far as there was room
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as little:
+        little.setattr(os, "posix_fallocate", full)
+        with pytest.raises(FormatError, match="make room, then --resume"):
+            run(recipe(), output)
+    assert not list(tmp_path.glob(".out.fits*"))
+    run(recipe(), output, resume=True)
+    assert max(begun(tmp_path).values()) == 1 and not verify(output).problems
 
 
 def test_a_read_only_output_stops_the_run(image: Path, tmp_path: Path, undisturbed: bytes) -> None:
@@ -253,6 +291,51 @@ def test_a_shard_that_changed_after_its_receipt_is_done_again(
     assert values(output) == undisturbed and not verify(output).problems
 
 
+def test_no_clock_decides_whether_a_damaged_shard_is_done_again(
+    recipe: Make, tmp_path: Path, undisturbed: bytes
+) -> None:
+    output = tmp_path / "out.zarr"
+    with half_done(recipe, output) as folder:
+        shard = next(path for path in (folder.store / "image" / "c").rglob("*") if path.is_file())
+        flip(shard, 1000)
+        (file,) = folder.receipts.glob("*.jsonl")
+        elsewhere = file.with_name(file.name.replace(".jsonl", "-elsewhere.jsonl"))
+        file.rename(elsewhere)  # of a machine whose clock is a day ahead
+        day = time.time() + 86400
+        os.utime(elsewhere, (day, day))
+    assert values(output) == undisturbed and not verify(output).problems
+
+
+def test_a_worker_that_outlived_its_run_adds_nothing_to_the_next(
+    recipe: Make, tmp_path: Path, undisturbed: bytes
+) -> None:
+    output = tmp_path / "out.zarr"
+    late: list[tuple[str, str, str]] = []
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress: object, _: str) -> None:
+        folder = RunFolder.beside(output)
+        late.append((str(folder.path), folder.name, folder.fingerprint))
+        raise Stop
+
+    with pytest.raises(Stop):
+        run(recipe(radius=5), output, report=stop)
+
+    def answer_late(progress: object, _: str) -> None:
+        if getattr(progress, "done", 0) == 6:  # one that the next run has done, one that it has not
+            assert [work(late[0], index)["unit"] for index in (1, 9)] == [1, 9]
+
+    run(recipe(), output, overwrite=True, report=answer_late)
+    assert values(output) == undisturbed and not verify(output).problems
+    # and what is left where the store was, once the run is over, takes the place of no output
+    assert work(late[0], 4)["verdict"] != "done"
+    (RunFolder.beside(output).store / "image" / "c").mkdir(parents=True)
+    run(recipe(), output, resume=True)
+    assert values(output) == undisturbed
+
+
 def test_a_torn_receipt_is_passed_over(recipe: Make, tmp_path: Path, undisturbed: bytes) -> None:
     output = tmp_path / "out.zarr"
     with half_done(recipe, output) as folder:
@@ -311,6 +394,22 @@ def test_another_input_or_option_is_refused_by_name(
         with pytest.raises(OptionError, match="option radius was 3, is 4"):
             run(recipe(radius=4), output, resume=True)
     assert values(output) == undisturbed
+
+
+def test_an_input_that_changes_while_it_is_read_gives_no_output(
+    recipe: Make, image: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.fits"
+
+    def change(progress: object, _: str) -> None:
+        if getattr(progress, "done", 0) == 6:
+            flip(image, 5000)
+
+    with pytest.raises(DataError, match="changed while it was read"):
+        run(recipe(), output, report=change)
+    assert not output.exists()
+    run(recipe(), output, overwrite=True)
+    assert not verify(output).problems
 
 
 def test_a_corrupt_input_tile_is_put_aside_and_the_rest_done(recipe: Make, tmp_path: Path) -> None:
@@ -416,6 +515,33 @@ def test_what_a_run_did_not_write_is_not_its_to_replace(
     assert kept.read_bytes() == before
     gone(output)  # moved away, the run goes on
     run(recipe(), output, resume=True)
+    assert not verify(output).problems
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".zarr"])
+@pytest.mark.parametrize("begun_before", [True, False])
+def test_going_on_replaces_nothing_of_somebody_else(
+    begun_before: bool, suffix: str, recipe: Make, tmp_path: Path
+) -> None:
+    output = tmp_path / f"out{suffix}"
+    kept = output if suffix == ".fits" else output / "notes.txt"
+
+    def put() -> None:
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_bytes(b"of somebody else")
+
+    if begun_before:
+        with (
+            pytest.raises((OptionError, FormatError), match="did not write"),
+            half_done(recipe, output),
+        ):
+            put()
+    else:
+        put()
+        with pytest.raises(OptionError, match="exists"):
+            run(recipe(), output, resume=True)
+    assert kept.read_bytes() == b"of somebody else"
+    run(recipe(), output, resume=True, overwrite=True)  # unless it is said
     assert not verify(output).problems
 
 

@@ -333,6 +333,42 @@ def test_what_cannot_be_is_refused_before_anything_is_read(scan: Path, tmp_path:
         mri.Scan(kspace=scan, method="magic")  # type: ignore[arg-type]
 
 
+def test_a_folder_that_is_no_run_of_slices_is_left_alone(scan: Path, tmp_path: Path) -> None:
+    own = tmp_path / "out.run" / "raw" / "data.bin"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"irreplaceable")
+    for source in (scan, tmp_path / "absent.h5"):
+        asked = mri.Scan(kspace=source, method="zero-filled")
+        for more in ({}, {"overwrite": True}, {"resume": True}):
+            with pytest.raises(OptionError, match=r"no folder of a run of slices \(it holds raw\)"):
+                mri.reconstruct_to(asked, tmp_path / "out.npz", **more)
+    assert own.read_bytes() == b"irreplaceable"
+
+
+def test_going_on_finds_a_scan_that_moved_and_replaces_nothing(scan: Path, tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(progress: object, _: str) -> None:
+        raise Stop
+
+    output = tmp_path / "out.npz"
+    asked = mri.Scan(kspace=scan, method="zero-filled")
+    mri.reconstruct_to(asked, tmp_path / "straight.npz")
+    with pytest.raises(Stop):
+        mri.reconstruct_to(asked, output, report=stop)
+    moved = scan.rename(tmp_path / "moved.h5")
+    scan.write_bytes(b"another file at the old place")
+    output.write_bytes(b"of somebody else")
+    again = mri.Scan(kspace=moved, method="zero-filled")
+    with pytest.raises(OptionError, match="exists"):
+        mri.reconstruct_to(again, output, resume=True)
+    assert output.read_bytes() == b"of somebody else"
+    output.unlink()
+    assert mri.reconstruct_to(again, output, resume=True).resumed == 1
+    assert np.array_equal(written(output), written(tmp_path / "straight.npz"))
+
+
 def test_dicom_without_positions_is_refused_before_it_is_computed(
     scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,6 +392,12 @@ def test_what_the_output_cannot_hold_is_refused_first_and_leaves_no_run(
         result = CliRunner().invoke(app, given)
         assert result.exit_code == 2 and "one slice" in result.stderr
     assert set(tmp_path.iterdir()) == before
+
+
+def test_no_workers_are_refused(scan: Path, tmp_path: Path) -> None:
+    given = ["recon", str(scan), "-o", str(tmp_path / "out.npz"), "--workers", "0"]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 2 and "0 workers" in result.stderr
 
 
 def test_a_film_is_no_stack_of_slices(scan: Path, tmp_path: Path) -> None:
