@@ -87,8 +87,8 @@ def local_cluster(workers: int, threads: int, *, gpus: Sequence[int] = ()) -> It
         except RuntimeError as error:  # a process ended before it was a worker, or no loopback
             reason = " ".join(str(error).split())
             raise OptionError(
-                f"no worker process can be started ({reason}): {GUARD}; else leave out the number of "
-                "workers, and one process does it all"
+                f"no worker process can be started ({reason}): {GUARD}; else leave out the number "
+                "of workers, and one process does it all"
             ) from None
         with (
             started as cluster,

@@ -157,7 +157,7 @@ def test_a_script_without_a_guard_is_told_so(image: Path, tmp_path: Path) -> Non
     )
     assert found.returncode != 0 and "started" not in found.stdout
     told = found.stderr.splitlines()
-    assert told[-1].startswith("rimaging.errors.OptionError: a worker process ended as it started")
+    assert told[-1].startswith("rimaging.errors.OptionError: no worker process can be started")
     assert "if __name__ == '__main__'" in told[-1]
 
 
