@@ -168,7 +168,8 @@ def _balance(block: Tensor, side: int) -> Tensor:
         energy, vectors = torch.linalg.eigh(gram / torch.outer(scale, scale))
         count = max(3, round(2 * SHARE * len(energy)))
         lowest = vectors[:, :count].abs().square()
-        power = lowest @ energy[:count].clamp_min(0)
+        rounding = torch.finfo(energy.dtype).eps * energy[-1] + torch.finfo(energy.dtype).tiny
+        power = lowest @ energy[:count].maximum(rounding)
         # white noise would leave there what the projection has on its diagonal
         found, expected = (x.reshape(len(block), -1).sum(dim=1) for x in (power, lowest.sum(dim=1)))
         ratio = found / expected

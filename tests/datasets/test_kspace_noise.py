@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,9 @@ def test_what_has_no_noise_is_refused() -> None:
             estimate(nothing, torch.zeros(8, 8))
         with pytest.raises(DataError, match="give noise="):
             estimate(nothing, torch.ones(8, 8))
+
+
+@pytest.mark.parametrize("constant", [1.0, 1e-12, 1e12])
+def test_samples_that_are_all_the_same_are_a_number_not_a_failure(constant: float) -> None:
+    kspace = constant * torch.ones(2, 16, 16, dtype=torch.complex64)
+    assert math.isfinite(estimate_kspace_noise(kspace, torch.ones(16, 16)) / constant)
