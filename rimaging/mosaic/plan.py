@@ -15,6 +15,9 @@ PROCESS = 330 << 20
 """Resident bytes of a worker that has loaded torch, Zarr and Dask, and done nothing yet."""
 DRIVER = 420 << 20
 """The same of the process that drives them, scheduler included."""
+LOOSE = 128 << 20
+"""Freed memory that the driver keeps where it computes itself: of 2048 x 2048 pixels in tiles
+of 512 up to 40 MiB beyond what they need."""
 RECORD = 1500
 """Bytes that the driver keeps of a unit."""
 
@@ -55,7 +58,8 @@ class Plan:
         finalising = 2 * 3 * 4 * math.prod(self.recipe.grid.unit)
         working = max(1, self.processes) * self.process_bytes
         driver = DRIVER + RECORD * len(self.recipe.grid) + finalising
-        return int(driver + self.processes * (PROCESS + KEPT) + working)
+        kept = self.processes * (PROCESS + KEPT) if self.processes else LOOSE
+        return int(driver + kept + working)
 
     @property
     def disk(self) -> int:
