@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -17,6 +18,7 @@ from torch import Tensor
 from rimaging import __version__
 from rimaging.datasets.data_card import data_root
 from rimaging.errors import FormatError, RimagingError
+from rimaging.memory import available
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
 from rimaging.operators.gaussian import Gaussian
@@ -127,23 +129,13 @@ def _devices() -> Finding:
 
 
 def _memory() -> Finding:
-    free = free_memory()
-    if free is None:
+    free = available()
+    if math.isinf(free):
         return Finding("memory", "note", "free memory is unknown on this system")
     text = f"{free / GIB:.1f} GiB free"
     if free < 2 * GIB:
         return Finding("memory", "note", text, "close other programs; large images need more")
     return Finding("memory", "ok", text)
-
-
-def free_memory() -> int | None:
-    """Bytes that a program may still have, without swapping, or None where nobody says."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        return None
-    return 1024 * free
 
 
 def _disk() -> Finding:

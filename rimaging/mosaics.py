@@ -17,7 +17,7 @@ from rimaging.datasets.fits_structure import check_extensions
 from rimaging.datasets.psf import prepare_psf
 from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import FormatError
-from rimaging.mosaic.cluster import check_address
+from rimaging.mosaic.cluster import check_scheduler
 from rimaging.mosaic.driver import Outcome, Progress
 from rimaging.mosaic.folder import Recipe, RunFolder
 from rimaging.mosaic.plan import Plan
@@ -67,7 +67,7 @@ def deconvolve(
     check_output(output, resume=resume, overwrite=overwrite)
     _check_apart(sky, output)
     if workers.scheduler is not None:
-        check_address(workers.scheduler, insecure=workers.insecure)  # before all the reading
+        check_scheduler(workers.scheduler, insecure=workers.insecure)  # before all the reading
     folder = RunFolder.beside(output)
     work = _resumed(sky, folder) if resume and folder.plan.is_file() else None
     if work is None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +15,8 @@ from torch import Tensor
 from rimaging import __version__
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.own_unit import OwnUnit, in_own_unit
-from rimaging.datasets.pieces import moved, pieces
-from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.datasets.pieces import at_once, moved, pieces
+from rimaging.errors import DataError, OptionError
 from rimaging.method import Method, Weights, choose_device, rim_method
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.likelihood import Likelihood
@@ -37,9 +35,6 @@ from rimaging.uncertainty import (
     of_estimate,
     plainly,
 )
-
-CPU_PIECE = 2**28
-"""Bytes that one piece of a large batch may take on a CPU, where larger ones are no faster."""
 
 
 def reconstruct(
@@ -113,7 +108,8 @@ def run(
     whole = source.completed() if isinstance(source, Measurement) else None
     parts: Iterable[Measurement | None] = [None]
     if whole is not None:
-        parts = pieces(whole, _at_once(whole, method, device, together), sets=sets)
+        count = at_once(whole, method.bytes_per_pixel, device, together)
+        parts = pieces(whole, count, sets=sets)
     estimates: list[list[Tensor]] = []
     residuals: list[Tensor] = []
     masks: list[Tensor] = []
@@ -224,38 +220,6 @@ def _estimate_again(method: Method, part: Measurement | None, observed: Likeliho
     if part is not None:
         part = replace(part, data=as_data(observed).to(part.data))
     return method.solve(part, observed)[-1]
-
-
-def _at_once(whole: Measurement, method: Method, device: torch.device, together: int) -> int:
-    """How many items to take at once; raise ShapeError where not even those fit that must."""
-    spatial = 2 if whole.matrix is None else len(whole.matrix)
-    pixels = math.prod(whole.image_shape[-spatial:])
-    coils = whole.data.shape[-3] if whole.kind == "kspace" else 1
-    # a trajectory works on twice the grid along every axis, and a little finer still
-    grids = 5 if whole.trajectory is None else 2 + 3 * 2**spatial
-    physics = grids * coils * whole.data.element_size()
-    need = pixels * (together * physics + method.bytes_per_pixel)
-    free = _free(device)
-    if need > free:
-        size = " x ".join(map(str, whole.image_shape[-spatial:]))
-        raise ShapeError(
-            f"an image of {size} needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are "
-            f"free on {device}: cut it into overlapping parts, or use a device with more memory"
-        )
-    budget = min(free / 2, CPU_PIECE) if device.type == "cpu" else free / 2
-    return together * max(1, int(budget // need))
-
-
-def _free(device: torch.device) -> float:
-    """Free bytes of a device; of a CPU what Linux says is available, elsewhere no limit."""
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return math.inf
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return 1024.0 * int(found[0]) if found else math.inf
 
 
 def _joined(parts: Sequence[Tensor], batch: tuple[int, ...]) -> Tensor:

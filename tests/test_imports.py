@@ -16,7 +16,16 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "rimaging"
 
 BASE = {"errors", "typing"}
-ROOMS = BASE | {"catalogue", "operators", "rim", "datasets", "solvers", "mosaic", "reports"}
+ROOMS = BASE | {
+    "catalogue",
+    "memory",
+    "operators",
+    "rim",
+    "datasets",
+    "solvers",
+    "mosaic",
+    "reports",
+}
 WAY = {"method", "reconstruct", "reconstruction", "uncertainty"}
 DOORS = {"mri", "astro", "image"}
 # Experiments and the demonstration are users of the house: everything but the command line.
@@ -36,12 +45,13 @@ MAY_IMPORT = {
     "errors": set[str](),
     "typing": set[str](),
     "catalogue": {"errors"},
+    "memory": set[str](),
     "operators": BASE,
     "testing": BASE | {"operators"},
     "rim": BASE,
-    "datasets": BASE | {"catalogue", "operators"},
+    "datasets": BASE | {"catalogue", "memory", "operators"},
     "solvers": BASE | {"operators"},
-    "mosaic": BASE,
+    "mosaic": BASE | {"memory"},
     "reports": BASE | {"operators"},
     "progress": BASE | {"rim"},
     "reconstruction": ROOMS,

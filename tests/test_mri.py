@@ -132,7 +132,7 @@ def test_slices_are_independent(complex_weights: Path, monkeypatch: pytest.Monke
     kspace = scan(3)
     given = {"maps": coil_maps(), "noise": SIGMA, "weights": complex_weights}
     together = mri.reconstruct(kspace, **given)
-    monkeypatch.setattr("rimaging.reconstruct.CPU_PIECE", 1)  # one slice at a time
+    monkeypatch.setattr("rimaging.datasets.pieces.CPU_PIECE", 1)  # one slice at a time
     piecewise = mri.reconstruct(kspace, **given)
     assert torch.allclose(together.image, piecewise.image, atol=1e-5)
     assert piecewise.chi2 == pytest.approx(together.chi2, rel=1e-4)
@@ -456,7 +456,7 @@ def test_radial_slices_are_independent_and_scale(
     together = mri.reconstruct(along_spokes(2), noise=SIGMA, **given)
     louder = mri.reconstruct(2.0**20 * along_spokes(2), noise=2.0**20 * SIGMA, **given)
     assert torch.allclose(louder.image / 2.0**20, together.image, rtol=1e-4, atol=1e-4)
-    monkeypatch.setattr("rimaging.reconstruct.CPU_PIECE", 1)
+    monkeypatch.setattr("rimaging.datasets.pieces.CPU_PIECE", 1)
     piecewise = mri.reconstruct(along_spokes(2), noise=SIGMA, **given)
     assert torch.allclose(together.image, piecewise.image, atol=1e-4)
     assert "zero-filled" in piecewise.report(tmp_path / "page.html").read_text()

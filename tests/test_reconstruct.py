@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from rimaging import method
-from rimaging import reconstruct as house
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, FormatError, OptionError, ShapeError, WeightsError
 from rimaging.operators.convolution import Convolution
@@ -43,7 +42,7 @@ def test_pieces_give_what_the_whole_gives(
     mask = (torch.rand(*lead, *SHAPE[2:]) > 0.2).float()
     measurement = picture(noise, mask)
     whole = reconstruct(measurement, real_weights, keep_steps=True)
-    monkeypatch.setattr(house, "CPU_PIECE", 1)
+    monkeypatch.setattr("rimaging.datasets.pieces.CPU_PIECE", 1)
     parts = reconstruct(measurement, real_weights, keep_steps=True)
     assert torch.allclose(whole.image, parts.image, atol=1e-6)
     assert torch.allclose(whole.residual, parts.residual, atol=1e-4)
@@ -116,7 +115,7 @@ def test_weights_are_loaded_once_and_again_when_the_file_changes(
 def test_more_than_the_memory_is_refused_before_it_is_tried(
     real_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(house, "_free", lambda device: 1000.0)
+    monkeypatch.setattr("rimaging.datasets.pieces.available", lambda: 1000.0)
     with pytest.raises(ShapeError, match="overlapping parts"):
         reconstruct(picture(), real_weights)
 

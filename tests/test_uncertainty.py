@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rimaging import astro, image, mri
-from rimaging import reconstruct as house
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import OptionError
 from rimaging.method import Method
@@ -155,7 +154,7 @@ def test_pieces_and_seeds(real_weights: Path, monkeypatch: pytest.MonkeyPatch) -
     whole = reconstruct(measurement, real_weights, error_map=2).uncertainty
     other = reconstruct(measurement, real_weights, error_map=Bootstrap(2, seed=1)).uncertainty
     likelihood = reconstruct(measurement.likelihood(), real_weights, error_map=2).uncertainty
-    monkeypatch.setattr(house, "CPU_PIECE", 1)
+    monkeypatch.setattr("rimaging.datasets.pieces.CPU_PIECE", 1)
     parts = reconstruct(measurement, real_weights, error_map=2)
     assert isinstance(whole, Tensor) and isinstance(other, Tensor)
     assert torch.allclose(whole, parts.uncertainty, rtol=1e-3, atol=1e-6)  # type: ignore[arg-type]

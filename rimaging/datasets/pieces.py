@@ -12,8 +12,43 @@ from torch import Tensor
 
 from rimaging.datasets.kspace_noise import spread
 from rimaging.datasets.measurement import Measurement
+from rimaging.errors import ShapeError
+from rimaging.memory import available
 
-__all__ = ["chosen", "moved", "pieces", "representatives"]
+__all__ = ["at_once", "chosen", "moved", "pieces", "representatives"]
+
+CPU_PIECE = 2**28
+"""Bytes that one piece of a large batch may take on a CPU, where larger ones are no faster."""
+
+
+def at_once(
+    whole: Measurement, bytes_per_pixel: float, device: torch.device, together: int = 1
+) -> int:
+    """How many items of a measurement a device takes at once, a multiple of ``together``.
+
+    Args:
+        whole: all of them. bytes_per_pixel: of the method, for each pixel of an image. together:
+            items in a row that belong together, such as channels that weights couple.
+
+    Raises ShapeError where not even those fit that must.
+    """
+    spatial = 2 if whole.matrix is None else len(whole.matrix)
+    pixels = math.prod(whole.image_shape[-spatial:])
+    coils = whole.data.shape[-3] if whole.kind == "kspace" else 1
+    # a trajectory works on twice the grid along every axis, and a little finer still
+    grids = 5 if whole.trajectory is None else 2 + 3 * 2**spatial
+    physics = grids * coils * whole.data.element_size()
+    need = pixels * (together * physics + bytes_per_pixel)
+    on_gpu = device.type == "cuda"
+    free = float(torch.cuda.mem_get_info(device)[0]) if on_gpu else available()
+    if need > free:
+        size = " x ".join(map(str, whole.image_shape[-spatial:]))
+        raise ShapeError(
+            f"an image of {size} needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are "
+            f"free on {device}: cut it into overlapping parts, or use a device with more memory"
+        )
+    budget = min(free / 2, CPU_PIECE) if device.type == "cpu" else free / 2
+    return together * max(1, int(budget // need))
 
 
 def pieces(whole: Measurement, at_once: int, *, sets: bool = False) -> Iterator[Measurement]:

@@ -26,7 +26,7 @@ from rimaging.image.methods import (
     Task,
     invert,
 )
-from rimaging.image.noise import is_uneven, of_one_level, of_photons
+from rimaging.image.noise import is_uneven, of_one_level, of_photons, of_span, spans
 from rimaging.image.operator_norm import of_the_user, of_usual_norm
 from rimaging.image.picture import Picture, check_known, noted
 from rimaging.method import Weights
@@ -210,22 +210,12 @@ def upscale(
     scale = int(scale)
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
     picture = Picture.of(image, sigma)
-    own = tuple(range(-picture.measurement.picture_axes, 0))
-    pixels = picture.measurement.data
-    span = pixels.amax(own, keepdim=True) - pixels.amin(own, keepdim=True)  # of each picture
+    if picture.measurement.noise is None:
+        noise, notes = of_span(picture.measurement, picture.white)
+        stated = replace(picture.measurement, noise=noise)
+        picture = replace(picture, measurement=noted(stated, notes))
     noise = picture.measurement.noise
-    if noise is None:
-        known = span[span > 0]
-        if not known.numel():
-            raise DataError(
-                "the image is constant, and no noise of 1/255 of its span can be taken: give sigma"
-            )
-        noise = torch.where(span > 0, span, known.min()) / 255
-        ends = dict.fromkeys(f"{picture.white * float(v):.4g}" for v in noise.aminmax())
-        note = f"noise {' to '.join(ends)} taken as 1/255 of the span"
-        measurement = replace(picture.measurement, noise=noise)
-        picture = replace(picture, measurement=noted(measurement, [note]))
-    clean = float(torch.as_tensor(noise).mean()) <= CLEAN * float(span.mean())
+    clean = float(torch.as_tensor(noise).mean()) <= CLEAN * float(spans(picture.measurement).mean())
     task = Task(weights=SMALL if clean else ANY, turns=LONG, last=scale / 255, enlarged=scale**2)
     result = invert(
         picture.measurement,

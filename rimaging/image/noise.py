@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 import torch
@@ -38,10 +39,8 @@ def estimated(
     """
     data = measurement.data
     if photons and min(data.shape[-2:]) >= 32:
-        try:
+        with suppress(DataError):  # noise-free somewhere: one number for each image, below
             return _of_photons(data), ["noise estimated as gain x signal + offset of each image"]
-        except DataError:
-            pass  # without noise at one place at least: one number for each image
     mask, axes = measurement.mask, measurement.picture_axes
     estimate = partial(estimate_clipped_noise, clip=clip)
     try:
@@ -79,6 +78,28 @@ def estimate_clipped_noise(
     if not found:
         raise failed
     return max(found)
+
+
+def spans(measurement: Measurement) -> Tensor:
+    """From the darkest to the brightest value of each picture, ``(..., [1,] 1, 1)``."""
+    own = tuple(range(-measurement.picture_axes, 0))
+    return measurement.data.amax(own, keepdim=True) - measurement.data.amin(own, keepdim=True)
+
+
+def of_span(measurement: Measurement, white: float) -> tuple[Tensor, list[str]]:
+    """1/255 of the span of each picture as its noise, the least of them for one without; and notes.
+
+    Raises DataError where none has a span.
+    """
+    span = spans(measurement)
+    known = span[span > 0]
+    if not known.numel():
+        raise DataError(
+            "the image is constant, and no noise of 1/255 of its span can be taken: give sigma"
+        )
+    noise = torch.where(span > 0, span, known.min()) / 255
+    ends = dict.fromkeys(f"{white * float(value):.4g}" for value in noise.aminmax())
+    return noise, [f"noise {' to '.join(ends)} taken as 1/255 of the span"]
 
 
 def of_photons(weights: Weights | None) -> bool:

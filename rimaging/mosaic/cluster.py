@@ -110,21 +110,32 @@ def remote_cluster(address: str, *, insecure: bool = False) -> Iterator[Any]:
 
     Raises OptionError for a public address without TLS, and where nobody answers.
     """
-    check_address(address, insecure=insecure)
+    check_scheduler(address, insecure=insecure)
     import distributed
 
     library: Any = distributed
     try:
         client = library.Client(address, timeout=10, set_as_default=False)
     except Exception as error:
-        repair = "start one with `dask scheduler`, or check the address"
-        if isinstance(error, TypeError) and address.startswith("tls"):
-            repair = "state its certificates in Dask's configuration, distributed.comm.tls"
         raise OptionError(
-            f"no scheduler answers at {address} ({type(error).__name__}): {repair}"
+            f"no scheduler answers at {address} ({type(error).__name__}): start one with `dask "
+            "scheduler`, or check the address"
         ) from None
     with client:
         yield client
+
+
+def check_scheduler(address: str, *, insecure: bool = False) -> None:
+    """As `check_address`, of one that `remote_cluster` is to join: TLS needs certificates.
+
+    They are asked for here, since a client of Dask that fails without them cannot be closed.
+    """
+    check_address(address, insecure=insecure)
+    if address.startswith(("tls:", "wss:")) and not _has_certificates():
+        raise OptionError(
+            f"the scheduler {address} speaks TLS: state its certificates in Dask's "
+            "configuration, distributed.comm.tls"
+        )
 
 
 def check_address(address: str, *, insecure: bool = False) -> None:
@@ -142,6 +153,13 @@ def check_address(address: str, *, insecure: bool = False) -> None:
             f"the scheduler {address} is on a public address without TLS, where anybody may run "
             "code on your workers: use tls://, a tunnel (ssh -L), or insist with --insecure"
         )
+
+
+def _has_certificates() -> bool:
+    import distributed.security
+
+    library: Any = distributed.security
+    return library.Security().get_connection_args("client").get("ssl_context") is not None
 
 
 def check_main() -> None:

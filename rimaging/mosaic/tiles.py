@@ -147,8 +147,9 @@ def choose_unit(
 
     Raises OptionError for tiles without pixels or channels.
     """
-    if tile < 1 or (channels is not None and channels < 1):
-        raise OptionError(f"tiles of {tile} pixels, {channels} channels: give at least one of each")
+    for count, what in ((tile, "pixels on a side"), (channels, "channels")):
+        if count is not None and count < 1:
+            raise OptionError(f"tiles of {count} {what} hold nothing: give at least one")
     y, x = min(tile, aligned(shape[1])), min(tile, aligned(shape[2]))
     together = max(1, tile * tile // (y * x)) if channels is None else channels
     return min(together, shape[0]), y, x

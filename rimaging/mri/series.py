@@ -7,7 +7,6 @@ quarantine. The output appears under its name when all of it is there.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -19,10 +18,9 @@ from rimaging import __version__
 from rimaging.datasets.capacity import check_capacity, check_place
 from rimaging.datasets.lead_axes import as_stored
 from rimaging.datasets.losses import error_file, losses
-from rimaging.datasets.save import SUFFIXES, save
-from rimaging.errors import OptionError
+from rimaging.datasets.save import save
 from rimaging.mosaic import store
-from rimaging.mosaic.cluster import check_address
+from rimaging.mosaic.cluster import check_scheduler
 from rimaging.mosaic.driver import Outcome, Progress
 from rimaging.mosaic.folder import Recipe, RunFolder
 from rimaging.mosaic.lock import locked
@@ -31,12 +29,11 @@ from rimaging.mosaic.task import Task
 from rimaging.mosaic.tiles import Grid
 from rimaging.mri.front import Front, front_of
 from rimaging.mri.scan import Scan
+from rimaging.mri.series_folder import check_folder, check_output, clear, remove, run_folder
 from rimaging.mri.unit import ERROR, PLANES, facts_file
 
 TASK = "rimaging.mri.unit:slice_process"
 READER = "rimaging.mri.unit:reader"
-OWN = {"lock", "input", "facts", "slices.zarr", "slices.run"}
-"""What the folder of a run holds."""
 WHOLE = ("kspace", "mask", "maps", "noise", "weights", "sets", "crop", "frames")
 
 
@@ -86,13 +83,13 @@ def reconstruct_to(
     beside = None if scan.error_map is None else error_file(output)
     place = run_folder(output)
     folder = RunFolder.beside(place / "slices.zarr")
-    _check_place(place)
+    check_folder(place)
     for path in (output, beside):
         if path is not None:
-            _check(path, folder, resume=resume, overwrite=overwrite)
+            check_output(path, folder, resume=resume, overwrite=overwrite)
             check_place(path, overwrite=overwrite or resume)
     if workers is not None and workers.scheduler is not None:
-        check_address(workers.scheduler, insecure=workers.insecure)  # before all the reading
+        check_scheduler(workers.scheduler, insecure=workers.insecure)  # before all the reading
     place.mkdir(exist_ok=True)
     begun = True
     try:
@@ -101,7 +98,7 @@ def reconstruct_to(
             if begun:
                 recipe = _resumed(scan, folder, place)
             else:
-                _clear(place)
+                clear(place)
                 recipe = _recipe(scan, place)
             front = _front(recipe)
             for path in (output, beside):
@@ -123,42 +120,9 @@ def reconstruct_to(
             )
     finally:
         if not begun:  # nothing was computed that another call could use
-            _remove(place)
-    _remove(place)
+            remove(place)
+    remove(place)
     return written
-
-
-def run_folder(output: str | Path) -> Path:
-    """The folder of a run beside its output: ``scan.run`` of ``scan.nii.gz``."""
-    path = Path(output).expanduser()
-    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
-    return path.with_name(path.name[: len(path.name) - len(suffix)] + ".run")
-
-
-def _check_place(place: Path) -> None:
-    """Refuse a folder of that name that holds anything else: it would go with the run."""
-    others = {path.name for path in place.iterdir()} - OWN if place.is_dir() else set[str]()
-    if others or place.is_file():
-        told = f"it holds {', '.join(sorted(others)[:3])}" if others else "it is a file"
-        raise OptionError(
-            f"{place.name!r} beside the output is no folder of a run of slices ({told}): choose "
-            "another name for the output, or move it away"
-        )
-
-
-def _check(output: str | Path, folder: RunFolder, *, resume: bool, overwrite: bool) -> None:
-    there = folder.plan.is_file()
-    path = Path(output).expanduser()
-    filled = (path.is_dir() and any(path.iterdir())) or path.is_file()
-    # of a run that goes on only where it had begun to write it
-    if filled and not overwrite and not (resume and folder.complete.is_file()):
-        also = " as well" if resume and there else ""
-        raise OptionError(f"{path.name!r} exists: choose another name, or give --overwrite{also}")
-    if there and not resume and not overwrite:
-        raise OptionError(
-            f"{run_folder(output).name!r} holds a run: --resume goes on with it, --overwrite "
-            "starts again"
-        )
 
 
 def _recipe(scan: Scan, place: Path) -> Recipe:
@@ -310,23 +274,3 @@ def _provenance(
         "input": came,
         **({"chi2": chi2} if said else {}),
     }
-
-
-def _clear(place: Path) -> None:
-    """Remove what an older run left, but the lock that is held; its plan first."""
-    RunFolder.beside(place / "slices.zarr").plan.unlink(missing_ok=True)
-    for path in place.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != "lock":
-            path.unlink()
-    store.forget()
-
-
-def _remove(place: Path) -> None:
-    """Remove the folder of a run whose output is written: at once, then its content."""
-    gone = place.with_name(f".{place.name}.done")
-    shutil.rmtree(gone, ignore_errors=True)
-    place.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
-    store.forget()

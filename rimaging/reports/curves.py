@@ -9,6 +9,7 @@ import numpy as np
 
 from rimaging.errors import FormatError
 from rimaging.reports.canvas import BLUE, GRAY, GREEN, ORANGE, figure_of, png
+from rimaging.reports.files import write_whole
 
 
 def plot_curves(csv_path: str | Path, png_path: str | Path) -> None:
@@ -43,7 +44,4 @@ def plot_curves(csv_path: str | Path, png_path: str | Path) -> None:
             axis.grid(axis="y", color="0.9", lw=0.6)
         axes[-1][0].set_xlabel(names[0])
         picture = png(figure)
-    target = Path(png_path)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(picture)
-    partial.replace(target)
+    write_whole(png_path, picture)

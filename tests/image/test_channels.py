@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from rimaging import image
-from rimaging import reconstruct as house
 from rimaging.errors import ShapeError
 from rimaging.operators.target import gaussian_psf
 from rimaging.rim.config import RIMConfig
@@ -60,7 +59,7 @@ def test_parts_give_what_the_batch_gives(
     case: str, colour_weights: RIM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = CALLS[case](colour_weights)
-    monkeypatch.setattr(house, "CPU_PIECE", 1)
+    monkeypatch.setattr("rimaging.datasets.pieces.CPU_PIECE", 1)
     parts = CALLS[case](colour_weights)
     for name in ("image", "residual", "uncertainty"):
         one, other = getattr(whole, name), getattr(parts, name)
@@ -84,7 +83,7 @@ def test_no_more_pictures_at_once_than_the_memory_holds(
         return forward(self, likelihood, *args, **kwargs)
 
     monkeypatch.setattr(RIM, "forward", counted)
-    monkeypatch.setattr(house, "CPU_PIECE", 1)
+    monkeypatch.setattr("rimaging.datasets.pieces.CPU_PIECE", 1)
     image.denoise(batch("floats"), 0.2, colour_weights)
     assert seen == [12 * 10 * 3] * 8
 

@@ -122,7 +122,7 @@ def test_pieces_of_an_image_take_their_own_kernels(
     kernels = torch.stack([gaussian_psf(2.0), gaussian_psf(2.0).roll(1, 0)])
     both = torch.stack([noisy(), noisy().flip(0)])
     whole = image.deblur(both, kernels, SIGMA, method=method).image
-    monkeypatch.setattr("rimaging.reconstruct.CPU_PIECE", 1)
+    monkeypatch.setattr("rimaging.datasets.pieces.CPU_PIECE", 1)
     assert torch.equal(
         torch.as_tensor(image.deblur(both, kernels, SIGMA, method=method).image),
         torch.as_tensor(whole),
@@ -259,7 +259,7 @@ def test_each_channel_has_its_kernel_in_parts_too(
     colour = torch.stack([noisy(), noisy().flip(0), noisy().flip(1)], dim=-1)
     kernels = torch.stack([gaussian_psf(2.0).roll(i, 0) for i in range(3)])
     whole = image.deblur(colour, kernels, SIGMA, real_weights, method=method, steps=2)
-    monkeypatch.setattr("rimaging.reconstruct.CPU_PIECE", 1)
+    monkeypatch.setattr("rimaging.datasets.pieces.CPU_PIECE", 1)
     parts = image.deblur(colour, kernels, SIGMA, real_weights, method=method, steps=2)
     assert torch.allclose(parts.image, whole.image, atol=1e-4)  # type: ignore[arg-type]
 

@@ -15,7 +15,6 @@ from rimaging.mosaic.cluster import check_address, remote_cluster
 from rimaging.mosaic.fits_sums import encoded, folded, word_sum
 from rimaging.mosaic.generated import box_blur
 from rimaging.mosaic.halo import measured_halo, parse_halo
-from rimaging.mosaic.plan import allowed
 from rimaging.mosaic.receipts import Receipt, append, checksum, read_receipts, receipt_of
 from rimaging.mosaic.seams import corners, seam_error
 from rimaging.mosaic.task import Task, imported, pack, planes_of, unpack
@@ -99,21 +98,6 @@ def test_tls_without_certificates_is_told_so() -> None:
         remote_cluster("tls://127.0.0.1:1"),
     ):
         pass
-
-
-@pytest.mark.parametrize("kind", ["", "memory"])
-def test_a_job_may_take_what_its_groups_leave(kind: str, tmp_path: Path) -> None:
-    names = ("limit_in_bytes", "usage_in_bytes") if kind else ("max", "current")
-    idle = "total_inactive_file" if kind else "inactive_file"
-    (tmp_path / "cgroup").write_text(f"7:cpu:/elsewhere\n4:{kind}:/job/step\n")
-    step = tmp_path / kind / "job" / "step"
-    step.mkdir(parents=True)
-    assert allowed(tmp_path / "cgroup", tmp_path) == float("inf")
-    for folder, values in ((step, ("max", 5)), (step.parent, (1000, 700))):
-        for name, value in zip(names, values, strict=True):
-            (folder / f"memory.{name}").write_text(f"{value}\n")
-        (folder / "memory.stat").write_text(f"anon 600\n{idle} 90\n")
-    assert allowed(tmp_path / "cgroup", tmp_path) == 1000 - 700 + 90
 
 
 def test_tasks_are_named_and_keep_their_promises() -> None:

@@ -280,13 +280,17 @@ def test_a_torn_shard_is_done_again(recipe: Make, tmp_path: Path, undisturbed: b
     assert values(output) == undisturbed and not verify(output).problems
 
 
+def spoil(folder: RunFolder) -> None:
+    """Flip a bit of one shard that has a receipt."""
+    flip(next(path for path in (folder.store / "image" / "c").rglob("*") if path.is_file()), 1000)
+
+
 def test_a_shard_that_changed_after_its_receipt_is_done_again(
     recipe: Make, tmp_path: Path, undisturbed: bytes
 ) -> None:
     output = tmp_path / "out.zarr"
     with half_done(recipe, output) as folder:
-        shard = next(path for path in (folder.store / "image" / "c").rglob("*") if path.is_file())
-        flip(shard, 1000)
+        spoil(folder)
     assert sorted(begun(tmp_path).values()) == [1] * 11 + [2]
     assert values(output) == undisturbed and not verify(output).problems
 
@@ -296,8 +300,7 @@ def test_no_clock_decides_whether_a_damaged_shard_is_done_again(
 ) -> None:
     output = tmp_path / "out.zarr"
     with half_done(recipe, output) as folder:
-        shard = next(path for path in (folder.store / "image" / "c").rglob("*") if path.is_file())
-        flip(shard, 1000)
+        spoil(folder)
         (file,) = folder.receipts.glob("*.jsonl")
         elsewhere = file.with_name(file.name.replace(".jsonl", "-elsewhere.jsonl"))
         file.rename(elsewhere)  # of a machine whose clock is a day ahead

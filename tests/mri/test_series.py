@@ -45,7 +45,7 @@ def one_way(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     convolution of a batch takes another way through the library, which rounds otherwise."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("rimaging.reconstruct.CPU_PIECE", 1)
+    monkeypatch.setattr("rimaging.datasets.pieces.CPU_PIECE", 1)
     yield
     torch.set_num_threads(threads)
 
