@@ -23,7 +23,7 @@ from rimaging.datasets.psf_grid import gridded_psf, is_gridded_model, read_stdps
 from rimaging.datasets.psfex import find_psfex, read_psfex
 from rimaging.datasets.sources import Array, single
 from rimaging.datasets.varying_psf import VaryingPsf
-from rimaging.errors import DataError, OptionError, ShapeError
+from rimaging.errors import DataError, FormatError, OptionError, ShapeError
 from rimaging.method import one_number
 from rimaging.operators.target import gaussian_psf, radius_squared
 
@@ -173,7 +173,13 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
         )
     name, _, numbers = str(psf).partition(":")
     if name not in ("gaussian", "moffat"):
-        if sniff(split_extension(psf)[0]) == "fits":
+        path = split_extension(psf)[0]
+        if not path.exists():
+            raise FormatError(
+                f"the PSF {path.name!r} does not exist: give a file, a FWHM in pixels, "
+                "'moffat:4.5', or 'stars' for that of the image's own stars"
+            )
+        if sniff(path) == "fits":
             return read_fits_psf(psf, header)
         return single(open_array(psf, "psf"))
     try:

@@ -10,7 +10,7 @@ from astropy.io import fits
 from rimaging.astro import as_psf, deconvolve
 from rimaging.datasets.fits_psf import read_fits_noise, read_fits_psf
 from rimaging.datasets.open import open
-from rimaging.errors import DataError
+from rimaging.errors import DataError, FormatError
 from rimaging.operators.target import radius_squared
 
 SKY = fits.Header(
@@ -109,3 +109,8 @@ def test_the_profile_by_name_is_as_wide_as_it_says() -> None:
     half = float(psf[middle, middle]) / 2
     squared = radius_squared(middle)
     assert float(psf[squared <= 2.0**2].min()) > half > float(psf[squared >= 2.4**2].max())
+
+
+def test_a_psf_that_is_no_file_is_told_what_may_be_given() -> None:
+    with pytest.raises(FormatError, match=r"'banana' does not exist.*FWHM.*moffat:4\.5.*stars"):
+        as_psf("banana")
