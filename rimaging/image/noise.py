@@ -7,12 +7,13 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from rimaging.datasets.measurement import Measurement
-from rimaging.datasets.noise import estimate_image_noise, estimate_picture_noise, noise_notes
+from rimaging.datasets.noise import estimate_picture_noise, noise_notes
 from rimaging.datasets.photon_noise import estimate_photon_noise
 from rimaging.errors import DataError
+from rimaging.image.smoothest import estimate_smooth_noise
 from rimaging.method import Weights
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
@@ -20,6 +21,10 @@ from rimaging.rim.weights import load_weights
 ENOUGH = 0.05
 """Share of the blocks of an image that have to be free of black and white to tell its noise: the
 few grays of a drawing are its edges."""
+
+FREE, NEIGHBOURS = (0.97, 0.9, 0.8), 9
+"""Shares of a neighbourhood, of that edge in pixels, that shall lie between black and white: of the
+first that enough of an image have."""
 
 EVEN = 1e-3
 """Differences of the noise up to which it counts as one level."""
@@ -55,29 +60,44 @@ def estimated(
 def estimate_clipped_noise(
     image: Tensor, mask: Tensor | None, clip: tuple[float, float] | None
 ) -> float:
-    """`estimate_image_noise`, where black and white may have cut the noise off.
+    """`estimate_smooth_noise`, where black and white may have cut the noise off.
 
     Clipping takes noise away and never adds any: where less of the image lies at the ends, the
     noise seen is more, and true. A picture that is black for the most part seems to have none.
     """
-    inside = None
-    if clip is not None:
-        inside = ((image > clip[0]) & (image < clip[1])).to(image.dtype)
-        inside = inside if mask is None else inside * mask
-        planes = inside.reshape(-1, 1, *image.shape[-2:])
-        if min(image.shape[-2:]) < 3 or -max_pool2d(-planes, 3, stride=1).mean() < ENOUGH:
-            inside = None
+    inside = None if clip is None else _between(image, mask, clip)
     if inside is None or bool(inside.all()):
-        return estimate_image_noise(image, mask)
+        return estimate_smooth_noise(image, mask)
     found = []
     for weight in (mask, inside):
         try:
-            found.append(estimate_image_noise(image, weight))
+            found.append(estimate_smooth_noise(image, weight))
         except DataError as error:
             failed = error
     if not found:
         raise failed
     return max(found)
+
+
+def _between(image: Tensor, mask: Tensor | None, clip: tuple[float, float]) -> Tensor | None:
+    """1 where noise was hardly cut off, else 0, of the shape of an image; None: nowhere enough.
+
+    Neighbourhoods count whole, with the few pixels that lie at an end: without these, what is left
+    is the less noisy part. Where no neighbourhood is as free, it is single pixels.
+    """
+    inside = ((image > clip[0]) & (image < clip[1])).to(image.dtype)
+    planes = inside.reshape(-1, 1, *image.shape[-2:])
+    if min(image.shape[-2:]) < 3:
+        return None
+    edge = NEIGHBOURS // 2
+    share = avg_pool2d(planes, NEIGHBOURS, 1, edge, count_include_pad=False)
+    freest = (share >= least for least in FREE)
+    free = next((found for found in freest if float(found.float().mean()) >= ENOUGH), None)
+    if free is not None:
+        inside = free.to(image.dtype).reshape(image.shape)
+    elif -max_pool2d(-planes, 3, stride=1).mean() < ENOUGH:
+        return None
+    return inside if mask is None else inside * mask
 
 
 def spans(measurement: Measurement) -> Tensor:

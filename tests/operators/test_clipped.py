@@ -65,6 +65,19 @@ def test_far_beyond_an_end_all_stays_finite() -> None:
         assert torch.isfinite(likelihood.curvature(x, x)).all()
 
 
+@pytest.mark.parametrize("sigmas", [5, 19, 21, 60, 500, 5000])
+def test_an_end_that_is_far_away_is_as_certain_in_single_precision(sigmas: float) -> None:
+    # An image of one gray, where every inference begins, sees white that far away.
+    both = []
+    for dtype in (torch.float32, torch.float64):
+        likelihood = Clipped(Identity((1, 2), dtype), torch.tensor([[[0.0, 1.0]]]).to(dtype), 0.25)
+        x = torch.tensor([[[0.25 * sigmas, 1 - 0.25 * sigmas]]], dtype=dtype)
+        both.append([likelihood.curvature(x, torch.ones_like(x)) / 16, likelihood.score(x)])
+        assert torch.allclose(both[-1][0], torch.ones_like(x), rtol=2 / sigmas**2)
+    for single, double in zip(*both, strict=True):
+        assert torch.allclose(single.double(), double, rtol=2e-4)
+
+
 def test_scaling_data_noise_and_ends_scales_the_estimate() -> None:
     torch.manual_seed(0)
     rim = RIM(RIMConfig(steps=3, fine=8, coarse=8)).eval().requires_grad_(False)
