@@ -366,6 +366,17 @@ def test_a_background_comes_out_as_it_went_in(real_weights: Path) -> None:
     assert torch.allclose(given - 512, one, atol=0.2)
 
 
+def test_a_background_above_the_sky_is_refused(real_weights: Path) -> None:
+    """That of a sky that was taken off: the flux of a star came out up to 17 times too large."""
+    y = torch.randn(40, 44, generator=torch.Generator().manual_seed(0))
+    y[18:22, 20:24] += 30
+    for options in ({"noise": 1.0}, {"gain": 1.0}):
+        with pytest.raises(
+            DataError, match=r"background is 300 and 100\.0% of the pixels lie below"
+        ):
+            astro.deconvolve(y, 3.0, weights=real_weights, background=300.0, **options)
+
+
 def test_a_psf_that_varies_comes_from_its_model(real_weights: Path, tmp_path: Path) -> None:
     from tests.datasets.test_psfex import write
 

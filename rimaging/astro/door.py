@@ -34,6 +34,9 @@ from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 from rimaging.uncertainty import Auto, ErrorMap
 
+ALL_BELOW = 0.99
+"""Share of the pixels that no level of a sky lies above: half of the empty ones lie above it."""
+
 
 def deconvolve(
     image: Source,
@@ -259,6 +262,14 @@ def _with_background(
         background = one_number(background, "background", hint)
         if not math.isfinite(background):
             raise DataError(f"background is {background}: give the level of the empty sky")
+        seen = data if measurement.mask is None else data[measurement.mask.expand(data.shape) > 0]
+        below = float((seen < background).float().mean())
+        if below > ALL_BELOW:
+            raise DataError(
+                f"background is {background:g} and {below:.1%} of the pixels lie below, expected "
+                "the level of the empty sky in the image as it is: where the sky was taken off, "
+                "leave it out or give 0"
+            )
         return measurement, data.new_full((*data.shape[:-2], 1, 1), background)
     level = sky_level(data, measurement.mask)
     said = ", ".join(f"{value:.4g}" for value in level.flatten().tolist()[:8])
