@@ -99,18 +99,25 @@ def psf_shape(psf: Tensor) -> tuple[float, float]:
     return 2 * math.sqrt(len(rows) / 64 / math.pi), 1 - math.sqrt(max(small, 0.0) / large)
 
 
-def resampled(psf: Tensor, factor: float, radius: tuple[int, int] | None = None) -> Tensor:
+def resampled(
+    psf: Tensor,
+    factor: float,
+    radius: tuple[int, int] | None = None,
+    middle: tuple[float, float] | None = None,
+) -> Tensor:
     """PSFs ``(..., y, x)`` so many times wider in pixels, about their middle: ``p(r / factor)``.
 
     Band-limited (sinc) interpolation: exact for a PSF sampled finely enough. Values stay, so the
     sum grows by about ``factor^2``. A factor of 1/4 takes an image oversampled 4-fold to the pixels
     of the detector. radius: of the result, ``(y, x)``; by default as far as the input reaches.
+    middle: of the input, ``(y, x)`` counted from 0, between pixels too; by default ``side // 2``.
     """
     matrices = []
     for axis in (0, 1):
         side = psf.shape[axis - 2]
-        reach = int((side // 2) * factor) if radius is None else radius[axis]
+        centre = side // 2 if middle is None else middle[axis]
+        reach = int(centre * factor) if radius is None else radius[axis]
         place = torch.arange(-reach, reach + 1, dtype=torch.float64) / factor
-        nodes = torch.arange(side, dtype=torch.float64) - side // 2
+        nodes = torch.arange(side, dtype=torch.float64) - centre
         matrices.append(torch.sinc(place[:, None] - nodes[None, :]).to(psf.device))
     return (matrices[0] @ psf.double() @ matrices[1].T).to(psf.dtype)

@@ -37,7 +37,10 @@ def gridded_psf(model: Any, name: str = "GriddedPSFModel") -> VaryingPsf:
     steps = np.broadcast_to(np.asarray(model.oversampling, dtype=float), (2,))
     if steps[0] != steps[1]:
         raise FormatError(f"the PSF grid {name!r} is oversampled {steps[0]} by {steps[1]}-fold")
-    images = resampled(data[order], 1 / float(steps[0]))
+    height, width = data.shape[-2:]
+    # the origin of photutils: of even sides it lies between two nodes
+    middle = ((height - 1) / 2, (width - 1) / 2)
+    images = resampled(data[order], 1 / float(steps[0]), middle=middle)
     return VaryingPsf(images.float(), Grid(tuple(rows), tuple(columns)), name)
 
 

@@ -12,19 +12,23 @@ from rimaging.datasets.psf_grid import gridded_psf, is_gridded_model, read_stdps
 from rimaging.errors import FormatError
 
 
-def images() -> np.ndarray:
+def images(side: int = 61) -> np.ndarray:
     """Six PSFs, 4-fold oversampled, FWHM 2 to 3 pixels."""
-    line = (np.arange(61) - 30) / 4
+    line = (np.arange(side) - (side - 1) / 2) / 4
     y, x = np.meshgrid(line, line, indexing="ij")
     return np.array([np.exp(-2.77 * (x**2 + y**2) / (2 + 0.2 * k) ** 2) for k in range(6)])
 
 
-def test_a_model_of_photutils() -> None:
+@pytest.mark.parametrize("side", [61, 60])
+def test_a_model_of_photutils(side: int) -> None:
+    """Even sides too, whose origin lies between two nodes."""
     from astropy.nddata import NDData
 
     psf = pytest.importorskip("photutils.psf")
     places = [(0, 0), (100, 0), (200, 0), (0, 80), (100, 80), (200, 80)]
-    model = psf.GriddedPSFModel(NDData(images(), meta={"grid_xypos": places, "oversampling": 4}))
+    model = psf.GriddedPSFModel(
+        NDData(images(side), meta={"grid_xypos": places, "oversampling": 4})
+    )
     assert is_gridded_model(model) and not is_gridded_model(np.ones((3, 3)))
     ours = gridded_psf(model)
     y, x = np.mgrid[-7:8, -7:8]
