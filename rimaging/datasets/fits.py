@@ -53,6 +53,9 @@ ROLES = {
 }
 """What an extension is for the image of its version, by its name."""
 
+OWN = ("RES", "MODEL")
+"""Of what is written here, what is neither noise nor flags."""
+
 LOSSY = ("RICE_1", "RICE_ONE", "HCOMPRESS_1", "PLIO_1")
 
 
@@ -87,6 +90,7 @@ def read_fits(
         if data.numel() == 0:
             raise DataError(f"{file.name!r}[{index}] is empty, shape {shape}.")
         companions, psf = _companions(file, index, shape, section)
+        notes += _left_aside(file, index, shape)
         beams = read_beams(file.hdus, header, shape, file.name, notes)
         if section is None or file.stored <= SMALL:
             digest = identity(bare)
@@ -179,8 +183,10 @@ def choose_image(file: FitsFile, extension: Extension | None) -> tuple[int, list
             more = len(named) - 1
             what = f"{more} further {wanted} extensions not read" if more else ""
             return named[0], [what] if what else []
-    if len(images) > 1:
-        return images[0], [f"first of {len(images)} images read; choose another with [{images[1]}]"]
+    others = [i for i in images[1:] if hdus[i].name not in ROLES]
+    if others:
+        count = 1 + len(others)
+        return images[0], [f"first of {count} images read; choose another with [{others[0]}]"]
     return images[0], []
 
 
@@ -208,6 +214,24 @@ def _companions(
                 values = values + found[role][0]
             found[role] = (values, hdu.header)
     return found, psf
+
+
+def _left_aside(file: FitsFile, index: int, shape: tuple[int, ...]) -> list[str]:
+    """A note of images on the pixels of the chosen one whose names say no role: a mask, perhaps."""
+    chosen = file.hdus[index]
+    names = [
+        hdu.name
+        for hdu in (file.hdus[i] for i in file.images())
+        if hdu.name not in (*ROLES, *OWN, "", chosen.name)
+        and hdu.ver == chosen.ver
+        and tuple(hdu.shape) == shape[-len(hdu.shape) :]
+    ]
+    if not names:
+        return []
+    return [
+        f"{', '.join(names[:8])} beside the image left aside, as no such name is known for noise "
+        "or flags: give them as noise and mask where they are"
+    ]
 
 
 def _of_channels(

@@ -244,3 +244,16 @@ def test_stamps_of_a_file(data_root: Path) -> None:
     psfs = read_psfs(path)
     assert len(psfs) == 100
     assert torch.equal(read_psfs(f"{path}[3]")[0], psfs[3])
+
+
+def test_what_lies_beside_an_image_under_unknown_names_is_said(tmp_path: Path) -> None:
+    """MSK and WGT of the Dark Energy Survey, say; noise and flags are no further images."""
+
+    def said(*names: str) -> str:
+        path = tmp_path / f"{'_'.join(names)}.fits"
+        m = read_fits(write(path, *(fits.ImageHDU(image(20, 24), name=name) for name in names)))
+        return "; ".join(m.provenance.get("assumed", []))
+
+    assert "MSK, WGT beside the image left aside" in said("SCI", "MSK", "WGT")
+    assert said("SCI", "ERR") == said("CHIP", "ERR", "VARIANCE") == said("SCI", "ERR", "RES") == ""
+    assert "first of 2 images read; choose another with [3]" in said("CHIP", "ERR", "OTHER")
