@@ -101,7 +101,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return app.command()(run)
 
 
-def _warn(message: Warning | str, *_: Any) -> None:
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """Without the line of code that it arose in, which means nothing to who runs a command."""
     typer.echo(f"rimaging: warning: {' '.join(str(message).split())}", err=True)
 
