@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from astropy.nddata import CCDData, NDData
 
 __all__ = ["is_nddata", "read_nddata", "to_ccddata"]
+
+PLACED = re.compile(
+    r"(CD|PC|PV|PS)\d+_\d+|(CDELT|CROTA)\d+|(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|LONPOLE|LATPOLE"
+)
+"""Cards of a WCS that another one need not have, so that it would not replace them."""
 
 
 def is_nddata(source: object) -> bool:
@@ -85,7 +91,7 @@ def _sigma(source: NDData) -> np.ndarray:
 
 
 def _header(source: NDData) -> Header:
-    """The cards of ``meta`` that FITS can hold, those of the WCS, and the unit as BUNIT."""
+    """The cards of ``meta`` that FITS can hold, the unit as BUNIT, and the WCS: its own alone."""
     from astropy.io import fits
 
     with warnings.catch_warnings():
@@ -99,6 +105,8 @@ def _header(source: NDData) -> Header:
                 with contextlib.suppress(ValueError, TypeError):
                     header[str(name)] = value
         if source.wcs is not None and hasattr(source.wcs, "to_header"):
+            for card in [name for name in header if PLACED.fullmatch(name)]:
+                header.remove(card, remove_all=True)  # of the image before it was resampled, say
             header.update(source.wcs.to_header(relax=True))
         if source.unit is not None:
             header["BUNIT"] = str(source.unit)

@@ -39,6 +39,20 @@ def wcs() -> WCS:
     return found
 
 
+def test_the_wcs_replaces_that_of_the_header_that_came_along() -> None:
+    """A resampled image with the header from before: its CD and SIP lay beside the new PC."""
+    old = fits.Header({"CD1_1": -5e-5, "CD1_2": 1e-5, "CD2_1": 1e-5, "CD2_2": 5e-5, "EXPTIME": 3.0})
+    old.update(
+        {"A_ORDER": 2, "A_2_0": 1e-3, "B_ORDER": 2, "B_0_2": 1e-3, "PV1_1": 1.1, "CROTA2": 9}
+    )
+    ccd = CCDData(image(), unit="adu", wcs=wcs(), meta=old)
+    header = as_measurement(ccd, "sky").header
+    assert header is not None and header["EXPTIME"] == 3
+    assert not [card for card in header if card.startswith(("CD1_", "CD2_", "A_", "B_", "PV"))]
+    ours, wanted = (one.wcs_pix2world([[25.0, 7.0]], 0) for one in (WCS(header), wcs()))
+    assert np.array_equal(ours, wanted) and WCS(header).sip is None
+
+
 @pytest.mark.parametrize(
     ("kind", "power"), [(StdDevUncertainty, 1), (VarianceUncertainty, 2), (InverseVariance, -2)]
 )
