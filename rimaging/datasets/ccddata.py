@@ -19,6 +19,7 @@ from rimaging.errors import DataError
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
     from astropy.nddata import CCDData, NDData
+    from astropy.units import Quantity
 
 __all__ = ["is_nddata", "read_nddata", "to_ccddata"]
 
@@ -34,7 +35,34 @@ def is_nddata(source: object) -> bool:
     return module is not None and isinstance(source, module.NDData)
 
 
-def read_nddata(source: NDData) -> Measurement:
+def is_quantity(source: object) -> bool:
+    """Whether it is an array with a unit, astropy's Quantity; astropy is not imported for it."""
+    module = sys.modules.get("astropy.units")
+    return module is not None and isinstance(source, module.Quantity)
+
+
+def in_unit(noise: Any, unit: str | None) -> Any:
+    """Noise that is a Quantity as numbers in the unit of the image, where both have one.
+
+    Raises DataError for a unit that does not convert.
+    """
+    if unit is None or not is_quantity(noise):
+        return noise
+    from astropy.units import Unit, UnitConversionError, UnrecognizedUnit, dimensionless_unscaled
+
+    wanted = Unit(unit, parse_strict="silent")
+    if isinstance(wanted, UnrecognizedUnit) or noise.unit == dimensionless_unscaled:
+        return noise.value
+    try:
+        return noise.to_value(wanted)
+    except UnitConversionError:
+        raise DataError(
+            f"the noise is in {noise.unit} and the image in {unit}, which do not convert: give the "
+            "noise in the unit of the image"
+        ) from None
+
+
+def read_nddata(source: NDData | Quantity) -> Measurement:
     """A sky ``(..., y, x)`` with the mask, uncertainty, unit, header, WCS and PSF that came along.
 
     A mask is true where a pixel is bad. Standard deviation, variance and its inverse become sigma;
@@ -42,6 +70,10 @@ def read_nddata(source: NDData) -> Measurement:
 
     Raises DataError for an uncertainty of another kind.
     """
+    from astropy.nddata import NDData
+
+    if is_quantity(source):
+        source = NDData(source)
     data = to_tensor(source.data, "image")
     notes: list[str] = []
     mask = None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rimaging.datasets.arrays import fill_invalid, filled_notes, to_tensor
-from rimaging.datasets.ccddata import is_nddata, read_nddata
+from rimaging.datasets.ccddata import in_unit, is_nddata, is_quantity, read_nddata
 from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.open import open
@@ -39,10 +39,11 @@ def as_measurement(
 ) -> Measurement:
     """A measurement of one kind from an array, a path or a measurement; arguments overrule it.
 
-    Of a sky also from astropy's NDData, with its mask, uncertainty, unit and header. Single
-    precision; NaN pixels of images are masked. Of a file of the sky, provenance keeps the name;
-    scans and pictures may be named after a person, so their sha256, which every reader gives,
-    stands for them. Raises OptionError for another kind, complex pixels included.
+    Of a sky also from astropy's Quantity and from its NDData, with mask, uncertainty, unit and
+    header; noise that is a Quantity is told in the unit of the image. Single precision; NaN pixels
+    of images are masked. Of a file of the sky, provenance keeps the name; scans and pictures may be
+    named after a person, so their sha256, which every reader gives, stands for them. Raises
+    OptionError for another kind, complex pixels included.
     """
     along = _along(trajectory, density, matrix)
     given = noise is not None or mask is not None or maps is not None or psf is not None
@@ -54,7 +55,7 @@ def as_measurement(
             measurement = replace(measurement, provenance=provenance)
     elif isinstance(source, Measurement):
         measurement = source
-    elif kind == "sky" and is_nddata(source):
+    elif kind == "sky" and (is_nddata(source) or is_quantity(source)):
         measurement = read_nddata(source)
     else:
         return _from_array(source, kind, noise, mask, maps, psf, along)
@@ -67,7 +68,7 @@ def as_measurement(
         return measurement
     return replace(
         measurement,
-        noise=measurement.noise if noise is None else _noise(noise),
+        noise=measurement.noise if noise is None else _noise(in_unit(noise, measurement.units)),
         mask=measurement.mask if mask is None else to_tensor(mask, "mask"),
         maps=measurement.maps if maps is None else single(to_tensor(maps, "maps")),
         psf=measurement.psf if psf is None else psf,

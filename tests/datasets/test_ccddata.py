@@ -39,6 +39,19 @@ def wcs() -> WCS:
     return found
 
 
+def test_noise_with_a_unit_is_in_that_of_the_image() -> None:
+    from astropy import units
+
+    ccd = CCDData(image(), unit="mJy")
+    for sky in (ccd, image() * units.mJy):
+        for noise in (2000 * units.uJy, np.full(SHAPE, 2000.0) * units.uJy):
+            found = as_measurement(sky, "sky", noise=noise)
+            assert found.units == "mJy" and found.header is not None
+            assert np.allclose(np.asarray(found.noise), 2)
+        with pytest.raises(DataError, match="noise is in adu and the image in mJy"):
+            as_measurement(sky, "sky", noise=2 * units.adu)
+
+
 def test_the_wcs_replaces_that_of_the_header_that_came_along() -> None:
     """A resampled image with the header from before: its CD and SIP lay beside the new PC."""
     old = fits.Header({"CD1_1": -5e-5, "CD1_2": 1e-5, "CD2_1": 1e-5, "CD2_2": 5e-5, "EXPTIME": 3.0})
