@@ -96,6 +96,7 @@ def read_nddata(source: NDData | Quantity) -> Measurement:
         data=data,
         noise=noise,
         mask=mask,
+        filled=filled,
         psf=None if psf is None else to_tensor(psf, "PSF"),
         units=str(header["BUNIT"]) if header.get("BUNIT") else None,
         header=header,

@@ -127,6 +127,7 @@ def read_fits(
         data=data,
         noise=noise,
         mask=mask,
+        filled=filled,
         psf=psf,
         units=str(units) if units else None,
         header=header,

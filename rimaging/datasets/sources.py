@@ -41,9 +41,9 @@ def as_measurement(
 
     Of a sky also from astropy's Quantity and from its NDData, with mask, uncertainty, unit and
     header; noise that is a Quantity is told in the unit of the image. Single precision; NaN pixels
-    of images are masked. Of a file of the sky, provenance keeps the name; scans and pictures may be
-    named after a person, so their sha256, which every reader gives, stands for them. Raises
-    OptionError for another kind, complex pixels included.
+    of images are masked, whatever mask is given. Of a file of the sky, provenance keeps the name;
+    scans and pictures may be named after a person, so their sha256, which every reader gives,
+    stands for them. Raises OptionError for another kind, complex pixels included.
     """
     along = _along(trajectory, density, matrix)
     given = noise is not None or mask is not None or maps is not None or psf is not None
@@ -66,7 +66,7 @@ def as_measurement(
         measurement = _in_single(measurement)
     if not given:
         return measurement
-    return replace(
+    measurement = replace(
         measurement,
         noise=measurement.noise if noise is None else _noise(in_unit(noise, measurement.units)),
         mask=measurement.mask if mask is None else to_tensor(mask, "mask"),
@@ -74,6 +74,9 @@ def as_measurement(
         psf=measurement.psf if psf is None else psf,
         **along,
     )
+    if mask is None or measurement.filled is None or measurement.mask is None:
+        return measurement
+    return replace(measurement, mask=measurement.mask * ~measurement.filled)
 
 
 def _from_array(
@@ -94,8 +97,9 @@ def _from_array(
     provenance: dict[str, Any] = {}
     if kind != "kspace":
         data, weight, filled = fill_invalid(data, weight)
-        if filled:
+        if filled is not None:
             provenance["assumed"] = filled_notes(filled)
+            along["filled"] = filled
     return Measurement(
         kind=kind,
         data=data,

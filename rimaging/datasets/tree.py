@@ -155,6 +155,7 @@ def _measured(
         data=data,
         noise=noise,
         mask=mask,
+        filled=filled,
         psf=to_tensor(_read(psf, None), "PSF") if len(_shape(psf)) >= 2 else None,
         units=str(units) if units else None,
         header=(section.header(header) if section is not None else header) if header else None,

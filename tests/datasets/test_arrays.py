@@ -62,11 +62,11 @@ def test_filled_pixels_have_weight_zero_and_the_rest_stays() -> None:
     data = torch.arange(12.0).reshape(3, 4)
     data[1, 2] = torch.nan
     data[0, 0] = torch.inf
-    filled, mask, count = fill_invalid(data)
-    assert count == 2
+    filled, mask, where = fill_invalid(data)
+    assert where is not None
     assert torch.isfinite(filled).all()
     assert mask is not None
-    assert torch.equal(mask == 0, ~torch.isfinite(data))
+    assert torch.equal(mask == 0, ~torch.isfinite(data)) and torch.equal(where, mask == 0)
     assert torch.equal(filled[mask > 0], data[mask > 0])
 
 

@@ -39,6 +39,34 @@ def wcs() -> WCS:
     return found
 
 
+@pytest.mark.parametrize("form", ["fits", "npz", "npy", "zarr", "ccddata", "array"])
+def test_no_mask_that_is_given_makes_nan_good(tmp_path: Path, form: str) -> None:
+    """It overrules flags alone: pixels without a value were the median, taken for measured."""
+    data = image()
+    data[5:9] = np.nan
+    path: Any = tmp_path / f"sky.{form}"
+    if form == "fits":
+        flags = np.zeros(SHAPE, np.int32)
+        flags[12] = 1
+        hdus = [fits.ImageHDU(data, name="SCI"), fits.ImageHDU(flags, name="DQ")]
+        fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    elif form == "npz":
+        np.savez(path, image=data, psf=np.ones((3, 3)))
+    elif form == "npy":
+        np.save(path, data)
+    elif form == "zarr":
+        zarr = pytest.importorskip("zarr")
+        store = zarr.open_array(str(path), mode="w", shape=SHAPE, dtype="f4", chunks=(8, 8))
+        store[:] = data
+    else:
+        path = CCDData(data, unit="adu") if form == "ccddata" else data
+    good = np.ones(SHAPE, np.float32)
+    good[20] = 0
+    found = as_measurement(path, "sky", mask=good).mask
+    assert found is not None
+    assert np.array_equal(found.numpy() > 0, (good > 0) & np.isfinite(data))
+
+
 def test_noise_with_a_unit_is_in_that_of_the_image() -> None:
     from astropy import units
 
