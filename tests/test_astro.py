@@ -163,6 +163,15 @@ def test_nan_pixels_are_masked_and_change_nothing_far_away(real_weights: Path) -
     assert any("NaN" in note for note in result.provenance["assumed"])
 
 
+def test_masked_pixels_need_no_noise() -> None:
+    image, noise = stars(PSF), torch.full(SHAPE, SIGMA)
+    mask = torch.ones(SHAPE)
+    mask[3], noise[3] = 0, torch.nan
+    found = astro.deconvolve(image, PSF, noise, mask, method="wiener").image
+    same = astro.deconvolve(image, PSF, SIGMA, mask, method="wiener").image
+    assert torch.allclose(found, same, rtol=1e-4, atol=1e-4)
+
+
 def test_masked_pixels_do_not_count() -> None:
     mask = torch.ones(SHAPE)
     mask[5:8, 5:8] = 0
