@@ -12,7 +12,7 @@ from torch import Tensor
 from rimaging.astro.empty import with_empty, without_empty
 from rimaging.astro.methods import Boundary, MethodName, check_options, classical
 from rimaging.astro.noise import Correlation, example, with_correlation
-from rimaging.astro.psf import TARGET, Psf, check_psf, psf_source, with_psf
+from rimaging.astro.psf import TARGET, Psf, check_psf, psf_source, with_doubts, with_psf
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.detector import Detector, without_saturated
@@ -152,7 +152,7 @@ def deconvolve(
     if detector is not None:
         measurement = detector.with_noise(measurement, level)
     measurement, correlation = _noise_of(measurement, noise_correlation, detector)
-    measurement = measurement.completed()
+    measurement = with_doubts(measurement.completed())
     if varying is not None and method != "rim":
         raise OptionError(f"{method} takes one PSF for the whole image: use method='rim'")
     density = 1.0

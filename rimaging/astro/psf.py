@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
@@ -19,6 +20,7 @@ from rimaging.datasets.fits_open import open_fits, split_extension
 from rimaging.datasets.fits_psf import read_fits_psf
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.open import open_array, sniff
+from rimaging.datasets.psf import psf_doubts
 from rimaging.datasets.psf_grid import gridded_psf, is_gridded_model, read_stdpsf
 from rimaging.datasets.psfex import find_psfex, read_psfex
 from rimaging.datasets.sources import Array, single
@@ -227,6 +229,17 @@ def moffat_psf(fwhm: float, beta: float = 3.0) -> Tensor:
     core = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
     profile = (1 + radius_squared(math.ceil(5 * fwhm)) / core**2) ** -beta
     return (profile / profile.sum()).float()
+
+
+def with_doubts(measurement: Measurement) -> Measurement:
+    """The measurement with a note, and a warning, of a PSF that moves the sky or stands on one."""
+    doubts = [] if measurement.psf is None else psf_doubts(measurement.psf)
+    if not doubts:
+        return measurement
+    for doubt in doubts:
+        warnings.warn(doubt, stacklevel=3)
+    assumed = [*measurement.provenance.get("assumed", []), *doubts]
+    return replace(measurement, provenance={**measurement.provenance, "assumed": assumed})
 
 
 def check_psf(measurement: Measurement) -> None:
