@@ -31,6 +31,9 @@ def to_tensor(array: Any, name: str = "array") -> Tensor:
             tensor = tensor.to(torch.float32)
     else:
         values: np.ndarray = np.asarray(array)
+        if values.dtype.kind == "O" and values.ndim == 0:
+            kind = type(array).__name__
+            raise DataError(f"{name} is a {kind}, expected numbers: give the array that it holds.")
         if values.dtype.kind not in "buifc":
             raise DataError(f"{name} has dtype {values.dtype}, expected numbers: convert it first.")
         wanted = np.complex64 if values.dtype.kind == "c" else np.float32

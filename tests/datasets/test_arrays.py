@@ -58,6 +58,14 @@ def test_what_is_no_number_is_refused(array: np.ndarray) -> None:
         to_tensor(array, "image")
 
 
+def test_an_object_that_holds_an_array_is_named() -> None:
+    """An HDU or an uncertainty of astropy, say, of which NumPy makes an array of one object."""
+    from astropy.io import fits
+
+    with pytest.raises(DataError, match="image is a PrimaryHDU, expected numbers: give the array"):
+        to_tensor(fits.PrimaryHDU(np.zeros((3, 3))), "image")
+
+
 def test_filled_pixels_have_weight_zero_and_the_rest_stays() -> None:
     data = torch.arange(12.0).reshape(3, 4)
     data[1, 2] = torch.nan
