@@ -21,7 +21,13 @@ from rimaging.datasets.fits_psf import read_fits_psf
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.open import open_array, sniff
 from rimaging.datasets.psf import psf_doubts
-from rimaging.datasets.psf_grid import gridded_psf, is_gridded_model, read_stdpsf
+from rimaging.datasets.psf_grid import (
+    gridded_psf,
+    image_psf,
+    is_gridded_model,
+    is_image_model,
+    read_stdpsf,
+)
 from rimaging.datasets.psfex import find_psfex, read_psfex
 from rimaging.datasets.sources import Array, single
 from rimaging.datasets.varying_psf import VaryingPsf
@@ -150,6 +156,8 @@ def psf_source(psf: Psf | None) -> str:
         return psf.name
     if is_gridded_model(psf):
         return "GriddedPSFModel"
+    if is_image_model(psf):
+        return type(psf).__name__
     width = _width(psf)
     if width is not None:
         return f"gaussian:{width:g}"
@@ -166,6 +174,8 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
         return _gaussian(width)
     if isinstance(psf, VaryingPsf):
         raise OptionError(f"the PSF {psf.name!r} varies, one for the whole image is needed here")
+    if is_image_model(psf):
+        return image_psf(psf)
     if not isinstance(psf, str | Path):
         return single(to_tensor(psf, "PSF"))
     if psf == STARS:

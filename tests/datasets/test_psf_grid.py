@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from rimaging.astro import as_psf
 from rimaging.datasets.psf_grid import gridded_psf, is_gridded_model, read_stdpsf
 from rimaging.errors import FormatError
 
@@ -36,6 +37,19 @@ def test_a_model_of_photutils(side: int) -> None:
         theirs = model.evaluate(x + px, y + py, flux=1.0, x_0=px, y_0=py)
         wanted = torch.from_numpy(theirs / theirs.sum()).float()
         assert torch.allclose(ours.at(py, px), wanted, atol=2e-4 * float(wanted.max()))
+
+
+@pytest.mark.parametrize("side", [61, 60])
+def test_an_image_psf_is_no_psf_of_finer_pixels(side: int) -> None:
+    """What an EPSFBuilder makes is oversampled: its array taken as it is would be 4 times wide."""
+    psf = pytest.importorskip("photutils.psf")
+    model = psf.ImagePSF(images(side)[0], oversampling=4)
+    y, x = np.mgrid[-7:8, -7:8]
+    theirs = torch.from_numpy(model.evaluate(x, y, flux=1.0, x_0=0, y_0=0)).float()
+    ours = as_psf(model)
+    middle = ours.shape[0] // 2
+    ours = ours[middle - 7 : middle + 8, middle - 7 : middle + 8]
+    assert torch.allclose(ours, theirs, atol=2e-4 * float(theirs.max()))
 
 
 def test_a_stdpsf_file_and_one_that_is_none(tmp_path: Path) -> None:
