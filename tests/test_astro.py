@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,17 @@ def test_nan_pixels_are_masked_and_change_nothing_far_away(real_weights: Path) -
     assert bool(torch.isfinite(result.image).all())
     assert float(result.residual[2, 2]) == 0
     assert any("NaN" in note for note in result.provenance["assumed"])
+
+
+def test_a_mask_of_bad_pixels_is_doubted() -> None:
+    """NumPy's, photutils' and DQ's are true where a pixel is bad; taken as ours they leave few."""
+    bad = torch.zeros(SHAPE)
+    bad[3] = 1
+    with pytest.warns(UserWarning, match=r"leaves 2\.5% of the pixels .* invert"):
+        astro.deconvolve(stars(PSF), PSF, SIGMA, bad, method="wiener")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        astro.deconvolve(stars(PSF), PSF, SIGMA, 1 - bad, method="wiener")
 
 
 def test_masked_pixels_need_no_noise() -> None:

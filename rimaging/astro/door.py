@@ -16,7 +16,7 @@ from rimaging.astro.psf import TARGET, Psf, check_psf, psf_source, with_doubts, 
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.detector import Detector, without_saturated
-from rimaging.datasets.exposure import with_exposure
+from rimaging.datasets.exposure import doubt_mask, with_exposure
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.varying_psf import VaryingPsf
@@ -144,6 +144,8 @@ def deconvolve(
         return lazy
     place = choose_device(device)
     whole = as_measurement(image, "sky", noise=noise, mask=mask)
+    if mask is not None:
+        doubt_mask(whole)
     whole = with_exposure(without_saturated(whole, saturation), counts=detector is not None)
     whole, varying = with_psf(whole, psf)
     check_psf(whole)
