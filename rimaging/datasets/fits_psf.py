@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rimaging.datasets.fits import ROLES, choose_image
+from rimaging.datasets.fits import ROLES, choose_image, name_of
 from rimaging.datasets.fits_axes import pixel_scales
 from rimaging.datasets.fits_companions import UNCERTAINTIES
 from rimaging.datasets.fits_open import open_fits, split_extension, whole_header
@@ -70,7 +70,7 @@ def read_fits_noise(path: str | Path, section: Section | None = None) -> Tensor:
     with open_fits(bare) as file:
         index, _ = choose_image(file, extension)
         values = torch.from_numpy(file.array(index, section))
-        role, header = ROLES.get(file.hdus[index].name), file.hdus[index].header
+        role, header = ROLES.get(name_of(file.hdus[index])), file.hdus[index].header
     if role == "WHT":
         raise DataError(
             f"{bare.name!r}[{index}] holds weights (WHT), expected sigma: leave --noise out and "
