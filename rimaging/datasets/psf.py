@@ -11,8 +11,8 @@ from rimaging.errors import DataError, ShapeError
 
 __all__ = ["prepare_psf", "psf_doubts", "psf_shape", "resampled"]
 
-OFF = 0.2
-"""Pixels from the middle of a stamp within which a PSF counts as centred."""
+OFF = 0.5
+"""Pixels from the middle of a stamp within which a PSF counts as centred: the air moves some."""
 RIM = 0.1
 """Share of its light that the level of the rim of a PSF may have: a Moffat cut at 2 FWHM has."""
 
