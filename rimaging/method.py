@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, OptionError, WeightsError
+from rimaging.operators.gaussian import with_own_noise
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.noncartesian import equalised
 from rimaging.rim.ensemble import ELEMENTS, ensemble
@@ -70,7 +71,8 @@ def rim_method(
     ) -> Tensor:
         rim.checked_error_head(residual)
         balanced = equalised(likelihood, None if part is None else part.density)
-        return rim.error(balanced, found)[1 if residual else 0]
+        errors = rim.error(balanced, found)
+        return with_own_noise(errors[1], balanced, balanced.noise_scale) if residual else errors[0]
 
     turned = {"ensemble": ELEMENTS} if eight else {}
     return Method(

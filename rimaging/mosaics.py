@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from rimaging.astro import TARGET, as_psf, as_varying
 from rimaging.astro.psf import psf_source
 from rimaging.datasets.fits_open import split_extension
 from rimaging.datasets.fits_structure import check_extensions
-from rimaging.datasets.psf import prepare_psf
+from rimaging.datasets.psf import prepare_psf, psf_doubts
 from rimaging.datasets.varying_psf import VaryingPsf
 from rimaging.errors import FormatError
 from rimaging.mosaic.cluster import check_scheduler
@@ -143,6 +144,8 @@ def _psf(sky: Sky, source: Description) -> Tensor | VaryingPsf:
         header = fits.Header.fromstring(source["header"], sep="\n")
     given = as_psf(sky.psf, header)
     psf, _ = prepare_psf(given.reshape(-1, *given.shape[-2:]))
+    for doubt in psf_doubts(psf):
+        warnings.warn(doubt, stacklevel=4)
     return psf
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,26 @@ def test_nan_pixels_are_masked_and_change_nothing_far_away(real_weights: Path) -
     assert bool(torch.isfinite(result.image).all())
     assert float(result.residual[2, 2]) == 0
     assert any("NaN" in note for note in result.provenance["assumed"])
+
+
+def test_a_mask_of_bad_pixels_is_doubted() -> None:
+    """NumPy's, photutils' and DQ's are true where a pixel is bad; taken as ours they leave few."""
+    bad = torch.zeros(SHAPE)
+    bad[3] = 1
+    with pytest.warns(UserWarning, match=r"leaves 2\.5% of the pixels .* invert"):
+        astro.deconvolve(stars(PSF), PSF, SIGMA, bad, method="wiener")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        astro.deconvolve(stars(PSF), PSF, SIGMA, 1 - bad, method="wiener")
+
+
+def test_masked_pixels_need_no_noise() -> None:
+    image, noise = stars(PSF), torch.full(SHAPE, SIGMA)
+    mask = torch.ones(SHAPE)
+    mask[3], noise[3] = 0, torch.nan
+    found = astro.deconvolve(image, PSF, noise, mask, method="wiener").image
+    same = astro.deconvolve(image, PSF, SIGMA, mask, method="wiener").image
+    assert torch.allclose(found, same, rtol=1e-4, atol=1e-4)
 
 
 def test_masked_pixels_do_not_count() -> None:
@@ -364,6 +385,17 @@ def test_a_background_comes_out_as_it_went_in(real_weights: Path) -> None:
     assert any("background" in note for note in other.provenance["assumed"])
     given = astro.deconvolve(y + 512, 3.0, 1.0, weights=real_weights, background=512.0).image
     assert torch.allclose(given - 512, one, atol=0.2)
+
+
+def test_a_background_above_the_sky_is_refused(real_weights: Path) -> None:
+    """That of a sky that was taken off: the flux of a star came out up to 17 times too large."""
+    y = torch.randn(40, 44, generator=torch.Generator().manual_seed(0))
+    y[18:22, 20:24] += 30
+    for options in ({"noise": 1.0}, {"gain": 1.0}):
+        with pytest.raises(
+            DataError, match=r"background is 300 and 100\.0% of the pixels lie below"
+        ):
+            astro.deconvolve(y, 3.0, weights=real_weights, background=300.0, **options)
 
 
 def test_a_psf_that_varies_comes_from_its_model(real_weights: Path, tmp_path: Path) -> None:

@@ -61,6 +61,37 @@ def test_the_sky_has_it_in_its_units(telling: Path, counts: Tensor) -> None:
     told(counts, 2.5, noise=20.0, boundary="valid", **given)
 
 
+def test_a_residual_brings_back_the_noise_of_its_pixel(
+    telling: Path, counts: Tensor, tmp_path: Path
+) -> None:
+    """Learned where noise is the same everywhere, the error hardly knew of noise that is not."""
+    given = {"weights": telling, "target": 2.0, "background": 400.0, "add_residual": True}
+    noise = torch.full(counts.shape, 20.0)
+    alike, one = (told(counts, 2.5, noise=level, **given) for level in (noise, 20.0))
+    assert torch.allclose(alike, one, rtol=1e-4)
+    noise[:, 15:], mask = 60.0, torch.ones(counts.shape)
+    mask[3] = 0
+    error = told(counts, 2.5, noise=noise, mask=mask, **given)
+    assert bool((error >= 0.9 * noise)[mask > 0].all())
+    plain = told(counts, 2.5, noise=noise, mask=mask, **given | {"add_residual": False})
+    assert float(plain[:, 15:].min()) < 50 and not torch.allclose(error, plain, rtol=0.1)
+    for name, values in {"sky": counts, "noise": noise, "mask": mask}.items():
+        np.save(tmp_path / f"{name}.npy", values.numpy())
+    sky = mosaics.Sky(
+        image=tmp_path / "sky.npy",
+        psf=2.5,
+        noise=str(tmp_path / "noise.npy"),
+        mask=str(tmp_path / "mask.npy"),
+        error_map="learned",
+        **given,  # type: ignore[arg-type]
+    )
+    recipe = mosaics.recipe(sky)
+    (unit,) = recipe.grid
+    process, read = recipe.task.build(), open_source(recipe.source).read
+    found = process(read(unit.block), unit)["uncertainty"]  # type: ignore[call-overload]
+    assert np.allclose(found[0], error.numpy(), rtol=1e-3)
+
+
 def test_who_does_not_know_says_so(telling: Path, counts: Tensor, real_weights: Path) -> None:
     with pytest.raises(OptionError, match="richardson-lucy tells no error"):
         told(counts, 2.5, noise=20.0, method="richardson-lucy")

@@ -12,11 +12,11 @@ from torch import Tensor
 from rimaging.astro.empty import with_empty, without_empty
 from rimaging.astro.methods import Boundary, MethodName, check_options, classical
 from rimaging.astro.noise import Correlation, example, with_correlation
-from rimaging.astro.psf import TARGET, Psf, check_psf, psf_source, with_psf
+from rimaging.astro.psf import TARGET, Psf, check_psf, psf_source, with_doubts, with_psf
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.detector import Detector, without_saturated
-from rimaging.datasets.exposure import with_exposure
+from rimaging.datasets.exposure import doubt_mask, with_exposure
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array, Source, as_measurement
 from rimaging.datasets.varying_psf import VaryingPsf
@@ -33,6 +33,9 @@ from rimaging.operators.varying_convolution import VaryingConvolution
 from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction, centre_crop, like
 from rimaging.uncertainty import Auto, ErrorMap
+
+ALL_BELOW = 0.99
+"""Share of the pixels that no level of a sky lies above: half of the empty ones lie above it."""
 
 
 def deconvolve(
@@ -141,6 +144,8 @@ def deconvolve(
         return lazy
     place = choose_device(device)
     whole = as_measurement(image, "sky", noise=noise, mask=mask)
+    if mask is not None:
+        doubt_mask(whole)
     whole = with_exposure(without_saturated(whole, saturation), counts=detector is not None)
     whole, varying = with_psf(whole, psf)
     check_psf(whole)
@@ -149,7 +154,7 @@ def deconvolve(
     if detector is not None:
         measurement = detector.with_noise(measurement, level)
     measurement, correlation = _noise_of(measurement, noise_correlation, detector)
-    measurement = measurement.completed()
+    measurement = with_doubts(measurement.completed())
     if varying is not None and method != "rim":
         raise OptionError(f"{method} takes one PSF for the whole image: use method='rim'")
     density = 1.0
@@ -259,6 +264,14 @@ def _with_background(
         background = one_number(background, "background", hint)
         if not math.isfinite(background):
             raise DataError(f"background is {background}: give the level of the empty sky")
+        seen = data if measurement.mask is None else data[measurement.mask.expand(data.shape) > 0]
+        below = float((seen < background).float().mean())
+        if below > ALL_BELOW:
+            raise DataError(
+                f"background is {background:g} and {below:.1%} of the pixels lie below, expected "
+                "the level of the empty sky in the image as it is: where the sky was taken off, "
+                "leave it out or give 0"
+            )
         return measurement, data.new_full((*data.shape[:-2], 1, 1), background)
     level = sky_level(data, measurement.mask)
     said = ", ".join(f"{value:.4g}" for value in level.flatten().tolist()[:8])

@@ -121,6 +121,7 @@ def _wiener(piece: Measurement, *, noise_to_signal: float | None) -> Tensor:
     if noise_to_signal is not None:
         return wiener(piece.data, psf, noise_to_signal)
     sigma = torch.as_tensor(piece.noise).to(piece.data).expand(piece.data.shape)
-    noise = sigma.square().mean(dim=(-2, -1))
+    power = torch.where(sigma.isfinite(), sigma, torch.nan).square()  # masked pixels may have none
+    noise = power.nanmean(dim=(-2, -1))
     signal = torch.maximum(piece.data.var(dim=(-2, -1)) - noise, 1e-3 * noise)
     return wiener(piece.data, psf, noise / signal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
@@ -19,7 +20,14 @@ from rimaging.datasets.fits_open import open_fits, split_extension
 from rimaging.datasets.fits_psf import read_fits_psf
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.open import open_array, sniff
-from rimaging.datasets.psf_grid import gridded_psf, is_gridded_model, read_stdpsf
+from rimaging.datasets.psf import psf_doubts
+from rimaging.datasets.psf_grid import (
+    gridded_psf,
+    image_psf,
+    is_gridded_model,
+    is_image_model,
+    read_stdpsf,
+)
 from rimaging.datasets.psfex import find_psfex, read_psfex
 from rimaging.datasets.sources import Array, single
 from rimaging.datasets.varying_psf import VaryingPsf
@@ -148,6 +156,8 @@ def psf_source(psf: Psf | None) -> str:
         return psf.name
     if is_gridded_model(psf):
         return "GriddedPSFModel"
+    if is_image_model(psf):
+        return type(psf).__name__
     width = _width(psf)
     if width is not None:
         return f"gaussian:{width:g}"
@@ -164,6 +174,8 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
         return _gaussian(width)
     if isinstance(psf, VaryingPsf):
         raise OptionError(f"the PSF {psf.name!r} varies, one for the whole image is needed here")
+    if is_image_model(psf):
+        return image_psf(psf)
     if not isinstance(psf, str | Path):
         return single(to_tensor(psf, "PSF"))
     if psf == STARS:
@@ -227,6 +239,17 @@ def moffat_psf(fwhm: float, beta: float = 3.0) -> Tensor:
     core = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
     profile = (1 + radius_squared(math.ceil(5 * fwhm)) / core**2) ** -beta
     return (profile / profile.sum()).float()
+
+
+def with_doubts(measurement: Measurement) -> Measurement:
+    """The measurement with a note, and a warning, of a PSF that moves the sky or stands on one."""
+    doubts = [] if measurement.psf is None else psf_doubts(measurement.psf)
+    if not doubts:
+        return measurement
+    for doubt in doubts:
+        warnings.warn(doubt, stacklevel=3)
+    assumed = [*measurement.provenance.get("assumed", []), *doubts]
+    return replace(measurement, provenance={**measurement.provenance, "assumed": assumed})
 
 
 def check_psf(measurement: Measurement) -> None:

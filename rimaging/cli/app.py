@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -75,12 +76,14 @@ def options(
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Register a command whose errors are one line on stderr: never a traceback."""
+    """Register a command whose errors and warnings are one line on stderr: never a traceback."""
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> None:
         try:
-            function(*args, **options)
+            with warnings.catch_warnings():
+                warnings.showwarning = _warn
+                function(*args, **options)
         except typer.Exit:
             raise
         except BrokenPipeError:
@@ -96,6 +99,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             _fail(error)
 
     return app.command()(run)
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Without the line of code that it arose in, which means nothing to who runs a command."""
+    typer.echo(f"rimaging: warning: {' '.join(str(message).split())}", err=True)
 
 
 def _fail(error: Exception) -> NoReturn:

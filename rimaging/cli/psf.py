@@ -39,6 +39,13 @@ def psf(
     sky = as_measurement(image, "sky", mask=read_mask(mask))
     found = psf_of_stars(sky, saturation=saturation, side=side)
     write_psf(output, found, sky.header, version=__version__)
+    planes = sky.data.shape[:-2].numel()
+    if planes > 1:
+        typer.echo(
+            f"rimaging: note: this is the PSF of the first of {planes} planes: deconvolve --psf "
+            "stars finds that of each",
+            err=True,
+        )
     rows, columns = found.psf.shape
     typer.echo(
         f"wrote {output} ({rows} x {columns}): FWHM {found.fwhm:.3f} pixels, ellipticity "

@@ -31,6 +31,9 @@ def to_tensor(array: Any, name: str = "array") -> Tensor:
             tensor = tensor.to(torch.float32)
     else:
         values: np.ndarray = np.asarray(array)
+        if values.dtype.kind == "O" and values.ndim == 0:
+            kind = type(array).__name__
+            raise DataError(f"{name} is a {kind}, expected numbers: give the array that it holds.")
         if values.dtype.kind not in "buifc":
             raise DataError(f"{name} has dtype {values.dtype}, expected numbers: convert it first.")
         wanted = np.complex64 if values.dtype.kind == "c" else np.float32
@@ -45,26 +48,30 @@ def to_tensor(array: Any, name: str = "array") -> Tensor:
     return tensor
 
 
-def fill_invalid(data: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None, int]:
-    """Replace NaN and infinite pixels by the median and mask them: ``(data, mask, count)``.
+def fill_invalid(
+    data: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Replace NaN and infinite pixels by the median and mask them: ``(data, mask, filled)``.
 
     One NaN would make every pixel NaN after an FFT. The mask is 0 there and 1 elsewhere, times
-    ``mask``; it stays as it came when every pixel is finite.
+    ``mask``; it stays as it came when every pixel is finite, and ``filled``, true there, is None.
 
     Raises DataError when no pixel is finite.
     """
     finite = torch.isfinite(data)
     count = int(data.numel() - finite.sum())
     if count == 0:
-        return data, mask, 0
+        return data, mask, None
     if count == data.numel():
         raise DataError("every pixel is NaN or infinite: nothing was measured.")
     weight = finite.to(torch.float32)
     level = data[finite].real.median() if data.is_complex() else data[finite].median()
     filled = torch.where(finite, data, level.to(data.dtype))
-    return filled, weight if mask is None else weight * mask, count
+    return filled, weight if mask is None else weight * mask, ~finite
 
 
-def filled_notes(count: int) -> list[str]:
-    """What provenance says of so many pixels that `fill_invalid` filled: nothing of none."""
-    return [f"{count} NaN pixels masked and filled with the median"] if count else []
+def filled_notes(filled: Tensor | None) -> list[str]:
+    """What provenance says of the pixels that `fill_invalid` filled: nothing of none."""
+    if filled is None:
+        return []
+    return [f"{int(filled.sum())} NaN pixels masked and filled with the median"]

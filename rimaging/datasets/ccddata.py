@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,14 @@ from rimaging.errors import DataError
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
     from astropy.nddata import CCDData, NDData
+    from astropy.units import Quantity
 
 __all__ = ["is_nddata", "read_nddata", "to_ccddata"]
+
+PLACED = re.compile(
+    r"(CD|PC|PV|PS)\d+_\d+|(CDELT|CROTA)\d+|(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|LONPOLE|LATPOLE"
+)
+"""Cards of a WCS that another one need not have, so that it would not replace them."""
 
 
 def is_nddata(source: object) -> bool:
@@ -28,7 +35,34 @@ def is_nddata(source: object) -> bool:
     return module is not None and isinstance(source, module.NDData)
 
 
-def read_nddata(source: NDData) -> Measurement:
+def is_quantity(source: object) -> bool:
+    """Whether it is an array with a unit, astropy's Quantity; astropy is not imported for it."""
+    module = sys.modules.get("astropy.units")
+    return module is not None and isinstance(source, module.Quantity)
+
+
+def in_unit(noise: Any, unit: str | None) -> Any:
+    """Noise that is a Quantity as numbers in the unit of the image, where both have one.
+
+    Raises DataError for a unit that does not convert.
+    """
+    if unit is None or not is_quantity(noise):
+        return noise
+    from astropy.units import Unit, UnitConversionError, UnrecognizedUnit, dimensionless_unscaled
+
+    wanted = Unit(unit, parse_strict="silent")
+    if isinstance(wanted, UnrecognizedUnit) or noise.unit == dimensionless_unscaled:
+        return noise.value
+    try:
+        return noise.to_value(wanted)
+    except UnitConversionError:
+        raise DataError(
+            f"the noise is in {noise.unit} and the image in {unit}, which do not convert: give the "
+            "noise in the unit of the image"
+        ) from None
+
+
+def read_nddata(source: NDData | Quantity) -> Measurement:
     """A sky ``(..., y, x)`` with the mask, uncertainty, unit, header, WCS and PSF that came along.
 
     A mask is true where a pixel is bad. Standard deviation, variance and its inverse become sigma;
@@ -36,6 +70,10 @@ def read_nddata(source: NDData) -> Measurement:
 
     Raises DataError for an uncertainty of another kind.
     """
+    from astropy.nddata import NDData
+
+    if is_quantity(source):
+        source = NDData(source)
     data = to_tensor(source.data, "image")
     notes: list[str] = []
     mask = None
@@ -58,6 +96,7 @@ def read_nddata(source: NDData) -> Measurement:
         data=data,
         noise=noise,
         mask=mask,
+        filled=filled,
         psf=None if psf is None else to_tensor(psf, "PSF"),
         units=str(header["BUNIT"]) if header.get("BUNIT") else None,
         header=header,
@@ -85,7 +124,7 @@ def _sigma(source: NDData) -> np.ndarray:
 
 
 def _header(source: NDData) -> Header:
-    """The cards of ``meta`` that FITS can hold, those of the WCS, and the unit as BUNIT."""
+    """The cards of ``meta`` that FITS can hold, the unit as BUNIT, and the WCS: its own alone."""
     from astropy.io import fits
 
     with warnings.catch_warnings():
@@ -99,6 +138,8 @@ def _header(source: NDData) -> Header:
                 with contextlib.suppress(ValueError, TypeError):
                     header[str(name)] = value
         if source.wcs is not None and hasattr(source.wcs, "to_header"):
+            for card in [name for name in header if PLACED.fullmatch(name)]:
+                header.remove(card, remove_all=True)  # of the image before it was resampled, say
             header.update(source.wcs.to_header(relax=True))
         if source.unit is not None:
             header["BUNIT"] = str(source.unit)

@@ -66,8 +66,9 @@ class Detector:
         variance = self.gain * sky + self.read_noise**2
         if not bool((variance > 0).all()):
             raise DataError(
-                f"the sky is {float(sky.min()):.4g} and the read noise {self.read_noise:.4g}: give "
-                "read_noise=, or background= with the sky that was taken off"
+                f"the sky is {float(sky.min()):.4g}, read noise {self.read_noise:.4g} and no noise "
+                "left: add the sky that was taken off to the image, or count it as read noise, "
+                "sqrt(gain * sky + read_noise^2) electrons"
             )
         return variance
 

@@ -81,7 +81,7 @@ def psf_of_stars(
         )
     limit = _saturation(measurement, data, saturation)
     above, sigma = _without_background(data, bad)
-    fwhm = 3.0
+    fwhm, widest = 3.0, 0.0
     found: Any = None
     for _ in range(2):  # the width of the first PSF finds the stars of the second
         found = _find(above, bad, sigma, fwhm)
@@ -95,8 +95,11 @@ def psf_of_stars(
         stars = chosen[:MOST]
         psf = _build(photutils, above, bad, stars, reach)
         fwhm, _ = psf_shape(psf)
+        widest = max(widest, fwhm)
     count = len(stars)
-    if fwhm >= WELL_SAMPLED:
+    # Faint neighbours can make an effective PSF narrower in each iteration; the fit mends that.
+    if widest >= WELL_SAMPLED:
+        fwhm = max(fwhm, WELL_SAMPLED)
         fit = fitted(psf.double().numpy(), above, chosen[:MOST_FITTED, :2], fwhm)
         if fit.stars >= FEWEST:
             psf, count = torch.from_numpy(fit.psf).float(), fit.stars

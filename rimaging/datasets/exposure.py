@@ -6,6 +6,7 @@ believed to be no data only where the image itself says so, see `is_footprint`.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn.functional import max_pool2d
 from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError
 
-__all__ = ["REACH", "blank_areas", "is_footprint", "with_exposure"]
+__all__ = ["REACH", "blank_areas", "doubt_mask", "is_footprint", "with_exposure"]
 
 SIDE = 5
 """Edge of the square of zeros that an area must hold: noise that is no integer has none by chance.
@@ -26,6 +27,9 @@ GROWN = 8
 
 REACH = 2 * (SIDE // 2) + GROWN
 """How far in pixels it is looked."""
+
+FEW = 0.25
+"""Share of good pixels from which on a mask is not doubted."""
 
 SAMPLE = 1 << 16
 LEAST = 64
@@ -66,6 +70,19 @@ def with_exposure(measurement: Measurement, *, counts: bool = False) -> Measurem
     assumed = [*measurement.provenance.get("assumed", []), note]
     provenance = {**measurement.provenance, "assumed": assumed}
     return replace(measurement, mask=seen, provenance=provenance)
+
+
+def doubt_mask(measurement: Measurement) -> None:
+    """Warn of a mask that was given and leaves hardly anything: that of bad pixels, most likely."""
+    if measurement.mask is None:
+        return
+    share = float((measurement.mask > 0).float().mean())
+    if share < FEW:
+        warnings.warn(
+            f"the mask leaves {share:.1%} of the pixels as measured: it is 1 where a pixel is good "
+            "and 0 where it is bad, so invert one that marks bad pixels",
+            stacklevel=3,
+        )
 
 
 def _unexposed(plane: Tensor, good: Tensor, several: bool) -> Tensor:

@@ -35,7 +35,7 @@ from rimaging.errors import DataError, FormatError
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-__all__ = ["choose_image", "read_fits", "read_fits_array", "read_psfs"]
+__all__ = ["choose_image", "name_of", "read_fits", "read_fits_array", "read_psfs"]
 
 ROLES = {
     "ERR": "ERR",
@@ -52,6 +52,12 @@ ROLES = {
     "PSFIMAGE": "PSF",
 }
 """What an extension is for the image of its version, by its name."""
+
+TOTALS = ("VARIANCE", "VAR")
+"""Whole variances, beside which VAR_POISSON and others are parts of them."""
+
+OWN = ("RES", "MODEL")
+"""Of what is written here, what is neither noise nor flags."""
 
 LOSSY = ("RICE_1", "RICE_ONE", "HCOMPRESS_1", "PLIO_1")
 
@@ -87,6 +93,7 @@ def read_fits(
         if data.numel() == 0:
             raise DataError(f"{file.name!r}[{index}] is empty, shape {shape}.")
         companions, psf = _companions(file, index, shape, section)
+        notes += _left_aside(file, index, shape)
         beams = read_beams(file.hdus, header, shape, file.name, notes)
         if section is None or file.stored <= SMALL:
             digest = identity(bare)
@@ -123,6 +130,7 @@ def read_fits(
         data=data,
         noise=noise,
         mask=mask,
+        filled=filled,
         psf=psf,
         units=str(units) if units else None,
         header=header,
@@ -174,13 +182,15 @@ def choose_image(file: FitsFile, extension: Extension | None) -> tuple[int, list
             raise FormatError(f"{file.name!r} has no image {extension!r}; it has {file.listing()}.")
         return index, []
     for wanted in ("SCI", "IMAGE"):
-        named = [i for i in images if hdus[i].name == wanted]
+        named = [i for i in images if name_of(hdus[i]) == wanted]
         if named:
             more = len(named) - 1
             what = f"{more} further {wanted} extensions not read" if more else ""
             return named[0], [what] if what else []
-    if len(images) > 1:
-        return images[0], [f"first of {len(images)} images read; choose another with [{images[1]}]"]
+    others = [i for i in images[1:] if name_of(hdus[i]) not in ROLES]
+    if others:
+        count = 1 + len(others)
+        return images[0], [f"first of {count} images read; choose another with [{others[0]}]"]
     return images[0], []
 
 
@@ -189,25 +199,62 @@ def _companions(
 ) -> tuple[Companions, Tensor | None]:
     """Extensions that describe the chosen one: of its version, on its pixels; and the PSF.
 
-    The parts of a variance (VAR_POISSON, VAR_RNOISE, VAR_FLAT) are added up.
+    The parts of a variance (VAR_POISSON, VAR_RNOISE, VAR_FLAT) are added up, where there is no sum.
     """
     version = file.hdus[index].ver
     found: Companions = {}
     psf = None
-    for i in file.images():
+    beside = [i for i in file.images() if i != index and file.hdus[i].ver == version]
+    total = {name_of(file.hdus[i]) for i in beside} & set(TOTALS)
+    for i in beside:
         hdu = file.hdus[i]
-        role = ROLES.get(hdu.name)
-        if i == index or role is None or hdu.ver != version:
+        role = ROLES.get(name_of(hdu))
+        if role is None or (role == "VAR" and total and name_of(hdu) not in TOTALS):
             continue
-        own = tuple(hdu.shape)
         if role == "PSF":
             psf = torch.from_numpy(file.array(i))
-        elif own == shape[len(shape) - len(own) :]:
+        elif _on_pixels(hdu, shape):
             values = file.array(i, section, flags=role in FLAGS)
-            if role == "VAR" and role in found:
+            if role == "VAR" and role in found and not total:
                 values = values + found[role][0]
             found[role] = (values, hdu.header)
     return found, psf
+
+
+def name_of(hdu: Any) -> str:
+    """EXTNAME in capitals, as FITS compares names."""
+    return str(hdu.name).strip().upper()
+
+
+def _on_pixels(hdu: Any, shape: tuple[int, ...]) -> bool:
+    """Whether an image has the pixels of one of this shape, or of its last axes."""
+    return tuple(hdu.shape) == shape[max(len(shape) - len(hdu.shape), 0) :]
+
+
+def _left_aside(file: FitsFile, index: int, shape: tuple[int, ...]) -> list[str]:
+    """Notes of images beside the chosen one that may be its noise or flags and are not read."""
+    chosen = file.hdus[index]
+    beside = [file.hdus[i] for i in file.images() if i != index]
+    beside = [hdu for hdu in beside if hdu.ver == chosen.ver and name_of(hdu) != name_of(chosen)]
+    unknown = [
+        name_of(hdu)
+        for hdu in beside
+        if name_of(hdu) not in (*ROLES, *OWN, "") and _on_pixels(hdu, shape)
+    ]
+    notes = []
+    if unknown:
+        notes.append(
+            f"{', '.join(unknown[:8])} beside the image left aside, as no such name is known for "
+            "noise or flags: give them as noise and mask where they are"
+        )
+    other = [
+        f"{name_of(hdu)} {tuple(hdu.shape)}"
+        for hdu in beside
+        if ROLES.get(name_of(hdu), "PSF") != "PSF" and not _on_pixels(hdu, shape)
+    ]
+    if other:
+        notes.append(f"{', '.join(other[:8])} left aside, as the image has the shape {shape}")
+    return notes
 
 
 def _of_channels(

@@ -26,6 +26,9 @@ FLAGS = ("DQ", "MASK")
 BAD_PLANES = ("BAD", "SAT", "CR", "NO_DATA")
 """LSST mask planes that spoil a pixel; the others (DETECTED, EDGE, ...) do not."""
 
+ONE_BIT = ("JWST", "ROMAN")
+"""Telescopes whose DQ flags much that is harmless; its bit 0 says DO_NOT_USE."""
+
 UNCERTAINTIES = {
     "StdDevUncertainty": 1.0,
     "std": 1.0,
@@ -42,8 +45,7 @@ def mask_of(companions: Companions, telescope: str) -> Tensor | None:
     good: np.ndarray | None = None
     if "DQ" in companions:
         quality = companions["DQ"][0].astype(np.int64)
-        # JWST flags much that is harmless; its bit 0 says DO_NOT_USE
-        good = (quality & 1 if telescope == "JWST" else quality) == 0
+        good = (quality & 1 if telescope in ONE_BIT else quality) == 0
     if "MASK" in companions:
         bits, header = companions["MASK"]
         planes = [int(header[f"MP_{plane}"]) for plane in BAD_PLANES if f"MP_{plane}" in header]

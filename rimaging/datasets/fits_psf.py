@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from rimaging.datasets.fits import ROLES, choose_image
+from rimaging.datasets.fits import ROLES, choose_image, name_of
 from rimaging.datasets.fits_axes import pixel_scales
 from rimaging.datasets.fits_companions import UNCERTAINTIES
 from rimaging.datasets.fits_open import open_fits, split_extension, whole_header
@@ -28,15 +29,18 @@ TOLERANCE = 0.01
 def read_fits_psf(path: str | Path, image: Header | None) -> Tensor:
     """Read a PSF ``(..., y, x)``, without leading axes of length 1, for an image with this header.
 
+    Warns where the file has several images and none was named.
     Raises DataError where both state the size of their pixels and these differ; FormatError as
     `read_fits` does.
     """
     bare, extension = split_extension(path)
     with open_fits(bare) as file:
-        index, _ = choose_image(file, extension)
+        index, notes = choose_image(file, extension)
         if image is not None:
             check_pixel_scale(whole_header(file, index), image, f"{file.name}[{index}]")
         psf = torch.from_numpy(file.array(index))
+    for note in notes:  # here, since none is heard while a file is open
+        warnings.warn(f"PSF {bare.name!r}: {note}", stacklevel=2)
     while psf.ndim > 2 and psf.shape[0] == 1:
         psf = psf[0]
     return psf
@@ -66,7 +70,7 @@ def read_fits_noise(path: str | Path, section: Section | None = None) -> Tensor:
     with open_fits(bare) as file:
         index, _ = choose_image(file, extension)
         values = torch.from_numpy(file.array(index, section))
-        role, header = ROLES.get(file.hdus[index].name), file.hdus[index].header
+        role, header = ROLES.get(name_of(file.hdus[index])), file.hdus[index].header
     if role == "WHT":
         raise DataError(
             f"{bare.name!r}[{index}] holds weights (WHT), expected sigma: leave --noise out and "

@@ -48,6 +48,7 @@ class Measurement:
     noise: standard deviation per real component, a number or broadcastable to ``data``; None:
         unknown, `completed` estimates it.
     mask: 1 where measured, 0 where not, broadcastable to (..., y, x); columns (x,) do for k-space.
+    filled: true for the pixels of a file that had no value, (..., y, x): no mask makes them good.
     maps: coil sensitivities (..., coil, y, x). psf: point spread function (..., y, x).
     trajectory: of non-Cartesian k-space, whose data are (..., coil, shot, sample): (..., shot,
         sample, 2) in the order (ky, kx), or 3 (kz, ky, kx), in cycles per field of view, within
@@ -71,6 +72,7 @@ class Measurement:
     data: Tensor
     noise: Tensor | float | None = None
     mask: Tensor | None = None
+    filled: Tensor | None = None
     maps: Tensor | None = None
     psf: Tensor | None = None
     trajectory: Tensor | None = None

@@ -63,9 +63,17 @@ def read_nifti(path: str | Path) -> Measurement:
         provenance["geometry"] = (
             f"coordinates of code {code}, not the scanner's" if code else "voxel sizes only"
         )
-    if filled:
-        provenance["assumed"] = [f"{filled} NaN voxels masked and filled with the median"]
-    return Measurement(kind="image", data=data, mask=mask, affine=affine, provenance=provenance)
+    if filled is not None:
+        count = int(filled.sum())
+        provenance["assumed"] = [f"{count} NaN voxels masked and filled with the median"]
+    return Measurement(
+        kind="image",
+        data=data,
+        mask=mask,
+        filled=filled,
+        affine=affine,
+        provenance=provenance,
+    )
 
 
 def check_sizes(shape: Sequence[int]) -> None:

@@ -164,7 +164,7 @@ def _measurement(
     provenance: dict[str, Any] = {"format": _form(path), "sha256": identity(path)}
     if "scale" not in arrays:
         provenance["dtype"] = arrays[found["image"]].dtype.name
-    if filled:
+    if filled is not None:
         provenance["assumed"] = filled_notes(filled)
     sky = kind == "sky" or (kind is None and found["psf"] is not None)
     return Measurement(
@@ -172,6 +172,7 @@ def _measurement(
         data=data,
         noise=_tensor(arrays, found["noise"]),
         mask=mask,
+        filled=filled,
         psf=_tensor(arrays, found["psf"]) if sky else None,
         reference=_tensor(arrays, found["reference"]),
         provenance=provenance,

@@ -63,7 +63,13 @@ def read_picture(path: str | Path) -> Measurement:
         provenance["assumed"] = notes
     units = "relative to white" if depth <= 16 else None
     return Measurement(
-        kind="image", data=data, mask=mask, units=units, profile=profile, provenance=provenance
+        kind="image",
+        data=data,
+        mask=mask,
+        filled=filled,
+        units=units,
+        profile=profile,
+        provenance=provenance,
     )
 
 

@@ -9,7 +9,12 @@ from torch import Tensor
 
 from rimaging.errors import DataError, ShapeError
 
-__all__ = ["prepare_psf", "psf_shape", "resampled"]
+__all__ = ["prepare_psf", "psf_doubts", "psf_shape", "resampled"]
+
+OFF = 0.5
+"""Pixels from the middle of a stamp within which a PSF counts as centred: the air moves some."""
+RIM = 0.1
+"""Share of its light that the level of the rim of a PSF may have: a Moffat cut at 2 FWHM has."""
 
 
 def prepare_psf(psf: Tensor) -> tuple[Tensor, list[str]]:
@@ -50,6 +55,38 @@ def prepare_psf(psf: Tensor) -> tuple[Tensor, list[str]]:
                 f"PSF padded from {psf.shape[axis] - 1} to {psf.shape[axis]} in {name}, {how}"
             )
     return psf, notes
+
+
+def psf_doubts(psf: Tensor) -> list[str]:
+    """What is to be said of PSFs ``(..., y, x)`` of sum 1 and odd sides that may not be meant so.
+
+    Where one is centred more than `OFF` pixels from the middle of its stamp, the worst by its core
+    (what is above half of the peak), and where the median of a rim is more than `RIM` of the light.
+    """
+    rows, columns = psf.shape[-2:]
+    planes = psf.double().reshape(-1, rows, columns)
+    core = (planes - planes.amax(dim=(-2, -1), keepdim=True) / 2).clamp_min(0)
+    light = core.sum(dim=(-2, -1))
+    off = []
+    for axis, side in ((-2, columns), (-1, rows)):
+        place = torch.arange(side, dtype=core.dtype, device=core.device) - side // 2
+        off.append((core.sum(dim=axis) @ place) / light)
+    worst = int(torch.hypot(*off).argmax())
+    x, y = (float(along[worst]) for along in off)
+    notes = []
+    if math.hypot(x, y) > OFF:
+        notes.append(
+            f"PSF centred {x:+.2f}, {y:+.2f} pixels (x, y) from its middle: the sky comes out "
+            "moved by as much the other way"
+        )
+    rim = torch.cat([planes[:, 0], planes[:, -1], planes[:, :, 0], planes[:, :, -1]], dim=-1)
+    level = float(rim.median(dim=-1).values.max()) * rows * columns
+    if level > RIM:
+        notes.append(
+            f"the rim of the PSF stands at a level that is {level:.0%} of its light: "
+            "fluxes come out too large where that is sky, which is to be taken off"
+        )
+    return notes
 
 
 def _to_odd(psf: Tensor, axis: int) -> tuple[Tensor, str]:
@@ -99,18 +136,25 @@ def psf_shape(psf: Tensor) -> tuple[float, float]:
     return 2 * math.sqrt(len(rows) / 64 / math.pi), 1 - math.sqrt(max(small, 0.0) / large)
 
 
-def resampled(psf: Tensor, factor: float, radius: tuple[int, int] | None = None) -> Tensor:
+def resampled(
+    psf: Tensor,
+    factor: float,
+    radius: tuple[int, int] | None = None,
+    middle: tuple[float, float] | None = None,
+) -> Tensor:
     """PSFs ``(..., y, x)`` so many times wider in pixels, about their middle: ``p(r / factor)``.
 
     Band-limited (sinc) interpolation: exact for a PSF sampled finely enough. Values stay, so the
     sum grows by about ``factor^2``. A factor of 1/4 takes an image oversampled 4-fold to the pixels
     of the detector. radius: of the result, ``(y, x)``; by default as far as the input reaches.
+    middle: of the input, ``(y, x)`` counted from 0, between pixels too; by default ``side // 2``.
     """
     matrices = []
     for axis in (0, 1):
         side = psf.shape[axis - 2]
-        reach = int((side // 2) * factor) if radius is None else radius[axis]
+        centre = side // 2 if middle is None else middle[axis]
+        reach = int(centre * factor) if radius is None else radius[axis]
         place = torch.arange(-reach, reach + 1, dtype=torch.float64) / factor
-        nodes = torch.arange(side, dtype=torch.float64) - side // 2
+        nodes = torch.arange(side, dtype=torch.float64) - centre
         matrices.append(torch.sinc(place[:, None] - nodes[None, :]).to(psf.device))
     return (matrices[0] @ psf.double() @ matrices[1].T).to(psf.dtype)

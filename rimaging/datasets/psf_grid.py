@@ -1,4 +1,4 @@
-"""PSFs on a grid of positions: STDPSF files and photutils' ``GriddedPSFModel``."""
+"""PSFs of photutils: ``GriddedPSFModel``, on a grid of positions, STDPSF files, ``ImagePSF``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rimaging.datasets.psf import resampled
 from rimaging.datasets.varying_psf import Grid, VaryingPsf
 from rimaging.errors import FormatError
 
-__all__ = ["gridded_psf", "is_gridded_model", "read_stdpsf"]
+__all__ = ["gridded_psf", "image_psf", "is_gridded_model", "is_image_model", "read_stdpsf"]
 
 
 def is_gridded_model(source: object) -> bool:
@@ -34,11 +35,31 @@ def gridded_psf(model: Any, name: str = "GriddedPSFModel") -> VaryingPsf:
             f"{len(columns)} columns: expected one PSF at every crossing"
         )
     order = [places.index((y, x)) for y in rows for x in columns]
+    height, width = data.shape[-2:]
+    # the origin of photutils: of even sides it lies between two nodes
+    middle = ((height - 1) / 2, (width - 1) / 2)
+    images = resampled(data[order], 1 / _oversampling(model, name), middle=middle)
+    return VaryingPsf(images.float(), Grid(tuple(rows), tuple(columns)), name)
+
+
+def is_image_model(source: object) -> bool:
+    """Whether this is an ImagePSF, as an EPSFBuilder makes it, told without importing photutils."""
+    return all(hasattr(source, name) for name in ("x_0", "y_0", "oversampling", "data"))
+
+
+def image_psf(model: Any) -> Tensor:
+    """The PSF ``(y, x)`` of an ``ImagePSF`` on the pixels of the detector, of any sum."""
+    data = torch.from_numpy(np.array(model.data, dtype=np.float64))
+    x, y = (float(place) for place in model.origin)
+    factor = 1 / _oversampling(model, type(model).__name__)
+    return resampled(data, factor, middle=(y, x)).float()
+
+
+def _oversampling(model: Any, name: str) -> float:
     steps = np.broadcast_to(np.asarray(model.oversampling, dtype=float), (2,))
     if steps[0] != steps[1]:
-        raise FormatError(f"the PSF grid {name!r} is oversampled {steps[0]} by {steps[1]}-fold")
-    images = resampled(data[order], 1 / float(steps[0]))
-    return VaryingPsf(images.float(), Grid(tuple(rows), tuple(columns)), name)
+        raise FormatError(f"the PSF {name!r} is oversampled {steps[0]} by {steps[1]}-fold")
+    return float(steps[0])
 
 
 def read_stdpsf(path: str | Path) -> VaryingPsf:

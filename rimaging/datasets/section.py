@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ __all__ = ["Section", "find_section"]
 
 PIXELS = re.compile(r"\s*\[?\s*(\d*)\s*:\s*(\d*)\s*,\s*(\d*)\s*:\s*(\d*)\s*\]?\s*")
 RANGE = re.compile(r"\s*(\d*)\s*:\s*(\d*)\s*")
-PHYSICAL = ("LTV1", "LTV2", "LTV3")
+IMAGE, PHYSICAL = (
+    re.compile(rf"(^|;)\s*{frame}\b", re.IGNORECASE | re.MULTILINE)
+    for frame in ("image", "physical")
+)
+"""Frames of DS9's regions: pixels of the image, and of the detector that it is a part of."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Section:
         return f"{x0}:{x1},{y0}:{y1}" + "".join(f" {part}" for part in more)
 
     def header(self, header: Header) -> Header:
-        """The header of the part: NAXISn, CRPIXn (with SIP's origin) and LTVn move along.
+        """The header of the part: NAXISn, CRPIXn (with SIP's origin), LTVn and CNPIXn move along.
 
         SIP and TPV polynomials count from CRPIX, so they stay as they are.
         """
@@ -68,8 +73,10 @@ class Section:
                 cut[f"NAXIS{number}"] = end - start
             for card in [c for c in cut if re.fullmatch(rf"CRPIX{number}[A-Z]?", c)]:
                 cut[card] = cut[card] - start
-            if start and f"LTV{number}" in PHYSICAL and f"LTV{number}" in cut:
+            if start and f"LTV{number}" in cut:
                 cut[f"LTV{number}"] = cut[f"LTV{number}"] - start
+            if start and f"CNPIX{number}" in cut:  # of a plate of the DSS, by which DS9 goes
+                cut[f"CNPIX{number}"] = cut[f"CNPIX{number}"] + start
         return cut
 
 
@@ -150,19 +157,32 @@ def _ds9(text: str, header: Header) -> tuple[tuple[int, int], tuple[int, int]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of properties such as colours
             content = path.read_text(encoding="utf-8") if is_file else text
+            physical = PHYSICAL.search(content) is not None
+            if physical and IMAGE.search(content):
+                raise OptionError(
+                    f"the region {path.name!r} mixes physical and image coordinates: save it in one"
+                )
+            content = PHYSICAL.sub(r"\1image", content)  # which the library does not know
             found = list(Regions.parse(content, format="ds9"))
+    except OptionError:
+        raise
     except Exception as error:  # the parser has many
         raise OptionError(f"the region {path.name!r} is not understood: {_line(error)}.") from error
     if not found:
         raise OptionError(f"the region {path.name!r} holds no region: write one with DS9.")
-    boxes = [_bounds(one, header) for one in found]
+    found = [one for one in found if one.meta.get("include", 1)] or found
+    boxes = [_bounds(one, header, physical) for one in found]
     x0, x1, y0, y1 = (list(side) for side in zip(*boxes, strict=True))
     return (min(x0), max(x1)), (min(y0), max(y1))
 
 
-def _bounds(region: Any, header: Header) -> tuple[int, int, int, int]:
-    """``(x0, x1, y0, y1)`` of one region, pixels from 0, ends excluded."""
-    if hasattr(region, "to_pixel"):
+def _bounds(region: Any, header: Header, physical: bool) -> tuple[int, int, int, int]:
+    """``(x0, x1, y0, y1)`` of one region, pixels from 0, ends excluded.
+
+    physical: its pixels are those of the detector, ``image = LTM physical + LTV``.
+    """
+    in_sky = hasattr(region, "to_pixel")
+    if in_sky:
         from astropy.wcs import WCS
 
         try:
@@ -186,7 +206,18 @@ def _bounds(region: Any, header: Header) -> tuple[int, int, int, int]:
         box = region.bounding_box
     except (ValueError, OverflowError):  # NaN: places that the projection does not show
         raise ShapeError("the region does not touch the image: check its coordinates.") from None
-    return box.ixmin, box.ixmax, box.iymin, box.iymax
+    if in_sky or not physical:
+        return box.ixmin, box.ixmax, box.iymin, box.iymax
+    x = _from_detector(1, box.ixmin, box.ixmax, header)
+    return (*x, *_from_detector(2, box.iymin, box.iymax, header))
+
+
+def _from_detector(number: int, start: int, end: int, header: Header) -> tuple[int, int]:
+    """A range of physical pixels, counted from 0, as one of the image along a FITS axis."""
+    scale = float(header.get(f"LTM{number}_{number}", 1.0))
+    shift = float(header.get(f"LTV{number}", 0.0))
+    low, high = sorted(scale * (edge + 0.5) + shift for edge in (start, end))
+    return math.floor(low + 0.5) - 1, math.ceil(high - 0.5)
 
 
 def _line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rimaging.datasets.arrays import fill_invalid, filled_notes, to_tensor
-from rimaging.datasets.ccddata import is_nddata, read_nddata
+from rimaging.datasets.ccddata import in_unit, is_nddata, is_quantity, read_nddata
 from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.open import open
@@ -39,8 +39,9 @@ def as_measurement(
 ) -> Measurement:
     """A measurement of one kind from an array, a path or a measurement; arguments overrule it.
 
-    Of a sky also from astropy's NDData, with its mask, uncertainty, unit and header. Single
-    precision; NaN pixels of images are masked. Of a file of the sky, provenance keeps the name;
+    Of a sky also from astropy's Quantity and from its NDData, with mask, uncertainty, unit and
+    header; noise that is a Quantity is told in the unit of the image. Single precision; NaN pixels
+    of images are masked, whatever mask is given. Of a file of the sky, provenance keeps the name;
     scans and pictures may be named after a person, so their sha256, which every reader gives,
     stands for them. Raises OptionError for another kind, complex pixels included.
     """
@@ -54,7 +55,7 @@ def as_measurement(
             measurement = replace(measurement, provenance=provenance)
     elif isinstance(source, Measurement):
         measurement = source
-    elif kind == "sky" and is_nddata(source):
+    elif kind == "sky" and (is_nddata(source) or is_quantity(source)):
         measurement = read_nddata(source)
     else:
         return _from_array(source, kind, noise, mask, maps, psf, along)
@@ -65,14 +66,17 @@ def as_measurement(
         measurement = _in_single(measurement)
     if not given:
         return measurement
-    return replace(
+    measurement = replace(
         measurement,
-        noise=measurement.noise if noise is None else _noise(noise),
+        noise=measurement.noise if noise is None else _noise(in_unit(noise, measurement.units)),
         mask=measurement.mask if mask is None else to_tensor(mask, "mask"),
         maps=measurement.maps if maps is None else single(to_tensor(maps, "maps")),
         psf=measurement.psf if psf is None else psf,
         **along,
     )
+    if mask is None or measurement.filled is None or measurement.mask is None:
+        return measurement
+    return replace(measurement, mask=measurement.mask * ~measurement.filled)
 
 
 def _from_array(
@@ -93,8 +97,9 @@ def _from_array(
     provenance: dict[str, Any] = {}
     if kind != "kspace":
         data, weight, filled = fill_invalid(data, weight)
-        if filled:
+        if filled is not None:
             provenance["assumed"] = filled_notes(filled)
+            along["filled"] = filled
     return Measurement(
         kind=kind,
         data=data,

@@ -134,11 +134,13 @@ def _measured(
     notes = []
     if "wcs" in node or "wcs" in node.get("meta", {}):
         notes.append("the gwcs of the file is not carried over")
-    mask = mask_of(companions, str(header.get("TELESCOP", "")))
+    mask = mask_of(companions, _telescope(node, header))
     data, mask, filled = fill_invalid(data, mask)
     notes += filled_notes(filled)
     noise, mask = noise_of(companions, data, mask, notes)
     units = header.get("BUNIT") or node.get("BUNIT") or _unit(node[key])
+    if units and not header.get("BUNIT"):
+        header["BUNIT"] = str(units)  # which is what is written
     psf = node.get("psf")
     provenance = {
         "format": form,
@@ -153,6 +155,7 @@ def _measured(
         data=data,
         noise=noise,
         mask=mask,
+        filled=filled,
         psf=to_tensor(_read(psf, None), "PSF") if len(_shape(psf)) >= 2 else None,
         units=str(units) if units else None,
         header=(section.header(header) if section is not None else header) if header else None,
@@ -160,6 +163,13 @@ def _measured(
         section=section,
         provenance=provenance,
     )
+
+
+def _telescope(node: Mapping[str, Any], header: Header) -> str:
+    """The name of the telescope, of the header or, as JWST and Roman have it, of the meta data."""
+    meta = node.get("meta")
+    stated = meta.get("telescope") if isinstance(meta, Mapping) else None
+    return str(header.get("TELESCOP") or stated or "")
 
 
 def _flag_type(flags: np.ndarray) -> type:

@@ -195,6 +195,25 @@ class Gaussian(Likelihood):
         return self._scale
 
 
+def with_own_noise(error: Tensor, likelihood: object, scale: Tensor) -> Tensor:
+    """The error of an image with its residual put back, with the noise that each pixel has.
+
+        e'^2 = e^2 + sigma_i^2 - s^2,  at least (0.9 sigma_i)^2
+
+    of an error ``e`` that was learned where the noise is ``s`` everywhere: it knows next to nothing
+    of noise that differs, which the residual brings back pixel by pixel. As it is where nothing was
+    measured, where ``sigma_i = s``, and of likelihoods that are not Gaussian on these pixels.
+    """
+    if not isinstance(likelihood, Gaussian) or likelihood.y.is_complex():
+        return error
+    if likelihood.y.shape[-2:] != error.shape[-2:]:
+        return error
+    own = likelihood.precision.reciprocal()
+    differs = likelihood.measured & ((own - scale**2).abs() > 1e-5 * scale**2)
+    changed = (error.square() + own - scale**2).maximum(0.81 * own).sqrt()
+    return torch.where(differs, changed, error)
+
+
 def _covers(weight: Tensor | None, measured: Tensor | None) -> bool:
     """Whether the weight is one wherever the operator measures."""
     if weight is None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from rimaging.datasets.fits import ROLES
-from rimaging.datasets.fits_companions import BAD_PLANES, UNCERTAINTIES
+from rimaging.datasets.fits_companions import BAD_PLANES, ONE_BIT, UNCERTAINTIES
 from rimaging.datasets.sources import Array
 from rimaging.errors import DataError, FormatError, ShapeError
 from rimaging.mosaic.sources import Description, Slices, check_shape, describe, open_source
@@ -108,8 +108,8 @@ def masks_of(mask: str | Path | None, source: Description, shape: Shape) -> list
     """The maps that say which pixels are good, each ``{"source": ..., "bits": ...}``.
 
     A pixel is good in all of them: where the value has none of ``bits`` (all of them: -1), or,
-    without bits, where it is 1. Without a file, what is beside the image: DQ (of JWST only bit 0,
-    DO_NOT_USE) and MASK (of LSST the planes BAD, SAT, CR and NO_DATA).
+    without bits, where it is 1. Without a file, what is beside the image: DQ (of JWST and Roman
+    only bit 0, DO_NOT_USE) and MASK (of LSST the planes BAD, SAT, CR and NO_DATA).
     """
     if mask is not None:
         found = describe(mask)
@@ -118,8 +118,8 @@ def masks_of(mask: str | Path | None, source: Description, shape: Shape) -> list
     masks: list[Maps] = []
     quality = _companion(source, "DQ", shape)
     if quality is not None:
-        jwst = str(source.get("telescope", "")) == "JWST"
-        masks.append({"source": _as_flags(quality), "bits": 1 if jwst else ANY_BIT})
+        one = str(source.get("telescope", "")) in ONE_BIT
+        masks.append({"source": _as_flags(quality), "bits": 1 if one else ANY_BIT})
     flags = _companion(source, "MASK", shape)
     if flags is not None:
         planes = flags.get("planes", {})

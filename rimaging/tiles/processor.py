@@ -21,6 +21,7 @@ from rimaging.method import choose_device
 from rimaging.mosaic.sources import Slices
 from rimaging.mosaic.task import Process, unpack
 from rimaging.mosaic.tiles import Unit
+from rimaging.operators.gaussian import with_own_noise
 from rimaging.reconstruct import weighted_residual
 from rimaging.rim.rim import RIM
 from rimaging.rim.weights import load_weights
@@ -144,6 +145,8 @@ class SkyTiles:
             planes = {"image": self._known(self._sky(light, seen, channels), seen.weight)[inside]}
             if self.uncertainty:
                 error = self.rim.error(local, found)[-1 if self.add_residual else 0]
+                if self.add_residual:
+                    error = with_own_noise(error, likelihood, own.scale)
                 if size is not None:
                     error = error * size
                 planes["uncertainty"] = self._known(error / self._per_unit, seen.weight)[inside]

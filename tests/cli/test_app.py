@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import get_args
 
 import pytest
@@ -103,3 +104,12 @@ def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(app, ["doctor"], prog_name="rimaging")
     (line,) = result.stderr.splitlines()
     assert result.exit_code == 2 and "set HOME" in line
+
+
+def test_a_warning_is_one_line_without_the_code_that_it_arose_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rimaging.doctor.main", lambda: warnings.warn("an even PSF", stacklevel=1))
+    result = CliRunner().invoke(app, ["doctor"], prog_name="rimaging")
+    assert "rimaging: warning: an even PSF" in result.stderr.splitlines()
+    assert ".py" not in result.stderr

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rimaging.cli import app
+from rimaging.operators.target import gaussian_psf
 
 
 def test_a_psf_of_a_real_field(data_root: Path, tmp_path: Path) -> None:
@@ -44,3 +45,21 @@ def test_the_psf_is_not_written_over_its_image(tmp_path: Path) -> None:
             result = CliRunner().invoke(app, [*given, *more])
             assert result.exit_code == 2 and "is an input" in result.output
     assert path.read_bytes() == before
+
+
+def test_of_a_cube_it_says_of_which_plane(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    from rimaging.datasets import epsf
+
+    found = epsf.StarPsf(
+        psf=gaussian_psf(3.0), stars=9, found=9, fwhm=3.0, ellipticity=0.0, saturation=1.0
+    )
+    monkeypatch.setattr(epsf, "psf_of_stars", lambda *_, **__: found)
+    for shape, said in (((16, 16), False), ((2, 16, 16), True)):
+        path = tmp_path / f"{len(shape)}.fits"
+        fits.writeto(path, np.ones(shape, np.float32))
+        out = tmp_path / f"psf{len(shape)}.fits"
+        result = CliRunner().invoke(app, ["psf", str(path), "-o", str(out)])
+        assert result.exit_code == 0, result.output
+        assert ("first of 2 planes" in result.stderr) is said

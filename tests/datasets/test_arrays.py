@@ -58,15 +58,23 @@ def test_what_is_no_number_is_refused(array: np.ndarray) -> None:
         to_tensor(array, "image")
 
 
+def test_an_object_that_holds_an_array_is_named() -> None:
+    """An HDU or an uncertainty of astropy, say, of which NumPy makes an array of one object."""
+    from astropy.io import fits
+
+    with pytest.raises(DataError, match="image is a PrimaryHDU, expected numbers: give the array"):
+        to_tensor(fits.PrimaryHDU(np.zeros((3, 3))), "image")
+
+
 def test_filled_pixels_have_weight_zero_and_the_rest_stays() -> None:
     data = torch.arange(12.0).reshape(3, 4)
     data[1, 2] = torch.nan
     data[0, 0] = torch.inf
-    filled, mask, count = fill_invalid(data)
-    assert count == 2
+    filled, mask, where = fill_invalid(data)
+    assert where is not None
     assert torch.isfinite(filled).all()
     assert mask is not None
-    assert torch.equal(mask == 0, ~torch.isfinite(data))
+    assert torch.equal(mask == 0, ~torch.isfinite(data)) and torch.equal(where, mask == 0)
     assert torch.equal(filled[mask > 0], data[mask > 0])
 
 

@@ -39,6 +39,61 @@ def wcs() -> WCS:
     return found
 
 
+@pytest.mark.parametrize("form", ["fits", "npz", "npy", "zarr", "ccddata", "array"])
+def test_no_mask_that_is_given_makes_nan_good(tmp_path: Path, form: str) -> None:
+    """It overrules flags alone: pixels without a value were the median, taken for measured."""
+    data = image()
+    data[5:9] = np.nan
+    path: Any = tmp_path / f"sky.{form}"
+    if form == "fits":
+        flags = np.zeros(SHAPE, np.int32)
+        flags[12] = 1
+        hdus = [fits.ImageHDU(data, name="SCI"), fits.ImageHDU(flags, name="DQ")]
+        fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    elif form == "npz":
+        np.savez(path, image=data, psf=np.ones((3, 3)))
+    elif form == "npy":
+        np.save(path, data)
+    elif form == "zarr":
+        zarr = pytest.importorskip("zarr")
+        store = zarr.open_array(str(path), mode="w", shape=SHAPE, dtype="f4", chunks=(8, 8))
+        store[:] = data
+    else:
+        path = CCDData(data, unit="adu") if form == "ccddata" else data
+    good = np.ones(SHAPE, np.float32)
+    good[20] = 0
+    found = as_measurement(path, "sky", mask=good).mask
+    assert found is not None
+    assert np.array_equal(found.numpy() > 0, (good > 0) & np.isfinite(data))
+
+
+def test_noise_with_a_unit_is_in_that_of_the_image() -> None:
+    from astropy import units
+
+    ccd = CCDData(image(), unit="mJy")
+    for sky in (ccd, image() * units.mJy):
+        for noise in (2000 * units.uJy, np.full(SHAPE, 2000.0) * units.uJy):
+            found = as_measurement(sky, "sky", noise=noise)
+            assert found.units == "mJy" and found.header is not None
+            assert np.allclose(np.asarray(found.noise), 2)
+        with pytest.raises(DataError, match="noise is in adu and the image in mJy"):
+            as_measurement(sky, "sky", noise=2 * units.adu)
+
+
+def test_the_wcs_replaces_that_of_the_header_that_came_along() -> None:
+    """A resampled image with the header from before: its CD and SIP lay beside the new PC."""
+    old = fits.Header({"CD1_1": -5e-5, "CD1_2": 1e-5, "CD2_1": 1e-5, "CD2_2": 5e-5, "EXPTIME": 3.0})
+    old.update(
+        {"A_ORDER": 2, "A_2_0": 1e-3, "B_ORDER": 2, "B_0_2": 1e-3, "PV1_1": 1.1, "CROTA2": 9}
+    )
+    ccd = CCDData(image(), unit="adu", wcs=wcs(), meta=old)
+    header = as_measurement(ccd, "sky").header
+    assert header is not None and header["EXPTIME"] == 3
+    assert not [card for card in header if card.startswith(("CD1_", "CD2_", "A_", "B_", "PV"))]
+    ours, wanted = (one.wcs_pix2world([[25.0, 7.0]], 0) for one in (WCS(header), wcs()))
+    assert np.array_equal(ours, wanted) and WCS(header).sip is None
+
+
 @pytest.mark.parametrize(
     ("kind", "power"), [(StdDevUncertainty, 1), (VarianceUncertainty, 2), (InverseVariance, -2)]
 )

@@ -26,6 +26,19 @@ def test_the_likelihood_has_the_noise_of_photons_and_reading() -> None:
     assert float(likelihood.chi2(gain * truth + 20)) > 1.5
 
 
+def test_a_sky_that_was_taken_off_counts_as_read_noise_as_the_message_says() -> None:
+    """The electrons and their variance are those of the image that still has its sky."""
+    gain, read, sky = 2.5, 6.0, 40.0
+    truth = torch.linspace(0, 200, 30 * 30).reshape(30, 30)
+    whole, taken = (Measurement(kind="sky", data=truth + level) for level in (sky, 0.0))
+    with pytest.raises(DataError, match=r"add the sky .* sqrt\(gain \* sky \+ read_noise\^2\)"):
+        Detector(gain).electrons(taken, torch.zeros(1, 1))
+    known = Detector(gain, read).electrons(whole, torch.full((1, 1), sky))
+    told = Detector(gain, (gain * sky + read**2) ** 0.5).electrons(taken, torch.zeros(1, 1))
+    assert torch.allclose(known.data, told.data, atol=1e-3)
+    assert torch.allclose(torch.as_tensor(known.noise), torch.as_tensor(told.noise))
+
+
 def test_what_is_no_detector_is_refused() -> None:
     for values in ((0.0, 1.0), (1.0, -1.0), (float("nan"), 0.0)):
         with pytest.raises(OptionError):

@@ -244,3 +244,31 @@ def test_stamps_of_a_file(data_root: Path) -> None:
     psfs = read_psfs(path)
     assert len(psfs) == 100
     assert torch.equal(read_psfs(f"{path}[3]")[0], psfs[3])
+
+
+def test_what_lies_beside_an_image_under_unknown_names_is_said(tmp_path: Path) -> None:
+    """MSK and WGT of the Dark Energy Survey, say; noise and flags are no further images."""
+
+    def said(*names: str, shape: tuple[int, ...] = (20, 24)) -> str:
+        path = tmp_path / f"{'_'.join(names)}_{len(shape)}.fits"
+        first, *rest = names
+        hdus = [fits.ImageHDU(image(*shape), name=name) for name in rest]
+        m = read_fits(write(path, fits.ImageHDU(image(20, 24), name=first), *hdus))
+        return "; ".join(m.provenance.get("assumed", []))
+
+    assert "MSK, WGT beside the image left aside" in said("SCI", "MSK", "WGT")
+    assert said("SCI", "ERR") == said("CHIP", "ERR", "VARIANCE") == said("SCI", "ERR", "RES") == ""
+    assert "first of 2 images read; choose another with [3]" in said("CHIP", "ERR", "OTHER")
+    assert "ERR (1, 20, 24) left aside" in said("SCI", "ERR", shape=(1, 20, 24))
+
+
+def test_names_are_compared_as_fits_does_and_a_variance_is_counted_once(tmp_path: Path) -> None:
+    planes = {"sci": 50.0, "VAR_POISSON": 3.0, "variance": 4.0, "VAR_RNOISE": 1.0}
+    hdus = [
+        fits.ImageHDU(image(20, 24) * 0 + value, fits.Header({"EXTNAME": name}))
+        for name, value in planes.items()
+    ]
+    m = read_fits(write(tmp_path / "f.fits", *hdus))
+    assert bool((m.data == 50).all()) and bool((torch.as_tensor(m.noise) == 2).all())
+    parts = read_fits(write(tmp_path / "parts.fits", hdus[0], hdus[1], hdus[3]))
+    assert bool((torch.as_tensor(parts.noise) == 2).all())

@@ -55,6 +55,16 @@ def test_leading_axes_of_one_are_dropped_and_big_endian_is_read(tmp_path: Path) 
     assert torch.equal(read, torch.from_numpy(psf[0, 0].astype(np.float32)))
 
 
+def test_the_first_of_several_psfs_is_not_taken_in_silence(tmp_path: Path) -> None:
+    """A PSF of STPSF, say, begins with the oversampled one."""
+    path = tmp_path / "four.fits"
+    hdus = [fits.ImageHDU(gaussian(9, 4, 4, fwhm)) for fwhm in (6.0, 3.0)]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    with pytest.warns(UserWarning, match=r"first of 2 images read; choose another with \[2\]"):
+        first = read_fits_psf(path, None)
+    assert torch.equal(first, read_fits_psf(f"{path}[1]", None))
+
+
 @pytest.mark.parametrize("middle", [4.0, 3.5, 3.0])
 def test_an_even_psf_moves_no_star(tmp_path: Path, middle: float) -> None:
     # ScopeSim#880, ip_diffim#147, stpsf#40: even sides gave half-pixel shifts

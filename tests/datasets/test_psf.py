@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rimaging.datasets.psf import prepare_psf, psf_shape
+from rimaging.datasets.psf import prepare_psf, psf_doubts, psf_shape
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.target import gaussian_psf
 
@@ -42,6 +42,16 @@ def test_an_off_centre_psf_is_not_recentred() -> None:
     psf = gaussian(21, 12.0)
     same, _ = prepare_psf(psf)
     torch.testing.assert_close(same * psf.sum(), psf)
+
+
+def test_a_psf_that_is_off_its_middle_or_on_a_level_is_told() -> None:
+    """Moved by 2.0 pixels to the left, a star comes out so far to the right."""
+    good = prepare_psf(gaussian(31, 15.0))[0]
+    off = prepare_psf(torch.roll(gaussian(31, 15.0), -2, dims=1))[0]
+    level = prepare_psf(gaussian(31, 15.0) + 0.01)[0]
+    assert psf_doubts(good) == []
+    assert "centred -2.00, +0.00 pixels (x, y)" in psf_doubts(torch.stack([good, off]))[0]
+    assert "a level that is 28% of its light" in psf_doubts(level)[0]
 
 
 def test_each_band_is_normalised() -> None:

@@ -89,6 +89,50 @@ def test_ds9_regions(tmp_path: Path, system: str, as_file: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cards", "wanted"),
+    [
+        ({}, ((8, 14), (16, 26))),
+        ({"LTV1": -4.0, "LTV2": -3.0}, ((5, 11), (12, 22))),  # a part of the detector
+        (
+            {"LTM1_1": 0.5, "LTM2_2": 0.5, "LTV1": 0.25, "LTV2": 0.25},
+            ((4, 7), (8, 13)),
+        ),  # binned by two
+        ({"LTM1_1": -1.0, "LTV1": 51.0}, ((8, 14), (24, 34))),  # read from the other side
+    ],
+)
+def test_physical_regions_are_pixels_of_the_detector(
+    cards: dict[str, float], wanted: tuple[tuple[int, int], ...]
+) -> None:
+    """``image = LTM physical + LTV`` of pixel edges 16.5 to 26.5 and 8.5 to 14.5."""
+    pytest.importorskip("regions")
+    header = fits.Header(list(cards.items()))
+    for text in ("physical;box(21.5,11.5,10,6,0)", "# DS9\nphysical\nbox(21.5,11.5,10,6,0)\n"):
+        section = find_section((40, 50), header, text, None)
+        assert section is not None and section.ranges == wanted
+    mixed = "physical\nbox(21,11,10,6,0)\nimage\ncircle(5,5,2)"
+    with pytest.raises(OptionError, match="mixes physical and image"):
+        find_section((40, 50), header, mixed, None)
+
+
+def test_what_a_region_leaves_out_does_not_widen_it() -> None:
+    pytest.importorskip("regions")
+    text = "image\nbox(21,11,10,6,0)\n-circle(40,30,5)"
+    with_hole, plain = (
+        find_section((40, 50), HEADER, one, None) for one in (text, text.rpartition("\n")[0])
+    )
+    assert with_hole == plain
+
+
+def test_a_plate_of_the_dss_moves_too() -> None:
+    """DS9 goes by the solution of the plate, which counts from CNPIX."""
+    header = fits.Header([("CNPIX1", 12237), ("CNPIX2", 19965)])
+    section = find_section((40, 50), header, "10:30,5:25", None)
+    assert section is not None
+    cut = section.header(header)
+    assert (cut["CNPIX1"], cut["CNPIX2"]) == (12247, 19970)
+
+
+@pytest.mark.parametrize(
     ("region", "channels", "error"),
     [
         ("60:70,0:4", None, ShapeError),

@@ -56,6 +56,40 @@ def test_image_noise_flags_psf_and_header(tmp_path: Path, form: str) -> None:
     assert m.quality.dtype == np.int64
 
 
+@pytest.mark.parametrize("telescope", ["JWST", "ROMAN", "HST"])
+def test_flags_mean_what_they_do_in_fits(tmp_path: Path, telescope: str) -> None:
+    """Of JWST and Roman bit 0 alone spoils a pixel; others say that a jump was put right, say."""
+    flags = FLAGS.copy()
+    flags[5:] = 4
+    node = {"meta": {"telescope": telescope}, "data": IMAGE, "dq": flags}
+    tree = {"roman": node} if telescope == "ROMAN" else node
+    m = open(asdf_file(tmp_path / "sky.asdf", tree))
+    assert m.mask is not None
+    bad = flags != 0 if telescope == "HST" else flags == 1
+    assert np.array_equal(m.mask.numpy() == 0, bad)
+    assert m.quality is not None and np.array_equal(m.quality, flags)
+
+
+@pytest.mark.parametrize("form", ["asdf", "zarr"])
+def test_a_unit_without_a_header_is_written(tmp_path: Path, form: str) -> None:
+    from astropy.io import fits
+
+    from rimaging.datasets.fits_writer import fits_hdus
+
+    if form == "asdf":
+        path = asdf_file(tmp_path / "a.asdf", {"data": {"value": IMAGE, "unit": "MJy/sr"}})
+    else:
+        zarr = pytest.importorskip("zarr")
+        array = zarr.open_array(
+            str(tmp_path / "a.zarr"), mode="w", shape=IMAGE.shape, dtype="f4", chunks=(8, 8)
+        )
+        array[:] = IMAGE
+        array.attrs["BUNIT"] = "MJy/sr"
+        path = tmp_path / "a.zarr"
+    hdus, _ = fits_hdus(IMAGE, open(path))
+    assert isinstance(hdus, fits.HDUList) and hdus["SCI"].header["BUNIT"] == "MJy/sr"
+
+
 @pytest.mark.parametrize("form", ["asdf", "zarr"])
 def test_a_region_is_a_part_of_everything(tmp_path: Path, form: str) -> None:
     m = open(written(tmp_path, form), region="1:9,2:7")

@@ -9,7 +9,7 @@ from torch import Tensor
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.cartesian import CartesianMRI
 from rimaging.operators.convolution import Convolution
-from rimaging.operators.gaussian import Gaussian
+from rimaging.operators.gaussian import Gaussian, with_own_noise
 from rimaging.operators.identity import Identity
 from rimaging.operators.likelihood import Likelihood
 from rimaging.operators.linear_operator import LinearOperator
@@ -270,3 +270,19 @@ def test_refuses_impossible_covariances() -> None:
         Gaussian(operator, y, 1.0, coil_covariance=torch.eye(2))
     with pytest.raises(DataError, match="more noise samples than coils"):
         Gaussian(operator, y, 1.0, coil_covariance=torch.ones(3, 3))
+
+
+def test_an_error_with_its_residual_has_the_noise_of_each_pixel() -> None:
+    """Bias and noise add up in quadrature: of ``e^2 = b^2 + s^2`` comes ``b^2 + sigma_i^2``."""
+    sigma, weight = torch.tensor([[1.0, 2.0, 4.0], [1.0, 2.0, 4.0]]), torch.ones(2, 3)
+    weight[0, 2] = 0
+    likelihood = Gaussian(Identity((2, 3), torch.float32), torch.zeros(2, 3), sigma, weight)
+    scale = likelihood.noise_scale
+    bias = torch.tensor([[3.0, 3.0, 3.0], [0.0, 5.0, 0.0]])
+    error = (bias.square() + scale.square()).sqrt()
+    wanted = torch.where(weight > 0, (bias.square() + sigma.square()).sqrt(), error)
+    assert torch.allclose(with_own_noise(error, likelihood, scale), wanted, rtol=1e-5)
+    low = with_own_noise(torch.full((2, 3), 1e-3), likelihood, scale)
+    assert bool((low >= 0.899 * sigma)[weight > 0].all()) and float(low[1, 0]) < 0.901
+    alike = Gaussian(Identity((2, 3), torch.float32), torch.zeros(2, 3), 2.0)
+    assert torch.equal(with_own_noise(error, alike, alike.noise_scale), error)

@@ -244,3 +244,10 @@ def test_what_does_not_fit_is_halved_and_stays_so(
     for _ in range(2):
         assert np.allclose(process(block, unit)["image"], expected, atol=1e-5, equal_nan=True)
     assert tried == [2, 1, 1, 1, 1]
+
+
+def test_a_psf_off_its_middle_is_warned_of_as_at_the_door(sky: mosaics.Sky) -> None:
+    psf = torch.zeros(21, 21)
+    psf[4:17, 6:19] = astro.as_psf(2.4)
+    with pytest.warns(UserWarning, match=r"centred \+2\.00, \+0\.00 pixels"):
+        mosaics.recipe(replace(sky, psf=psf))
