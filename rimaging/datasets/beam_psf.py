@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.fits_axes import pixel_matrix
+from rimaging.datasets.fits_beams import along_axes
 from rimaging.errors import DataError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def gaussian_beam(
 
 
 def beam_psf(beams: Beams, header: Header, shape: tuple[int, ...]) -> Tensor:
-    """PSFs ``(y, x)`` of one beam for all, or ``(..., 1 or channel, y, x)`` for a cube ``shape``.
+    """PSFs ``(y, x)`` of one beam for all, or those of a cube ``shape``, ``(..., y, x)``.
 
     A channel without a beam gets the mean of the others, since its data are blank anyway.
 
@@ -74,7 +75,5 @@ def beam_psf(beams: Beams, header: Header, shape: tuple[int, ...]) -> Tensor:
     psfs = torch.stack([gaussian_beam(a, b, p, radius, matrix=matrix) for a, b, p in listed])
     if len(psfs) == 1:
         return psfs[0]
-    polarisations, channels = beams.major.shape
-    lead = shape[:-2]
-    stacked = psfs.reshape(polarisations, channels, *psfs.shape[-2:])
-    return stacked if len(lead) == 2 else stacked[0]
+    stacked = psfs.reshape(*beams.major.shape, *psfs.shape[-2:]).numpy()
+    return torch.from_numpy(along_axes(stacked, header, len(shape)))
