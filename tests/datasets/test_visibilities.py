@@ -67,6 +67,13 @@ def test_polarised_groups_of_two_channels(tmp_path: Path) -> None:
     assert found.sigma.tolist() == pytest.approx([0.5 / 2**0.5, 0.5] * 2)
 
 
+def test_antennas_by_themselves_are_left_out_of_tables(tmp_path: Path) -> None:
+    head = "#time(UTC),T1,T2,U(lambda),V(lambda),Iamp(Jy),Iphase(d),Isigma(Jy)\n"
+    rows = "0.1,A,B,1e9,2e9,1,0,0.1\n0.1,A,A,0,0,900,0,0.1\n"
+    (tmp_path / "table.csv").write_text(head + rows)
+    assert read_visibilities(tmp_path / "table.csv").u.tolist() == [-1e9]
+
+
 def test_what_holds_no_visibilities_is_refused(tmp_path: Path) -> None:
     from astropy.io import fits
 
