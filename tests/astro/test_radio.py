@@ -90,6 +90,21 @@ def test_the_residual_is_the_data_without_the_model() -> None:
     assert result.chi2 == pytest.approx(float(left.square().mean()), rel=1e-4)
 
 
+def test_the_image_is_the_model_seen_by_the_clean_beam_and_the_residual() -> None:
+    from scipy.signal import fftconvolve
+
+    from rimaging.datasets.beam_psf import gaussian_beam
+
+    result = imaged(point(17, 23, 100.0), method="clean")
+    assert result.measurement is not None and result.measurement.beams is not None
+    lobe, step = result.measurement.beams, PIXEL / 3600
+    widths = (float(lobe.major[0, 0]) / step, float(lobe.minor[0, 0]) / step)
+    beam = gaussian_beam(*widths, float(lobe.angle[0, 0]), 2 * SIDE).double()
+    seen = fftconvolve(tensor(result.model), beam / beam.max(), mode="same")
+    left = tensor(result.image) - tensor(result.residual_image) - torch.from_numpy(seen)
+    assert float(left.abs().max()) < 1e-6 * 100  # the edge of a stamp would be a square around it
+
+
 def test_files(tmp_path: Path) -> None:
     from astropy.io import fits
     from astropy.wcs import WCS
@@ -135,6 +150,16 @@ def test_what_cannot_be_is_refused() -> None:
         "size": {"size": 2},
         "flux": {"flux": -1.0},
         "iterations": {"method": "dirty", "iterations": 3},
+        "entropy": {"entropy": math.nan},
+        "variation": {"variation": -1.0},
+        "threshold": {"method": "clean", "threshold": -1.0},
+        "loop_gain": {"method": "clean", "loop_gain": 2.0},
+        "systematic": {"systematic": math.nan},
+        "gain_spread": {"gain_spread": -0.2},
+        "prior": {"method": "clean", "flux": 1.0},
+        "robustness": {"weighting": ("briggs", math.nan)},
+        "briggs alone": {"weighting": ("uniform", 0.5)},
+        "GiB": {"size": 1_000_000, "pixel": 1e-5},
     }.items():
         with pytest.raises(OptionError, match=words):
             astro.image(data, **{"size": SIDE, "pixel": PIXEL, **options})  # type: ignore[arg-type]
