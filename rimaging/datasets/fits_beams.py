@@ -49,6 +49,15 @@ class Beams:
         major, minor, angle = (a[:, chosen] for a in (self.major, self.minor, self.angle))
         return Beams(major, minor, angle, table=self.table)
 
+    def said(self) -> str:
+        """In words, in arcseconds."""
+        sides = [3600 * a[np.isfinite(a)] for a in (self.major, self.minor)]
+        if self.major.size == 1:
+            major, minor = (float(side[0]) for side in sides)
+            return f"{major:.4g} x {minor:.4g} arcsec at {float(self.angle[0, 0]):.3g} deg"
+        widths = np.concatenate(sides)
+        return f"{self.major.size} beams of {widths.min():.4g} to {widths.max():.4g} arcsec"
+
     def listed(self) -> list[dict[str, float | None]]:
         """For JSON: one entry for each channel, in arcseconds."""
 

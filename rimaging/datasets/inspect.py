@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from rimaging.datasets.mat import load_mat
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.open import open, sniff
+from rimaging.datasets.visibilities import holds_visibilities, read_visibilities
 from rimaging.errors import DataError, FormatError, ShapeError
 
 __all__ = ["inspect"]
@@ -28,8 +30,11 @@ def inspect(path: str | Path) -> dict[str, str]:
     what is missing. Raises FormatError for files that cannot be read at all.
     """
     bare, _ = split_extension(path)
-    form = sniff(bare)
+    visibilities = holds_visibilities(bare)
+    form = visibilities or sniff(bare)
     lines = {"format": form, "size": f"{bare.stat().st_size / 2**20:.2f} MiB"}
+    if visibilities:
+        return {**lines, **_of_visibilities(bare)}
     try:
         measurement = open(path)
     except (FormatError, DataError, ShapeError) as error:
@@ -56,6 +61,8 @@ def _described(measurement: Measurement) -> dict[str, str]:
         tensor = getattr(measurement, name)
         if tensor is not None:
             lines[name] = str(tuple(tensor.shape))
+    if measurement.beams is not None:
+        lines["beam"] = measurement.beams.said()
     if measurement.header is not None:
         lines["sky coordinates"] = "yes" if "CTYPE1" in measurement.header else "none"
     if "voxel_mm" in measurement.provenance:
@@ -84,6 +91,25 @@ def _described(measurement: Measurement) -> dict[str, str]:
     return lines
 
 
+def _of_visibilities(path: Path) -> dict[str, str]:
+    try:
+        found = read_visibilities(path)
+    except (FormatError, DataError) as error:
+        return {"why": f"no measurement: {error}"}
+    length = torch.hypot(found.u, found.v)
+    lines = {
+        "kind": "visibilities",
+        "data": f"{len(found.u)} of Stokes I, each channel counted",
+        "baselines": f"{float(length.min()):.4g} to {float(length.max()):.4g} wavelengths",
+        "noise": f"{float(found.sigma.median()):.4g} Jy (median)",
+    }
+    if math.isfinite(found.frequency):
+        lines["frequency"] = f"{found.frequency / 1e9:.6g} GHz"
+    if found.position is not None:
+        lines["phase centre"] = "{:.6f}, {:.6f} deg".format(*found.position)
+    return {**lines, "would": "rimaging radio: image them, deconvolve and restore"}
+
+
 def _noise(noise: Tensor | float | None) -> str:
     values = torch.as_tensor(noise).flatten()
     if values.numel() > 8:
@@ -96,6 +122,8 @@ def _plan(measurement: Measurement) -> str:
     if measurement.kind == "kspace":
         return f"{door}: {kspace_plan(measurement)}"
     if measurement.kind == "sky":
+        if measurement.psf is None and measurement.beams is not None:
+            return f"{door}: deconvolve, its beam as the PSF (--psf gives another)"
         if measurement.psf is None:
             return f"{door}: give a PSF (--psf FILE, or --psf stars); without one, rimaging denoise"
         return f"{door}: deconvolve"

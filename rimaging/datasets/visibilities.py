@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import re
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,13 @@ from rimaging.datasets.uvfits import read_uvfits
 from rimaging.datasets.visibility_data import VisibilityData, good_visibilities
 from rimaging.errors import FormatError
 
-__all__ = ["VisibilityData", "read_uvfits", "read_visibilities", "read_visibility_table"]
+__all__ = [
+    "VisibilityData",
+    "holds_visibilities",
+    "read_uvfits",
+    "read_visibilities",
+    "read_visibility_table",
+]
 
 
 def read_visibilities(path: str | Path) -> VisibilityData:
@@ -28,6 +36,26 @@ def read_visibilities(path: str | Path) -> VisibilityData:
     if name.endswith((".csv", ".txt")):
         return read_visibility_table(path)
     return read_uvfits(path)
+
+
+def holds_visibilities(path: str | Path) -> str | None:
+    """The format of a file of visibilities, "uvfits" or "csv", by its first bytes; else None.
+
+    Raises FormatError for what is no file.
+    """
+    path = existing_file(path)
+    try:
+        with path.open("rb") as plain:
+            head = plain.read(2880)
+        if head.startswith(b"\x1f\x8b"):
+            with gzip.open(path) as packed:
+                head = packed.read(2880)
+    except (OSError, EOFError, zlib.error):
+        return None  # whoever reads it says what is wrong
+    if head.startswith(b"#") and b"U(lambda)" in head:
+        return "csv"
+    groups = head.startswith(b"SIMPLE  =") and re.search(rb"NAXIS1  = +0 .*GROUPS  = +T ", head)
+    return "uvfits" if groups else None
 
 
 def read_visibility_table(path: str | Path) -> VisibilityData:
