@@ -10,6 +10,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from rimaging.astro.radio_grid import grid_of, reach_of
 from rimaging.astro.radio_methods import (
     Calibration,
     MethodName,
@@ -23,9 +24,8 @@ from rimaging.datasets.fits_planes import Plane
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array
 from rimaging.datasets.visibilities import VisibilityData, read_visibilities
-from rimaging.datasets.visibility_header import angle_radians, visibility_header
+from rimaging.datasets.visibility_header import visibility_header
 from rimaging.errors import DataError, OptionError
-from rimaging.memory import available
 from rimaging.method import Weights, choose_device
 from rimaging.operators.gaussian import Gaussian
 from rimaging.operators.visibilities import (
@@ -40,16 +40,6 @@ from rimaging.operators.visibilities import (
 from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction
 from rimaging.reports.arrays import to_numpy
-
-FINE = 8
-"""Pixels per wavelength of the longest baseline, where nobody says: about 5 in a beam."""
-
-LARGEST = 512
-SMALLEST = 32
-"""Sides of the image between which the shortest baseline says, where nobody does."""
-
-BYTES = 800
-"""Memory for a pixel of the image, its beam of twice the sides included."""
 
 KEEP = 2.5
 """Radius in FWHM at which the clean beam is cut: 3 in 10^8 of its peak, below any dynamic range."""
@@ -158,8 +148,9 @@ def image(
         weights=weights,
     )
     data = read_visibilities(source) if isinstance(source, str | Path) else source
-    data, assumed = _prepared(data, min_baseline, systematic, averaged=not calibrated)
-    side, cell, notes = _grid(data, size, pixel)
+    reach = None if calibrated else reach_of(data, min_baseline, size, pixel)
+    data, assumed = _prepared(data, min_baseline, systematic, reach)
+    side, cell, notes = grid_of(data, size, pixel)
     assumed += notes
     shape, field = (side, side), side * cell
     operator = Visibilities(data.u, data.v, shape, cell, torch.float64)
@@ -236,14 +227,14 @@ def _weighting(weighting: Weighting | tuple[str, float]) -> tuple[Weighting, flo
 
 
 def _prepared(
-    data: VisibilityData, min_baseline: float, systematic: float, *, averaged: bool
+    data: VisibilityData, min_baseline: float, systematic: float, reach: float | None
 ) -> tuple[VisibilityData, list[str]]:
     """Averaged, without the shortest baselines, with systematic noise; and what was done."""
     if not (0 <= min_baseline < math.inf and 0 <= systematic < math.inf):
         raise OptionError(f"{min_baseline=}, {systematic=}: give values from 0 on")
     notes = [] if data.position else ["phase centre unknown: the WCS counts from 0, 0"]
-    if averaged:
-        data = data.scan_averages()
+    if reach is not None:
+        data = data.scan_averages(reach=reach)
         notes.append("visibilities averaged over each scan")
     long = torch.hypot(data.u, data.v) >= min_baseline
     if not bool(long.any()):
@@ -256,38 +247,6 @@ def _prepared(
         extra = systematic * data.values.norm(dim=0)
         data = replace(data, sigma=torch.hypot(data.sigma, extra.to(data.sigma)))
     return data, notes
-
-
-def _grid(
-    data: VisibilityData, size: int | None, pixel: str | float | None
-) -> tuple[int, float, list[str]]:
-    """Side in pixels and the cell in radians, and what was chosen."""
-    length = torch.hypot(data.u, data.v)
-    notes = []
-    if pixel is None:
-        cell = 1 / (FINE * float(length.max()))
-        notes.append(f"pixels of {3600 * math.degrees(cell):.4g} arcsec, from the longest baseline")
-    else:
-        cell = angle_radians(pixel)
-    if size is None:
-        wanted = 1 / (float(length[length > 0].min()) * cell) if bool((length > 0).any()) else 0
-        side = 2 * math.ceil(min(max(wanted, SMALLEST), LARGEST) / 2)
-        how = (
-            "from the shortest baseline"
-            if wanted <= LARGEST
-            else f"the most without size= ({LARGEST})"
-        )
-        notes.append(f"an image of {side} x {side} pixels, {how}")
-    else:
-        side = size
-    if side < 8:
-        raise OptionError(f"size is {side}: give 8 pixels or more")
-    if BYTES * side**2 > available():
-        raise OptionError(
-            f"{side} x {side} pixels take about {BYTES * side**2 / 2**30:.3g} GiB, more than is "
-            "free: give a smaller size, or larger pixels"
-        )
-    return side, cell, notes
 
 
 def _planes(model: Tensor, residual: Tensor, beam: Tensor, dirty: bool) -> tuple[Plane, ...]:

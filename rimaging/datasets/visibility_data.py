@@ -82,15 +82,18 @@ class VisibilityData:
         found: Tensor = torch.unique(both, dim=1, return_inverse=True)[1]
         return found
 
-    def scan_averages(self, gap: float = 60.0) -> VisibilityData:
+    def scan_averages(self, gap: float = 60.0, reach: float = math.inf) -> VisibilityData:
         """Mean over each scan, baseline and channel, weighted by ``1 / sigma^2``.
 
-        A scan ends where nothing was taken for ``gap`` seconds. Its time is that of its beginning.
+        A scan ends where nothing was taken for ``gap`` seconds, and a long one is cut into equal
+        parts in which no baseline moves farther than ``reach`` wavelengths: the mean of a track is
+        no visibility. Its time is that of its beginning.
         """
         self.moments()
         assert self.time is not None and self.stations is not None
         instants, place = torch.unique(self.time, return_inverse=True)
         begins = torch.cat((torch.ones(1).bool(), instants.diff() > gap))
+        begins = self._cut(instants, begins, gap, reach)
         scan = begins.cumsum(0)[place] - 1
         channel = torch.zeros_like(scan) if self.channel is None else self.channel
         keys = torch.stack((scan, channel, *self.stations))
@@ -112,6 +115,27 @@ class VisibilityData:
             channel=groups[1],
             stations=groups[2:],
         )
+
+    def _cut(self, instants: Tensor, begins: Tensor, gap: float, reach: float) -> Tensor:
+        """Where parts of scans begin, ``(instant,)``: scans as they are, or shorter."""
+        assert self.time is not None and self.stations is not None
+        channel = torch.zeros_like(self.time) if self.channel is None else self.channel
+        keys = torch.stack((channel.long(), *self.stations))
+        baseline = torch.unique(keys, dim=1, return_inverse=True)[1]
+        order = self.time.argsort()
+        order = order[baseline[order].argsort(stable=True)]
+        step, same = self.time[order].diff(), baseline[order].diff() == 0
+        near = same & (step > 0) & (step <= gap)
+        way = torch.hypot(self.u[order].diff(), self.v[order].diff())
+        speed = float((way[near] / step[near]).max()) if bool(near.any()) else 0.0
+        scan = begins.cumsum(0) - 1
+        first = instants[begins][scan]
+        last = instants[torch.cat((begins[1:], torch.ones(1).bool()))][scan]
+        parts = ((last - first) * speed / reach).ceil().clamp_min(1)
+        part = ((instants - first) * parts / (last - first).clamp_min(1e-9)).floor()
+        part = torch.minimum(part, parts - 1)
+        fresh: Tensor = torch.cat((torch.ones(1).bool(), part.diff() != 0)) | begins
+        return fresh
 
 
 def good_visibilities(

@@ -87,3 +87,31 @@ def test_what_holds_no_visibilities_is_refused(tmp_path: Path) -> None:
     (tmp_path / "short.csv").write_text(head + "0.1,A,B,1.0\n")
     with pytest.raises(FormatError, match="no visibility"):
         read_visibilities(tmp_path / "short.csv")
+
+
+@pytest.mark.parametrize("hours", [0.05, 6.0])
+def test_the_mean_of_a_scan_does_not_smear_the_field(hours: float) -> None:
+    """However long a track without gaps is, a point at the edge of the field keeps its flux."""
+    from rimaging.datasets.visibilities import VisibilityData
+
+    time = torch.arange(0, 3600 * hours, 10, dtype=torch.float64)
+    turn = time * 2 * np.pi / 86164
+    places = torch.tensor([[0.0, 0.0], [8e4, 0.0], [2e4, 5e4]], dtype=torch.float64)
+    parts = []
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        e, n = places[j] - places[i]
+        u, v = e * turn.cos() - n * turn.sin(), e * turn.sin() + n * turn.cos()
+        parts.append((u, v, torch.full_like(time, i), torch.full_like(time, j), time))
+    u, v, one, two, when = (torch.cat(column) for column in zip(*parts, strict=True))
+    field = 2e-4  # radians
+    phase = -2 * np.pi * v * field / 2
+    values = torch.stack((phase.cos(), phase.sin()))
+    sigma = torch.ones_like(u)
+    data = VisibilityData(u, v, values, sigma, stations=torch.stack((one, two)).long(), time=when)
+    mean = data.scan_averages(reach=0.5 / field)
+    assert float(mean.values.norm(dim=0).min()) > 0.89  # sinc(1/4)
+    assert float(mean.sigma.pow(-2).sum()) == pytest.approx(len(u))
+    if hours < 1:
+        assert torch.equal(mean.values, data.scan_averages().values) and len(mean.u) == 3
+    else:
+        assert 3 * 20 < len(mean.u) < len(u) / 5
