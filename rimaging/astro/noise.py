@@ -13,6 +13,7 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.noise_correlation import (
     estimate_noise_correlation,
     found_correlation,
+    restored_noise,
     single_pixels,
 )
 from rimaging.datasets.open import open_array
@@ -26,17 +27,20 @@ Correlation = str | Path | Array | NoiseCorrelation
 
 
 def with_correlation(
-    measurement: Measurement, psf: Tensor, given: Correlation | None
+    measurement: Measurement, psf: Tensor, given: Correlation | None, clean_beam: bool = False
 ) -> tuple[Measurement, NoiseCorrelation | None]:
     """How the noise correlates, and the measurement with the noise that was estimated with it.
 
     Where nothing was given, noise that nobody stated is looked at; what stated noise leaves open is
-    noted. ``psf (y, x)``: an example. Raises as `as_correlation`.
+    noted. ``psf (y, x)``: an example; ``clean_beam`` says that it is the beam of an image made from
+    visibilities, as which the noise then correlates. Raises as `as_correlation`.
     """
     data, mask = measurement.data, measurement.mask
     stated = measurement.noise is not None
     if given is None:
         found = found_correlation(data, mask, psf)
+        if found is None and clean_beam and not stated:
+            return _of_clean_beam(measurement, psf)
         if found is None:
             return measurement, None
         correlation = found
@@ -61,6 +65,22 @@ def with_correlation(
         note = f"noise {values} of single pixels, {note.removeprefix('noise ')}"
         measurement = replace(measurement, noise=sigma)
     return _noted(measurement, note), correlation
+
+
+def _of_clean_beam(
+    measurement: Measurement, beam: Tensor
+) -> tuple[Measurement, NoiseCorrelation | None]:
+    """The noise of an image that a clean beam has restored."""
+    sigma = restored_noise(measurement.data, measurement.mask, beam)
+    if sigma is None:
+        return measurement, None
+    correlation = NoiseCorrelation.of(beam)
+    values = ", ".join(f"{value:.4g}" for value in sigma.flatten().tolist()[:8])
+    note = (
+        f"noise {values} of quiet parts, that correlates as the beam does: its power is "
+        f"{correlation.density(beam):.2f} times that of single pixels where the beam looks"
+    )
+    return _noted(replace(measurement, noise=sigma), note), correlation
 
 
 def as_correlation(given: Correlation) -> NoiseCorrelation:

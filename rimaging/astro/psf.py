@@ -49,9 +49,8 @@ def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, Va
     """
     if isinstance(psf, str) and psf == STARS:
         return _from_stars(measurement), None
-    beams = measurement.beams
-    asked = isinstance(psf, str) and psf == "beam"
-    if asked or (psf is None and measurement.psf is None and beams is not None):
+    if takes_beam(measurement, psf):
+        beams = measurement.beams
         if beams is None or measurement.header is None:
             raise DataError("psf='beam', and the image states no beam (BMAJ, BEAMS): give psf=")
         note = "PSF taken from the beam that the file states"
@@ -73,6 +72,13 @@ def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, Va
         varying = varying.moved((varying.origin[0] + top, varying.origin[1] + left))
     middle = [(n - 1) / 2 for n in measurement.data.shape[-2:]]
     return replace(measurement, psf=varying.at(*middle)), varying
+
+
+def takes_beam(measurement: Measurement, psf: Psf | None) -> bool:
+    """Whether the clean beam that the file states is the PSF: asked for, or without another."""
+    if isinstance(psf, str) and psf == "beam":
+        return True
+    return psf is None and measurement.psf is None and measurement.beams is not None
 
 
 def _of_section(psf: Tensor, measurement: Measurement) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 
 from rimaging import astro
 from rimaging.astro.noise import as_correlation
+from rimaging.datasets.beam_psf import gaussian_beam
 from rimaging.errors import OptionError
 from rimaging.operators.correlated import NoiseCorrelation
 from rimaging.tiles.planes import Seen, channels_of
@@ -78,3 +79,23 @@ def test_tiles_find_the_density_that_the_door_finds(real_weights: Path) -> None:
     sigma = float(torch.as_tensor(found.measurement.noise).mean())
     density = float(found.provenance["noise_density"])
     assert float(channels.factor) == pytest.approx(sigma * density**0.5, rel=1e-3)
+
+
+def test_the_noise_of_an_image_with_a_clean_beam_correlates_as_the_beam(
+    real_weights: Path, tmp_path: Path
+) -> None:
+    from astropy.io import fits
+
+    beam = gaussian_beam(5.0, 4.0, 40.0, 8)
+    draw = torch.Generator().manual_seed(3)
+    image = 1e-3 * NoiseCorrelation.of(beam).coloured(torch.randn(144, 144, generator=draw))
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "BUNIT": "Jy/beam"})
+    header.update({"CDELT1": -1e-3, "CDELT2": 1e-3, "BMAJ": 5e-3, "BMIN": 4e-3, "BPA": 40.0})
+    fits.writeto(tmp_path / "a.fits", image.numpy(), header)
+    found = astro.deconvolve(tmp_path / "a.fits", weights=real_weights)
+    assert "correlates as the beam" in said(found) and found.chi2 < 1.2
+    assert found.measurement is not None
+    assert float(torch.as_tensor(found.measurement.noise)) == pytest.approx(1e-3, rel=0.15)
+    assert np.std(found.image) < 1e-3  # noise is no sky
+    white = astro.deconvolve(tmp_path / "a.fits", noise=1e-3, weights=real_weights)
+    assert "noise_density" not in white.provenance
