@@ -67,8 +67,9 @@ def found_correlation(data: Tensor, mask: Tensor | None, psf: Tensor) -> NoiseCo
     """What `estimate_noise_correlation` says, where it can only be the noise of a pipeline.
 
     That is where neighbours correlate by `CLEAR` or more and the correlation falls off sooner than
-    anything that a PSF ``(y, x)`` has seen: at two pixels it is below half of the PSF's. Else None:
-    the noise is white, or unresolved light hides it, or the image is too small to tell.
+    anything that a PSF ``(y, x)`` has seen: at two pixels it is below half of the PSF's, and as
+    much light as it allows there beside white noise leaves neighbours `CLEAR` over. Else None: the
+    noise is white, or unresolved light hides it, or the image is too small to tell.
     """
     try:
         quiet = [part for part, _ in _quiet_parts(data, mask)]
@@ -79,7 +80,11 @@ def found_correlation(data: Tensor, mask: Tensor | None, psf: Tensor) -> NoiseCo
         return None
     seen = NoiseCorrelation.of(psf)
     narrow = correlation.at(2) < 0.5 * seen.at(2)
-    return correlation if correlation.neighbours >= CLEAR and narrow else None
+    if not narrow or correlation.neighbours < CLEAR:
+        return None
+    beyond = correlation.at(2)
+    light = beyond / seen.at(2) * seen.at(1) if beyond > 0 else 0.0
+    return correlation if correlation.neighbours - light >= CLEAR else None
 
 
 def restored_noise(data: Tensor, mask: Tensor | None, beam: Tensor) -> Tensor | None:

@@ -58,6 +58,16 @@ def test_white_noise_stays_white_and_unresolved_light_is_no_noise() -> None:
     assert found_correlation(100 * crowd + noise, None, PSF) is None
 
 
+@pytest.mark.parametrize("strength", [0.3, 0.5, 0.8])
+def test_faint_light_beside_white_noise_is_no_correlation_of_the_noise(strength: float) -> None:
+    wide = gaussian_psf(6.0)
+    light = NoiseCorrelation.of(wide).coloured(white(1))
+    assert found_correlation(white() + strength * light, None, wide) is None
+    both = DRIZZLED.coloured(white()) + strength * light
+    if strength < 0.5:
+        assert found_correlation(both, None, wide) is not None
+
+
 def test_it_scales_with_the_image_and_leaves_masked_pixels_out() -> None:
     image = DRIZZLED.coloured(white(3))
     found = estimate_noise_correlation(image)
