@@ -148,6 +148,10 @@ def image(
         weights=weights,
     )
     data = read_visibilities(source) if isinstance(source, str | Path) else source
+    if not isinstance(data, VisibilityData):
+        raise OptionError(
+            f"{type(source).__name__} is no observation: give a path or VisibilityData"
+        )
     reach = None if calibrated else reach_of(data, min_baseline, size, pixel)
     data, assumed = _prepared(data, min_baseline, systematic, reach)
     side, cell, notes = grid_of(data, size, pixel)

@@ -19,6 +19,8 @@ __all__ = ["VisibilityData", "good_visibilities"]
 class VisibilityData:
     """Stokes I of one source: ``u, v`` in wavelengths, ``(n,)``; values in Jy, ``(2, n)``.
 
+    Tensors; NumPy arrays become some.
+
     Signs as in `rimaging.operators.visibilities`: ``V = sum I exp(-2 pi i (u l + v m))``, l to the
     east. Files state ``u, v`` of the other sign, and readers turn them.
 
@@ -42,6 +44,11 @@ class VisibilityData:
     facts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("u", "v", "values", "sigma", "stations", "time", "channel"):
+            given = getattr(self, name)
+            if isinstance(given, np.ndarray):  # of any byte order, as FITS has them
+                native = given.astype(given.dtype.newbyteorder("="))
+                object.__setattr__(self, name, torch.from_numpy(native))
         n = len(self.u)
         shapes = {"v": (n,), "values": (2, n), "sigma": (n,), "stations": (2, n)}
         shapes |= {"time": (n,), "channel": (n,)}

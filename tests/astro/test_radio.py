@@ -141,8 +141,18 @@ def test_defaults_come_from_the_baselines_and_are_said() -> None:
     assert "longest baseline" in notes and "shortest baseline" in notes
 
 
+def test_numpy_arrays_of_any_byte_order_are_taken() -> None:
+    data = observed(point(17, 23))
+    arrays = (data.u, data.v, data.values, data.sigma)
+    given = VisibilityData(*(a.numpy().astype(">f8") for a in arrays))  # type: ignore[arg-type]
+    found = astro.image(given, size=SIDE, pixel=PIXEL, method="dirty")
+    assert torch.equal(tensor(found.image), tensor(imaged(point(17, 23), method="dirty").image))
+
+
 def test_what_cannot_be_is_refused() -> None:
     data = observed(point(17, 23))
+    with pytest.raises(OptionError, match="VisibilityData"):
+        astro.image([data])  # type: ignore[arg-type]
     for words, options in {
         "mem": {"method": "cleann"},
         "briggs": {"weighting": "robust"},

@@ -88,6 +88,15 @@ def test_what_cannot_be_drawn_is_refused() -> None:
             beam_psf(one, cards, (50, 50))  # type: ignore[arg-type]
 
 
+def test_a_beam_wider_than_the_image_is_refused_before_it_is_drawn() -> None:
+    wide = Beams(*(np.full((1, 1), v) for v in (5.0, 4.0, 0.0)), table=False)  # arcseconds
+    with pytest.raises(DataError, match="count degrees"):
+        beam_psf(wide, header(), (50, 50))  # type: ignore[arg-type]
+    thin = Beams(*(np.full((1, 1), v) for v in (0.3 / 3600, 0.2 / 3600, 0.0)), table=False)
+    with pytest.raises(DataError, match=r"0\.3 pixels"):
+        beam_psf(thin, header(), (50, 50))  # type: ignore[arg-type]
+
+
 TURN = np.radians(25.0)
 STEP = 1 / 3600
 FRAMES = {
