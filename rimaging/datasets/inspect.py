@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from rimaging.datasets.beam_psf import beam_psf
 from rimaging.datasets.exposure import with_exposure
 from rimaging.datasets.fits_open import open_fits, split_extension
 from rimaging.datasets.hdf5_guard import listing
@@ -15,6 +17,7 @@ from rimaging.datasets.kinds import COMMANDS
 from rimaging.datasets.kspace_facts import kspace_facts, kspace_plan
 from rimaging.datasets.mat import load_mat
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.noise_correlation import restored_noise
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.open import open, sniff
 from rimaging.datasets.visibilities import holds_visibilities, read_visibilities
@@ -72,7 +75,7 @@ def _described(measurement: Measurement) -> dict[str, str]:
     if "geometry" in measurement.provenance:
         lines["geometry"] = str(measurement.provenance["geometry"])
     if measurement.kind == "sky":
-        measurement = with_exposure(measurement)
+        measurement = _with_restored_noise(with_exposure(measurement))
     try:
         whole = measurement.completed()
     except DataError as error:
@@ -108,6 +111,28 @@ def _of_visibilities(path: Path) -> dict[str, str]:
     if found.position is not None:
         lines["phase centre"] = "{:.6f}, {:.6f} deg".format(*found.position)
     return {**lines, "would": "rimaging radio: image them, deconvolve and restore"}
+
+
+def _with_restored_noise(measurement: Measurement) -> Measurement:
+    """With the noise that deconvolution takes where the beam of the header is the PSF."""
+    header, beams = measurement.header, measurement.beams
+    if measurement.noise is not None or measurement.psf is not None or not (header and beams):
+        return measurement
+    try:
+        beam = beam_psf(beams, header, tuple(measurement.data.shape))
+    except DataError as error:
+        return _noted(measurement, f"no PSF of the beam: {error}")
+    first = beam.reshape(-1, *beam.shape[-2:])[0]
+    sigma = restored_noise(measurement.data, measurement.mask, first)
+    if sigma is None:
+        return measurement
+    note = "the noise of quiet parts, that correlates as the beam does"
+    return replace(_noted(measurement, note), noise=sigma)
+
+
+def _noted(measurement: Measurement, note: str) -> Measurement:
+    assumed = [*measurement.provenance.get("assumed", []), note]
+    return replace(measurement, provenance={**measurement.provenance, "assumed": assumed})
 
 
 def _noise(noise: Tensor | float | None) -> str:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from rimaging.datasets.beam_psf import gaussian_beam
 from rimaging.datasets.inspect import inspect
 from rimaging.datasets.save import save
 from rimaging.errors import FormatError
+from rimaging.operators.correlated import NoiseCorrelation
 
 
 def test_kspace_says_what_would_be_done(tmp_path: Path) -> None:
@@ -126,3 +128,10 @@ def test_a_beam_in_the_header_is_the_psf_that_would_be_used(tmp_path: Path) -> N
     lines = inspect(tmp_path / "a.fits")
     assert lines["beam"] == "18 x 14.4 arcsec at 30 deg"
     assert "its beam" in lines["would"] and "stars" not in lines["would"]
+    beam = gaussian_beam(5.0, 4.0, 30.0, 8)
+    draw = torch.Generator().manual_seed(0)
+    noise = 3e-3 * NoiseCorrelation.of(beam).coloured(torch.randn(120, 120, generator=draw))
+    fits.writeto(tmp_path / "b.fits", noise.numpy(), header)
+    lines = inspect(tmp_path / "b.fits")
+    assert float(lines["noise"]) == pytest.approx(3e-3, rel=0.15)
+    assert "as the beam" in lines["assumed"]
