@@ -177,6 +177,11 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
             "the PSF of an image's own stars is sought in memory: larger images take it from a "
             "file, which `rimaging psf IMAGE -o psf.fits` writes"
         )
+    if psf == "beam":
+        raise OptionError(
+            "the beam of a header is drawn for images that are seen whole, not tile by tile: give "
+            "gaussian:FWHM in pixels, or the PSF as a file, and --noise"
+        )
     name, _, numbers = str(psf).partition(":")
     if name not in ("gaussian", "moffat"):
         path = split_extension(psf)[0]

@@ -66,7 +66,8 @@ def target_beam(
     elif psf is not None:
         psf = psf.astype(np.float64)
         area = psf.sum(axis=(-2, -1)) / psf.max(axis=(-2, -1))
-        along = area[..., None, None]
+        one = area.size == 1
+        along = area.reshape((1,) * len(shape)) if one else area[..., None, None]
     else:
         return None
     if not target > 0:

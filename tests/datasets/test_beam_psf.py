@@ -88,6 +88,16 @@ def test_what_cannot_be_drawn_is_refused() -> None:
             beam_psf(one, cards, (50, 50))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("shape", [(50, 50), (3, 50, 50)])
+def test_without_a_beam_the_area_of_the_psf_counts(shape: tuple[int, ...]) -> None:
+    psf = gaussian_beam(5.0, 4.0, 30.0, 12).numpy()
+    for given in (psf, psf[None]):
+        found = target_beam(header(), shape, "Jy/beam", None, given, 2.0)  # type: ignore[arg-type]
+        assert found is not None
+        factor = np.broadcast_to(found.factor, (*shape[:-2], 1, 1))
+        assert factor == pytest.approx(4 / 20, rel=2e-3)
+
+
 def test_a_beam_wider_than_the_image_is_refused_before_it_is_drawn() -> None:
     wide = Beams(*(np.full((1, 1), v) for v in (5.0, 4.0, 0.0)), table=False)  # arcseconds
     with pytest.raises(DataError, match="count degrees"):
