@@ -99,3 +99,19 @@ def test_the_noise_of_an_image_with_a_clean_beam_correlates_as_the_beam(
     assert np.std(found.image) < 1e-3  # noise is no sky
     white = astro.deconvolve(tmp_path / "a.fits", noise=1e-3, weights=real_weights)
     assert "noise_density" not in white.provenance
+
+
+def test_validation_takes_the_noise_of_a_restored_image_as_the_door_does(
+    real_weights: Path, tmp_path: Path
+) -> None:
+    from astropy.io import fits
+
+    beam = gaussian_beam(4.0, 4.0, 0.0, 7)
+    draw = torch.Generator().manual_seed(4)
+    image = 1e-3 * NoiseCorrelation.of(beam).coloured(torch.randn(128, 128, generator=draw))
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "BUNIT": "Jy/beam"})
+    header.update({"CDELT1": -1e-3, "CDELT2": 1e-3, "BMAJ": 4e-3, "BMIN": 4e-3, "BPA": 0.0})
+    fits.writeto(tmp_path / "a.fits", image.numpy(), header)
+    found = validate(tmp_path / "a.fits", quick=True, error_map=None, weights=real_weights)
+    assert "correlates as the beam" in "; ".join(found.facts["assumed"])
+    assert float(found.facts["sigma"]) == pytest.approx(1e-3, rel=0.2)
