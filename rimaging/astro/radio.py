@@ -10,7 +10,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from rimaging.astro.radio_grid import grid_of, reach_of
+from rimaging.astro.radio_grid import check_field, grid_of, reach_of
 from rimaging.astro.radio_methods import (
     Calibration,
     MethodName,
@@ -134,7 +134,10 @@ def image(
     """
     scheme, robust = _weighting(weighting)
     if gain_spread is not None and not 0 < gain_spread < math.inf:
-        raise OptionError(f"gain_spread is {gain_spread}: give one above 0, or None")
+        raise OptionError(
+            f"gain_spread is {gain_spread}: give one above 0; None (--gain-spread 0) where nothing "
+            "is known"
+        )
     if flux is not None and calibrated and method != "mem":
         raise OptionError(f"flux is that of the prior of mem, not of {method}: leave it out")
     settings = Settings(
@@ -162,6 +165,7 @@ def image(
     full = Visibilities(data.u, data.v, (2 * side - 1, 2 * side - 1), cell, torch.float64)
     whole_beam = dirty_beam(full, weight)
     lobe = clean_beam(whole_beam)
+    check_field(side, cell, lobe[0])
     calibration = Calibration(data, {})
     if not calibrated:
         calibration = calibrated_by_closure(operator, data, settings, lobe, gain_spread)

@@ -8,7 +8,7 @@ import torch
 
 from rimaging.datasets.visibilities import VisibilityData
 from rimaging.datasets.visibility_header import angle_radians
-from rimaging.errors import OptionError
+from rimaging.errors import DataError, OptionError
 from rimaging.memory import available
 
 FINE = 8
@@ -33,9 +33,15 @@ def grid_of(
     notes = []
     if pixel is None:
         cell = 1 / (FINE * float(length.max()))
-        notes.append(f"pixels of {3600 * math.degrees(cell):.4g} arcsec, from the longest baseline")
+        notes.append(f"pixels of {_arcsec(cell)}, from the longest baseline")
     else:
         cell = angle_radians(pixel)
+    longest = float(torch.maximum(data.u.abs().max(), data.v.abs().max()))
+    if longest * cell > 0.5:
+        raise DataError(
+            f"pixels of {_arcsec(cell)} are too large for baselines of {longest:.4g} wavelengths: "
+            f"give at most {_arcsec(0.5 / longest)}, better {_arcsec(1 / (FINE * longest))}"
+        )
     if size is None:
         wanted = 1 / (float(length[length > 0].min()) * cell) if bool((length > 0).any()) else 0
         side = 2 * math.ceil(min(max(wanted, SMALLEST), LARGEST) / 2)
@@ -55,6 +61,19 @@ def grid_of(
             "free: give a smaller size, or larger pixels"
         )
     return side, cell, notes
+
+
+def check_field(side: int, cell: float, lobe: float) -> None:
+    """Raise DataError for a field narrower than its clean beam, of ``lobe`` pixels."""
+    if lobe > side:
+        raise DataError(
+            f"the field of {side} pixels of {_arcsec(cell)} is narrower than the beam of "
+            f"{_arcsec(lobe * cell)}, and shows nothing: give larger pixels, or more of them"
+        )
+
+
+def _arcsec(radians: float) -> str:
+    return f"{3600 * math.degrees(radians):.4g} arcsec"
 
 
 def reach_of(

@@ -175,6 +175,10 @@ def test_what_cannot_be_is_refused() -> None:
             astro.image(data, **{"size": SIDE, "pixel": PIXEL, **options})  # type: ignore[arg-type]
     with pytest.raises(DataError, match="antennas"):
         astro.image(data, size=SIDE, pixel=PIXEL, calibrated=False)
+    with pytest.raises(DataError, match=r"too large.*arcsec"):
+        astro.image(data, size=SIDE, pixel="1deg")
+    with pytest.raises(DataError, match="narrower than the beam"):
+        astro.image(data, size=SIDE, pixel="2mas")
     with pytest.raises(DataError, match="longer"):
         astro.image(data, size=SIDE, pixel=PIXEL, min_baseline=1e9)
 
