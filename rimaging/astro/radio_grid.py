@@ -60,6 +60,12 @@ def grid_of(
             f"{side} x {side} pixels take about {BYTES * side**2 / 2**30:.3g} GiB, more than is "
             "free: give a smaller size, or larger pixels"
         )
+    edge = math.pi * float(length.max()) * (side * cell / 2) ** 2  # of a plane that is none
+    if edge > 1:
+        notes.append(
+            f"no w-term: phases at the edge of the field may be off by {edge:.2g} radian; within "
+            f"{_arcsec(side * cell / 2 / math.sqrt(edge))} of the middle by less than 1"
+        )
     return side, cell, notes
 
 

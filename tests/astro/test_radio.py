@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 import rimaging
 from rimaging import astro
+from rimaging.astro.radio_grid import grid_of
 from rimaging.datasets.visibilities import VisibilityData
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.visibilities import Visibilities
@@ -117,6 +119,7 @@ def test_files(tmp_path: Path) -> None:
         units = {h.name: h.header.get("BUNIT") for h in hdus[1:]}
         assert units == {"SCI": "Jy/beam", "MODEL": "Jy/pixel", "RES": "Jy/beam", "PSFOUT": None}
         header = hdus["SCI"].header
+        assert header.comments["RIMCHI2"] == "of the visibilities"  # RES is in Jy/beam
         assert "BMAJ" in header and "BMAJ" not in hdus["MODEL"].header
         place = WCS(header).pixel_to_world(23, 17)
         # three pixels to the right of the phase centre is west, three down is south
@@ -147,6 +150,15 @@ def test_numpy_arrays_of_any_byte_order_are_taken() -> None:
     given = VisibilityData(*(a.numpy().astype(">f8") for a in arrays))  # type: ignore[arg-type]
     found = astro.image(given, size=SIDE, pixel=PIXEL, method="dirty")
     assert torch.equal(tensor(found.image), tensor(imaged(point(17, 23), method="dirty").image))
+
+
+def test_a_field_too_wide_for_a_plane_is_said() -> None:
+    data = replace(observed(point(17, 23)), u=U / 100, v=V / 100)
+    longest = float(torch.hypot(U, V).max()) / 100
+    for side, wide in ((40, False), (400, True)):
+        _, cell, notes = grid_of(data, side, 100 * PIXEL)
+        edge = math.pi * longest * (side * cell / 2) ** 2
+        assert (edge > 1) == wide == ("no w-term" in " ".join(notes))
 
 
 def test_what_cannot_be_is_refused() -> None:
