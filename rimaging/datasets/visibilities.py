@@ -8,6 +8,7 @@ import math
 import re
 import zlib
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,14 @@ def read_visibility_table(path: str | Path) -> VisibilityData:
     opened: Any = gzip.open if zipped else open
     with opened(path, "rt", encoding="utf-8", newline="") as lines:
         rows = [row for row in csv.reader(lines) if row]
-    names = next((row for row in reversed(rows) if row[0].startswith("#") and len(row) > 4), None)
+    named = (row for row in reversed(rows) if row[0].startswith("#") and len(row) > 4)
+    names = [name.strip().lstrip("#") for name in next(named, [])]
     wanted = ("U(lambda)", "V(lambda)", "Iamp(Jy)", "Iphase(d)", "Isigma(Jy)")
-    if names is None or any(name not in names for name in wanted):
+    if any(name not in names for name in wanted):
         raise FormatError(f"{path.name!r} lacks the columns {', '.join(wanted)} after a '#'.")
     index = [names.index(name) for name in wanted]
+    who = all(name in names for name in ("time(UTC)", "T1", "T2"))
+    index += [names.index("time(UTC)")] if who else []
     try:
         table = np.array(
             [[float(row[i]) for i in index] for row in rows if not row[0].startswith("#")]
@@ -83,7 +87,7 @@ def read_visibility_table(path: str | Path) -> VisibilityData:
         raise FormatError(f"{path.name!r} has a row that is no visibility: {error}.") from error
     if not len(table):
         raise FormatError(f"{path.name!r} has no visibility.")
-    u, v, amplitude, phase, sigma = table.T
+    u, v, amplitude, phase, sigma = table.T[:5]
     angle = np.radians(phase)
     weight = np.where(sigma > 0, 1 / np.where(sigma > 0, sigma, 1) ** 2, 0)
     text = next((cell for row in rows for cell in row if cell.startswith("FREQ:")), "")
@@ -91,16 +95,22 @@ def read_visibility_table(path: str | Path) -> VisibilityData:
     frequency = 1e9 * float(digits) if digits.replace(".", "").isdigit() else math.nan
     real, imaginary = amplitude * np.cos(angle), amplitude * np.sin(angle)
     columns = [u, v, real, imaginary, weight, np.zeros_like(u)]
-    if all(name in names for name in ("time(UTC)", "T1", "T2")):
-        places = [names.index(name) for name in ("time(UTC)", "T1", "T2")]
+    if who:
+        places = [names.index(name) for name in ("T1", "T2")]
         picked = [[row[i].strip() for i in places] for row in rows if not row[0].startswith("#")]
-        hour, one, two = np.array(picked).T
+        one, two = np.array(picked).T
         number = {name: i for i, name in enumerate(sorted({*one, *two}))}
-        columns += [3600 * hour.astype(float)]
+        columns += [3600 * table[:, 5]]
         columns += [np.array([number[name] for name in end], float) for end in (one, two)]
         same = one == two
     else:
         same = np.hypot(u, v) == 0
     found = good_visibilities(columns, frequency, path.name, same)
-    source = next((cell for row in rows for cell in row if cell.startswith("#SRC:")), "")
-    return replace(found, facts={"OBJECT": source.removeprefix("#SRC:")} if source else {})
+    facts = {}
+    for cell in (cell for row in rows if row[0].startswith("#") for cell in row):
+        name, _, value = cell.lstrip("#").partition(":")
+        if name == "SRC":
+            facts["OBJECT"] = value
+        elif name == "DATE(MJD)" and value.isdigit():
+            facts["DATE-OBS"] = str(date(1858, 11, 17) + timedelta(days=int(value)))
+    return replace(found, facts=facts)

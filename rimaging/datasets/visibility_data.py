@@ -81,7 +81,8 @@ class VisibilityData:
         """
         if self.stations is None or self.time is None:
             raise DataError(
-                f"{self.name!r} does not say which antennas and when (BASELINE, DATE): without "
+                f"{self.name!r} does not say which antennas and when (BASELINE, DATE; of a table "
+                "T1, T2, time(UTC)): without "
                 "them gains cannot be found; image it as calibrated"
             )
         channel = torch.zeros_like(self.time) if self.channel is None else self.channel.double()
