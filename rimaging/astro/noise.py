@@ -71,7 +71,8 @@ def _of_clean_beam(
     measurement: Measurement, beam: Tensor
 ) -> tuple[Measurement, NoiseCorrelation | None]:
     """The noise of an image that a clean beam has restored."""
-    sigma = restored_noise(measurement.data, measurement.mask, beam)
+    assert measurement.psf is not None
+    sigma = restored_noise(measurement.data, measurement.mask, measurement.psf)
     if sigma is None:
         return measurement, None
     correlation = NoiseCorrelation.of(beam)
@@ -80,7 +81,18 @@ def _of_clean_beam(
         f"noise {values} of quiet parts, that correlates as the beam does: its power is "
         f"{correlation.density(beam):.2f} times that of single pixels where the beam looks"
     )
-    return _noted(replace(measurement, noise=sigma), note), correlation
+    weigh = sigma * _beside_first(measurement.psf).to(sigma)
+    return _noted(replace(measurement, noise=weigh), note), correlation
+
+
+def _beside_first(beams: Tensor) -> Tensor:
+    """How much noisier each of ``(..., y, x)`` sees its noise than the first does, ``(..., 1, 1)``.
+
+    One correlation and its density stand for all bands: what the density of another lacks goes into
+    its sigma.
+    """
+    each = [NoiseCorrelation.of(p).density(p) for p in beams.reshape(-1, *beams.shape[-2:])]
+    return torch.tensor(each).div(each[0]).sqrt().reshape(*beams.shape[:-2], 1, 1)
 
 
 def as_correlation(given: Correlation) -> NoiseCorrelation:

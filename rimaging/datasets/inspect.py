@@ -122,8 +122,7 @@ def _with_restored_noise(measurement: Measurement) -> Measurement:
         beam = beam_psf(beams, header, tuple(measurement.data.shape))
     except DataError as error:
         return _noted(measurement, f"no PSF of the beam: {error}")
-    first = beam.reshape(-1, *beam.shape[-2:])[0]
-    sigma = restored_noise(measurement.data, measurement.mask, first)
+    sigma = restored_noise(measurement.data, measurement.mask, beam)
     if sigma is None:
         return measurement
     note = "the noise of quiet parts, that correlates as the beam does"

@@ -29,7 +29,7 @@ QUIET = 0.25
 """Share of the blocks, those of least scatter, that are taken for empty sky."""
 LEAST, MOST = 8, 4096
 """Blocks: fewer say too little, more cannot say it better."""
-LOOK = 1024
+LOOK = 512
 """Pixels along a side of noise that is drawn to see what a look at it makes of it; at most."""
 CLEAR = 0.1
 """Correlation of neighbours from which on noise is not taken for white."""
@@ -87,31 +87,33 @@ def found_correlation(data: Tensor, mask: Tensor | None, psf: Tensor) -> NoiseCo
     return correlation if correlation.neighbours - light >= CLEAR else None
 
 
-def restored_noise(data: Tensor, mask: Tensor | None, beam: Tensor) -> Tensor | None:
+def restored_noise(data: Tensor, mask: Tensor | None, beams: Tensor) -> Tensor | None:
     """Sigma of the pixels of ``(..., y, x)``, ``(..., 1, 1)``, of an image made with a clean beam.
 
     The noise of an interferometer lies within its uv plane, so that it correlates about as the
-    beam ``(y, x)`` does, and differences of neighbours hardly see it: the scatter of the quiet
-    parts is taken. None where these do not correlate so (white noise was added), or are too few.
+    beam does, and differences of neighbours hardly see it: the scatter of the quiet parts is taken,
+    over what the same look at such noise of variance 1 makes of it. ``beams``: one ``(y, x)``, or
+    one for each band. None where quiet parts do not correlate so (white noise was added), or are
+    too few.
     """
+    each = beams.reshape(-1, *beams.shape[-2:])
     try:
         quiet = _quiet_parts(data, mask)
         correlation = _correlation([part for part, _ in quiet])
     except DataError:
         return None
-    if correlation.at(1) < 0.5 * NoiseCorrelation.of(beam).at(1):
+    if correlation.at(1) < 0.5 * NoiseCorrelation.of(each[0]).at(1):
         return None
-    # What the same look makes of such noise of variance 1: the blocks of least scatter have less.
     side = [min(n, LOOK) for n in data.shape[-2:]]
     white = torch.randn(side, generator=torch.Generator().manual_seed(0))
-    drawn, one = _quiet(NoiseCorrelation.of(beam).coloured(white), None)
-    seen = one * _scatter(drawn)
-    sigmas = [unit * _scatter(part) / seen for part, unit in quiet]
-    return data.new_tensor(sigmas).reshape(*data.shape[:-2], 1, 1)
+    drawn = (_quiet(NoiseCorrelation.of(beam).coloured(white), None) for beam in each)
+    seen = data.new_tensor([_scatter(*one) for one in drawn]).reshape(*beams.shape[:-2], 1, 1)
+    found = data.new_tensor([_scatter(*one) for one in quiet]).reshape(*data.shape[:-2], 1, 1)
+    return found / seen
 
 
-def _scatter(quiet: Tensor) -> float:
-    return float(quiet.square().mean().sqrt())
+def _scatter(quiet: Tensor, unit: float) -> float:
+    return unit * float(quiet.square().mean().sqrt())
 
 
 def estimate_sky_noise(plane: Tensor, mask: Tensor | None, psf: Tensor) -> float:

@@ -101,6 +101,33 @@ def test_the_noise_of_an_image_with_a_clean_beam_correlates_as_the_beam(
     assert "noise_density" not in white.provenance
 
 
+def test_a_channel_of_a_cube_is_held_as_it_is_alone(real_weights: Path, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    from rimaging.datasets.fits_beams import Beams, beams_table
+
+    widths = (3.5, 8.0)
+    draw = torch.Generator().manual_seed(5)
+    planes = [
+        NoiseCorrelation.of(gaussian_beam(w, w, 0.0, 13)).coloured(
+            torch.randn(144, 144, generator=draw)
+        )
+        for w in widths
+    ]
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CTYPE3": "FREQ"})
+    header.update({"CDELT1": -1e-3, "CDELT2": 1e-3, "BUNIT": "Jy/beam", "CASAMBM": True})
+    size = 1e-3 * np.array([widths])
+    table = beams_table(Beams(size, size, 0 * size, table=True))
+    cube = fits.PrimaryHDU(torch.stack(planes).numpy(), header)
+    fits.HDUList([cube, table]).writeto(tmp_path / "a.fits")
+    found = np.asarray(astro.deconvolve(tmp_path / "a.fits", weights=real_weights).image)
+    for plane, width, seen in zip(planes, widths, found, strict=True):
+        header.update({"BMAJ": 1e-3 * width, "BMIN": 1e-3 * width, "CASAMBM": False})
+        fits.writeto(tmp_path / f"{width}.fits", plane.numpy(), header)
+        alone = astro.deconvolve(tmp_path / f"{width}.fits", weights=real_weights)
+        assert np.std(seen) == pytest.approx(np.std(alone.image), rel=0.01)
+
+
 def test_validation_takes_the_noise_of_a_restored_image_as_the_door_does(
     real_weights: Path, tmp_path: Path
 ) -> None:
