@@ -12,7 +12,15 @@ from torch import Tensor
 from rimaging.astro.empty import with_empty, without_empty
 from rimaging.astro.methods import Boundary, MethodName, check_options, classical
 from rimaging.astro.noise import Correlation, example, with_correlation
-from rimaging.astro.psf import TARGET, Psf, check_psf, psf_source, with_doubts, with_psf
+from rimaging.astro.psf import (
+    TARGET,
+    Psf,
+    check_psf,
+    psf_source,
+    takes_beam,
+    with_doubts,
+    with_psf,
+)
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.detector import Detector, without_saturated
@@ -147,13 +155,14 @@ def deconvolve(
     if mask is not None:
         doubt_mask(whole)
     whole = with_exposure(without_saturated(whole, saturation), counts=detector is not None)
+    clean_beam = takes_beam(whole, psf)
     whole, varying = with_psf(whole, psf)
     check_psf(whole)
     measurement, there = without_empty(whole)
     measurement, level = _with_background(measurement, background)
     if detector is not None:
         measurement = detector.with_noise(measurement, level)
-    measurement, correlation = _noise_of(measurement, noise_correlation, detector)
+    measurement, correlation = _noise_of(measurement, noise_correlation, detector, clean_beam)
     measurement = with_doubts(measurement.completed())
     if varying is not None and method != "rim":
         raise OptionError(f"{method} takes one PSF for the whole image: use method='rim'")
@@ -281,7 +290,10 @@ def _with_background(
 
 
 def _noise_of(
-    measurement: Measurement, given: Correlation | None, detector: Detector | None
+    measurement: Measurement,
+    given: Correlation | None,
+    detector: Detector | None,
+    clean_beam: bool,
 ) -> tuple[Measurement, NoiseCorrelation | None]:
     """How the noise correlates, as given or found; not that of a detector, whose pixels do not."""
     if detector is not None:
@@ -290,7 +302,7 @@ def _noise_of(
         return measurement, None
     if measurement.psf is None:  # which is said elsewhere
         return measurement, None
-    return with_correlation(measurement, example(measurement.psf), given)
+    return with_correlation(measurement, example(measurement.psf), given, clean_beam)
 
 
 def _chosen_error(

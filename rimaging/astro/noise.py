@@ -13,6 +13,7 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.noise_correlation import (
     estimate_noise_correlation,
     found_correlation,
+    restored_noise,
     single_pixels,
 )
 from rimaging.datasets.open import open_array
@@ -26,17 +27,20 @@ Correlation = str | Path | Array | NoiseCorrelation
 
 
 def with_correlation(
-    measurement: Measurement, psf: Tensor, given: Correlation | None
+    measurement: Measurement, psf: Tensor, given: Correlation | None, clean_beam: bool = False
 ) -> tuple[Measurement, NoiseCorrelation | None]:
     """How the noise correlates, and the measurement with the noise that was estimated with it.
 
     Where nothing was given, noise that nobody stated is looked at; what stated noise leaves open is
-    noted. ``psf (y, x)``: an example. Raises as `as_correlation`.
+    noted. ``psf (y, x)``: an example; ``clean_beam`` says that it is the beam of an image made from
+    visibilities, as which the noise then correlates. Raises as `as_correlation`.
     """
     data, mask = measurement.data, measurement.mask
     stated = measurement.noise is not None
     if given is None:
         found = found_correlation(data, mask, psf)
+        if found is None and clean_beam and not stated:
+            return _of_clean_beam(measurement, psf)
         if found is None:
             return measurement, None
         correlation = found
@@ -61,6 +65,34 @@ def with_correlation(
         note = f"noise {values} of single pixels, {note.removeprefix('noise ')}"
         measurement = replace(measurement, noise=sigma)
     return _noted(measurement, note), correlation
+
+
+def _of_clean_beam(
+    measurement: Measurement, beam: Tensor
+) -> tuple[Measurement, NoiseCorrelation | None]:
+    """The noise of an image that a clean beam has restored."""
+    assert measurement.psf is not None
+    sigma = restored_noise(measurement.data, measurement.mask, measurement.psf)
+    if sigma is None:
+        return measurement, None
+    correlation = NoiseCorrelation.of(beam)
+    values = ", ".join(f"{value:.4g}" for value in sigma.flatten().tolist()[:8])
+    note = (
+        f"noise {values} of quiet parts, that correlates as the beam does: its power is "
+        f"{correlation.density(beam):.2f} times that of single pixels where the beam looks"
+    )
+    weigh = sigma * _beside_first(measurement.psf).to(sigma)
+    return _noted(replace(measurement, noise=weigh), note), correlation
+
+
+def _beside_first(beams: Tensor) -> Tensor:
+    """How much noisier each of ``(..., y, x)`` sees its noise than the first does, ``(..., 1, 1)``.
+
+    One correlation and its density stand for all bands: what the density of another lacks goes into
+    its sigma.
+    """
+    each = [NoiseCorrelation.of(p).density(p) for p in beams.reshape(-1, *beams.shape[-2:])]
+    return torch.tensor(each).div(each[0]).sqrt().reshape(*beams.shape[:-2], 1, 1)
 
 
 def as_correlation(given: Correlation) -> NoiseCorrelation:

@@ -57,9 +57,8 @@ def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, Va
     """
     if isinstance(psf, str) and psf == STARS:
         return _from_stars(measurement), None
-    beams = measurement.beams
-    asked = isinstance(psf, str) and psf == "beam"
-    if asked or (psf is None and measurement.psf is None and beams is not None):
+    if takes_beam(measurement, psf):
+        beams = measurement.beams
         if beams is None or measurement.header is None:
             raise DataError("psf='beam', and the image states no beam (BMAJ, BEAMS): give psf=")
         note = "PSF taken from the beam that the file states"
@@ -81,6 +80,13 @@ def with_psf(measurement: Measurement, psf: Psf | None) -> tuple[Measurement, Va
         varying = varying.moved((varying.origin[0] + top, varying.origin[1] + left))
     middle = [(n - 1) / 2 for n in measurement.data.shape[-2:]]
     return replace(measurement, psf=varying.at(*middle)), varying
+
+
+def takes_beam(measurement: Measurement, psf: Psf | None) -> bool:
+    """Whether the clean beam that the file states is the PSF: asked for, or without another."""
+    if isinstance(psf, str) and psf == "beam":
+        return True
+    return psf is None and measurement.psf is None and measurement.beams is not None
 
 
 def _of_section(psf: Tensor, measurement: Measurement) -> Tensor:
@@ -182,6 +188,11 @@ def as_psf(psf: Psf, header: Header | None = None) -> Tensor:
         raise OptionError(
             "the PSF of an image's own stars is sought in memory: larger images take it from a "
             "file, which `rimaging psf IMAGE -o psf.fits` writes"
+        )
+    if psf == "beam":
+        raise OptionError(
+            "the beam of a header is drawn for images that are seen whole, not tile by tile: give "
+            "gaussian:FWHM in pixels, or the PSF as a file, and --noise"
         )
     name, _, numbers = str(psf).partition(":")
     if name not in ("gaussian", "moffat"):

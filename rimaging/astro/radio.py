@@ -10,6 +10,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from rimaging.astro.radio_grid import check_field, grid_of, reach_of
 from rimaging.astro.radio_methods import (
     Calibration,
     MethodName,
@@ -23,7 +24,7 @@ from rimaging.datasets.fits_planes import Plane
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.sources import Array
 from rimaging.datasets.visibilities import VisibilityData, read_visibilities
-from rimaging.datasets.visibility_header import angle_radians, visibility_header
+from rimaging.datasets.visibility_header import visibility_header
 from rimaging.errors import DataError, OptionError
 from rimaging.method import Weights, choose_device
 from rimaging.operators.gaussian import Gaussian
@@ -40,15 +41,8 @@ from rimaging.reconstruct import run
 from rimaging.reconstruction import Reconstruction
 from rimaging.reports.arrays import to_numpy
 
-FINE = 8
-"""Pixels per wavelength of the longest baseline, where nobody says: about 5 in a beam."""
-
-LARGEST = 512
-SMALLEST = 32
-"""Sides of the image between which the shortest baseline says, where nobody does."""
-
-KEEP = 1.6
-"""Radius in FWHM at which the clean beam is cut."""
+KEEP = 2.5
+"""Radius in FWHM at which the clean beam is cut: 3 in 10^8 of its peak, below any dynamic range."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,6 +133,13 @@ def image(
     (2017), chapters 10 and 11.
     """
     scheme, robust = _weighting(weighting)
+    if gain_spread is not None and not 0 < gain_spread < math.inf:
+        raise OptionError(
+            f"gain_spread is {gain_spread}: give one above 0; None (--gain-spread 0) where nothing "
+            "is known"
+        )
+    if flux is not None and calibrated and method != "mem":
+        raise OptionError(f"flux is that of the prior of mem, not of {method}: leave it out")
     settings = Settings(
         method=method,
         threshold=threshold,
@@ -150,8 +151,13 @@ def image(
         weights=weights,
     )
     data = read_visibilities(source) if isinstance(source, str | Path) else source
-    data, assumed = _prepared(data, min_baseline, systematic, averaged=not calibrated)
-    side, cell, notes = _grid(data, size, pixel)
+    if not isinstance(data, VisibilityData):
+        raise OptionError(
+            f"{type(source).__name__} is no observation: give a path or VisibilityData"
+        )
+    reach = None if calibrated else reach_of(data, min_baseline, size, pixel)
+    data, assumed = _prepared(data, min_baseline, systematic, reach)
+    side, cell, notes = grid_of(data, size, pixel)
     assumed += notes
     shape, field = (side, side), side * cell
     operator = Visibilities(data.u, data.v, shape, cell, torch.float64)
@@ -159,6 +165,7 @@ def image(
     full = Visibilities(data.u, data.v, (2 * side - 1, 2 * side - 1), cell, torch.float64)
     whole_beam = dirty_beam(full, weight)
     lobe = clean_beam(whole_beam)
+    check_field(side, cell, lobe[0])
     calibration = Calibration(data, {})
     if not calibrated:
         calibration = calibrated_by_closure(operator, data, settings, lobe, gain_spread)
@@ -222,18 +229,20 @@ def _weighting(weighting: Weighting | tuple[str, float]) -> tuple[Weighting, flo
         raise OptionError(
             f"weighting {scheme!r}: choose {', '.join(get_args(Weighting))} or ('briggs', 0.5)"
         )
+    if not math.isfinite(robust) or (isinstance(weighting, tuple) and scheme != "briggs"):
+        raise OptionError(f"weighting {scheme} of robustness {robust}: briggs alone takes a number")
     return scheme, float(robust)  # type: ignore[return-value] # checked above
 
 
 def _prepared(
-    data: VisibilityData, min_baseline: float, systematic: float, *, averaged: bool
+    data: VisibilityData, min_baseline: float, systematic: float, reach: float | None
 ) -> tuple[VisibilityData, list[str]]:
     """Averaged, without the shortest baselines, with systematic noise; and what was done."""
-    if min_baseline < 0 or systematic < 0:
+    if not (0 <= min_baseline < math.inf and 0 <= systematic < math.inf):
         raise OptionError(f"{min_baseline=}, {systematic=}: give values from 0 on")
     notes = [] if data.position else ["phase centre unknown: the WCS counts from 0, 0"]
-    if averaged:
-        data = data.scan_averages()
+    if reach is not None:
+        data = data.scan_averages(reach=reach)
         notes.append("visibilities averaged over each scan")
     long = torch.hypot(data.u, data.v) >= min_baseline
     if not bool(long.any()):
@@ -246,33 +255,6 @@ def _prepared(
         extra = systematic * data.values.norm(dim=0)
         data = replace(data, sigma=torch.hypot(data.sigma, extra.to(data.sigma)))
     return data, notes
-
-
-def _grid(
-    data: VisibilityData, size: int | None, pixel: str | float | None
-) -> tuple[int, float, list[str]]:
-    """Side in pixels and the cell in radians, and what was chosen."""
-    length = torch.hypot(data.u, data.v)
-    notes = []
-    if pixel is None:
-        cell = 1 / (FINE * float(length.max()))
-        notes.append(f"pixels of {3600 * math.degrees(cell):.4g} arcsec, from the longest baseline")
-    else:
-        cell = angle_radians(pixel)
-    if size is None:
-        wanted = 1 / (float(length[length > 0].min()) * cell) if bool((length > 0).any()) else 0
-        side = 2 * math.ceil(min(max(wanted, SMALLEST), LARGEST) / 2)
-        how = (
-            "from the shortest baseline"
-            if wanted <= LARGEST
-            else f"the most without size= ({LARGEST})"
-        )
-        notes.append(f"an image of {side} x {side} pixels, {how}")
-    else:
-        side = size
-    if side < 8:
-        raise OptionError(f"size is {side}: give 8 pixels or more")
-    return side, cell, notes
 
 
 def _planes(model: Tensor, residual: Tensor, beam: Tensor, dirty: bool) -> tuple[Plane, ...]:

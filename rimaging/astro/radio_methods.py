@@ -62,8 +62,13 @@ class Settings:
             )
         if self.iterations is not None and self.method not in ITERATIONS:
             raise OptionError(f"iterations are not those of {self.method}: leave them out")
-        if self.flux is not None and not self.flux > 0:
+        if self.flux is not None and not 0 < self.flux < math.inf:
             raise OptionError(f"the flux is {self.flux}: give Jy above 0")
+        for name in ("threshold", "entropy", "variation"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise OptionError(f"{name} is {getattr(self, name)}: give a number from 0 on")
+        if not 0 < self.loop_gain <= 1:
+            raise OptionError(f"loop_gain is {self.loop_gain}: give one above 0, at most 1")
 
     @property
     def count(self) -> int:

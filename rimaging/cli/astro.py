@@ -61,8 +61,8 @@ def deconvolve(
     psf: Annotated[
         str | None,
         typer.Option(
-            help="File, file.fits[PSF], a FWHM in pixels, moffat:4.5, gaussian:3.2, or stars: from "
-            "the image's own."
+            help="File, file.fits[PSF], a FWHM in pixels, moffat:4.5, gaussian:3.2, stars: from "
+            "the image's own, or beam: of the header."
         ),
     ] = None,
     noise: Noise = None,

@@ -139,7 +139,10 @@ def sky_of(
 
     width = read_psf(psf)
     if width is None:
-        raise DataError("a mosaic needs a PSF: give --psf, a file, a FWHM in pixels, or moffat:4.5")
+        raise DataError(
+            "tile by tile an image needs a PSF (the beam of a header is not taken): give --psf, a "
+            "file, a FWHM in pixels, or moffat:4.5"
+        )
     if error_map is not None and error_map != "learned":
         raise OptionError(
             "tile by tile the error is the one that the weights tell: give --error-map learned, or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from rimaging.cli.app import command
 from rimaging.cli.options import Overwrite, Page, Weights
-from rimaging.cli.output import check_outputs, finish
+from rimaging.cli.output import DOUBTFUL, check_outputs, finish
 from rimaging.errors import OptionError
 
 
@@ -91,3 +92,10 @@ def radio(
         f"model {facts['flux_jy']:.4g} Jy, noise {facts['noise_jy_per_beam']:.3g} Jy/beam"
     )
     finish(result, output, report, overwrite)
+    if result.chi2 > DOUBTFUL and method != "dirty":
+        typer.echo(
+            f"rimaging: warning: the model leaves {math.sqrt(result.chi2):.2g} times the noise of "
+            "the visibilities: they are not calibrated (--uncalibrated), the field misses light "
+            "(--size, --min-baseline), or their weights are no 1 / sigma^2 (--systematic)",
+            err=True,
+        )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.fits_axes import pixel_matrix
+from rimaging.datasets.fits_beams import along_axes
 from rimaging.errors import DataError
 
 if TYPE_CHECKING:
@@ -51,12 +52,13 @@ def gaussian_beam(
 
 
 def beam_psf(beams: Beams, header: Header, shape: tuple[int, ...]) -> Tensor:
-    """PSFs ``(y, x)`` of one beam for all, or ``(..., 1 or channel, y, x)`` for a cube ``shape``.
+    """PSFs ``(y, x)`` of one beam for all, or those of a cube ``shape``, ``(..., y, x)``.
 
     A channel without a beam gets the mean of the others, since its data are blank anyway.
 
-    Raises DataError where the header does not state the size of the pixels, and for pixels that are
-    no squares: the target, which is round in pixels, would be no round beam on the sky.
+    Raises DataError where the header does not state the size of the pixels, for a beam wider than
+    the image (of arcseconds where degrees are meant) or narrower than a pixel, and for pixels that
+    are no squares: the target, which is round in pixels, would be no round beam on the sky.
     """
     matrix = pixel_matrix(header)
     if matrix is None:
@@ -69,12 +71,22 @@ def beam_psf(beams: Beams, header: Header, shape: tuple[int, ...]) -> Tensor:
     good = np.isfinite(beams.major)
     widths = [np.where(good, w, w[good].mean()) for w in (beams.major, beams.minor)]
     angles = np.where(good, beams.angle, 0.0)
+    widest = float(widths[0].max()) / x
+    if widest > max(shape[-2:]):
+        raise DataError(
+            f"the image states a beam of {widest:.4g} pixels and has {max(shape[-2:])} along its "
+            "longer side: BMAJ and BMIN count degrees (in BEAMS what TUNIT says), repair them or "
+            "give psf=."
+        )
+    if float(widths[0].min()) < x:
+        raise DataError(
+            f"the image states a beam of {float(widths[0].min()) / x:.2g} pixels, which shows "
+            "nothing: repair BMAJ or the size of the pixels (CDELT, CD), or give psf=."
+        )
     radius = math.ceil(CUT * float(widths[0].max()) / x)
     listed = zip(widths[0].flat, widths[1].flat, angles.flat, strict=True)
     psfs = torch.stack([gaussian_beam(a, b, p, radius, matrix=matrix) for a, b, p in listed])
     if len(psfs) == 1:
         return psfs[0]
-    polarisations, channels = beams.major.shape
-    lead = shape[:-2]
-    stacked = psfs.reshape(polarisations, channels, *psfs.shape[-2:])
-    return stacked if len(lead) == 2 else stacked[0]
+    stacked = psfs.reshape(*beams.major.shape, *psfs.shape[-2:]).numpy()
+    return torch.from_numpy(along_axes(stacked, header, len(shape)))

@@ -171,7 +171,7 @@ def choose_image(file: FitsFile, extension: Extension | None) -> tuple[int, list
     if not images:
         raise FormatError(
             f"{file.name!r} holds tables or visibilities and no image, expected an image (y, x): "
-            "make one first (this version reads no visibilities)."
+            "make one first (rimaging radio, of visibilities)."
         )
     if extension is not None:
         try:

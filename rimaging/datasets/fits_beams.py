@@ -19,7 +19,7 @@ from rimaging.errors import FormatError
 if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU, HDUList, Header
 
-__all__ = ["Beams", "beams_table", "is_per_beam", "read_beams", "round_beams"]
+__all__ = ["Beams", "along_axes", "beams_table", "is_per_beam", "read_beams", "round_beams"]
 
 NUMBER = r"\s*([-+]?[\d.]+(?:[Ee][-+]?\d+)?)\s*"
 AIPS = re.compile(rf"AIPS\s+CLEAN\s+BMAJ={NUMBER}BMIN={NUMBER}BPA={NUMBER}")
@@ -48,6 +48,15 @@ class Beams:
             return self
         major, minor, angle = (a[:, chosen] for a in (self.major, self.minor, self.angle))
         return Beams(major, minor, angle, table=self.table)
+
+    def said(self) -> str:
+        """In words, in arcseconds."""
+        sides = [3600 * a[np.isfinite(a)] for a in (self.major, self.minor)]
+        if self.major.size == 1:
+            major, minor = (float(side[0]) for side in sides)
+            return f"{major:.4g} x {minor:.4g} arcsec at {float(self.angle[0, 0]):.3g} deg"
+        widths = np.concatenate(sides)
+        return f"{self.major.size} beams of {widths.min():.4g} to {widths.max():.4g} arcsec"
 
     def listed(self) -> list[dict[str, float | None]]:
         """For JSON: one entry for each channel, in arcseconds."""
@@ -120,6 +129,22 @@ def beams_table(beams: Beams) -> BinTableHDU:
     hdu.header["NCHAN"] = (channels, "number of channels")
     hdu.header["NPOL"] = (polarisations, "number of polarisations")
     return hdu
+
+
+def along_axes(values: np.ndarray, header: Header, axes: int) -> np.ndarray:
+    """``(polarisation, channel, ...)`` laid along the axes in front of ``(y, x)`` of an image.
+
+    Which of them is which the header says: CASA has the polarisations before the channels.
+    """
+    channel, stokes = _axes(header, axes)
+    lengths = [1] * (axes - 2)
+    if channel is not None:
+        lengths[channel + 2] = values.shape[1]
+    if stokes is not None:
+        lengths[stokes + 2] = values.shape[0]
+    if channel is not None and stokes is not None and channel < stokes:
+        values = values.swapaxes(0, 1)
+    return values.reshape((*lengths, *values.shape[2:]))
 
 
 def is_per_beam(units: str | None) -> bool:

@@ -132,7 +132,7 @@ def _sign(header: Header, facts: dict[str, Any], measurement: Measurement | None
         "RIMTILE": (tiles.get("tile", 0) if facts else None, "pixels; 0: not cut into tiles"),
         "RIMHALO": (tiles.get("halo", 0) if facts else None, "pixels around a tile"),
         "RIMSEAM": (tiles.get("seam", 0.0) if facts else None, "largest seam, units of the noise"),
-        "RIMCHI2": (facts.get("chi2"), "mean square of RES"),
+        "RIMCHI2": (facts.get("chi2"), _chi2_said(measurement)),
         "RIMPSF": (facts.get("psf") and str(facts["psf"])[:60], "where the PSF came from"),
         "RIMADD": (facts.get("add_residual"), "the residual was put back into SCI"),
         "PSFFWHM": (facts.get("target_fwhm_pixels"), "[pixel] FWHM of PSFOUT, the PSF of SCI"),
@@ -143,6 +143,11 @@ def _sign(header: Header, facts: dict[str, Any], measurement: Measurement | None
             header.remove(name, ignore_missing=True)
         else:
             header[name] = (value, comment)
+
+
+def _chi2_said(measurement: Measurement | None) -> str:
+    seen = measurement is not None and "visibilities" in measurement.provenance
+    return "of the visibilities" if seen else "mean square of RES"
 
 
 def _noise_model(measurement: Measurement | None, facts: dict[str, Any]) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from rimaging.datasets.beam_psf import beam_psf
 from rimaging.datasets.exposure import with_exposure
 from rimaging.datasets.fits_open import open_fits, split_extension
 from rimaging.datasets.hdf5_guard import listing
@@ -14,8 +17,10 @@ from rimaging.datasets.kinds import COMMANDS
 from rimaging.datasets.kspace_facts import kspace_facts, kspace_plan
 from rimaging.datasets.mat import load_mat
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.noise_correlation import restored_noise
 from rimaging.datasets.npz import load_arrays
 from rimaging.datasets.open import open, sniff
+from rimaging.datasets.visibilities import holds_visibilities, read_visibilities
 from rimaging.errors import DataError, FormatError, ShapeError
 
 __all__ = ["inspect"]
@@ -28,8 +33,11 @@ def inspect(path: str | Path) -> dict[str, str]:
     what is missing. Raises FormatError for files that cannot be read at all.
     """
     bare, _ = split_extension(path)
-    form = sniff(bare)
+    visibilities = holds_visibilities(bare)
+    form = visibilities or sniff(bare)
     lines = {"format": form, "size": f"{bare.stat().st_size / 2**20:.2f} MiB"}
+    if visibilities:
+        return {**lines, **_of_visibilities(bare)}
     try:
         measurement = open(path)
     except (FormatError, DataError, ShapeError) as error:
@@ -56,6 +64,8 @@ def _described(measurement: Measurement) -> dict[str, str]:
         tensor = getattr(measurement, name)
         if tensor is not None:
             lines[name] = str(tuple(tensor.shape))
+    if measurement.beams is not None:
+        lines["beam"] = measurement.beams.said()
     if measurement.header is not None:
         lines["sky coordinates"] = "yes" if "CTYPE1" in measurement.header else "none"
     if "voxel_mm" in measurement.provenance:
@@ -65,7 +75,7 @@ def _described(measurement: Measurement) -> dict[str, str]:
     if "geometry" in measurement.provenance:
         lines["geometry"] = str(measurement.provenance["geometry"])
     if measurement.kind == "sky":
-        measurement = with_exposure(measurement)
+        measurement = _with_restored_noise(with_exposure(measurement))
     try:
         whole = measurement.completed()
     except DataError as error:
@@ -84,6 +94,46 @@ def _described(measurement: Measurement) -> dict[str, str]:
     return lines
 
 
+def _of_visibilities(path: Path) -> dict[str, str]:
+    try:
+        found = read_visibilities(path)
+    except (FormatError, DataError) as error:
+        return {"why": f"no measurement: {error}"}
+    length = torch.hypot(found.u, found.v)
+    lines = {
+        "kind": "visibilities",
+        "data": f"{len(found.u)} of Stokes I, each channel counted",
+        "baselines": f"{float(length.min()):.4g} to {float(length.max()):.4g} wavelengths",
+        "noise": f"{float(found.sigma.median()):.4g} Jy (median)",
+    }
+    if math.isfinite(found.frequency):
+        lines["frequency"] = f"{found.frequency / 1e9:.6g} GHz"
+    if found.position is not None:
+        lines["phase centre"] = "{:.6f}, {:.6f} deg".format(*found.position)
+    return {**lines, "would": "rimaging radio: image them, deconvolve and restore"}
+
+
+def _with_restored_noise(measurement: Measurement) -> Measurement:
+    """With the noise that deconvolution takes where the beam of the header is the PSF."""
+    header, beams = measurement.header, measurement.beams
+    if measurement.noise is not None or measurement.psf is not None or not (header and beams):
+        return measurement
+    try:
+        beam = beam_psf(beams, header, tuple(measurement.data.shape))
+    except DataError as error:
+        return _noted(measurement, f"no PSF of the beam: {error}")
+    sigma = restored_noise(measurement.data, measurement.mask, beam)
+    if sigma is None:
+        return measurement
+    note = "the noise of quiet parts, that correlates as the beam does"
+    return replace(_noted(measurement, note), noise=sigma)
+
+
+def _noted(measurement: Measurement, note: str) -> Measurement:
+    assumed = [*measurement.provenance.get("assumed", []), note]
+    return replace(measurement, provenance={**measurement.provenance, "assumed": assumed})
+
+
 def _noise(noise: Tensor | float | None) -> str:
     values = torch.as_tensor(noise).flatten()
     if values.numel() > 8:
@@ -96,6 +146,8 @@ def _plan(measurement: Measurement) -> str:
     if measurement.kind == "kspace":
         return f"{door}: {kspace_plan(measurement)}"
     if measurement.kind == "sky":
+        if measurement.psf is None and measurement.beams is not None:
+            return f"{door}: deconvolve, its beam as the PSF (--psf gives another)"
         if measurement.psf is None:
             return f"{door}: give a PSF (--psf FILE, or --psf stars); without one, rimaging denoise"
         return f"{door}: deconvolve"

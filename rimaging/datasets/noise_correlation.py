@@ -17,6 +17,7 @@ __all__ = [
     "estimate_noise_correlation",
     "estimate_sky_noise",
     "found_correlation",
+    "restored_noise",
     "single_pixels",
 ]
 
@@ -28,6 +29,8 @@ QUIET = 0.25
 """Share of the blocks, those of least scatter, that are taken for empty sky."""
 LEAST, MOST = 8, 4096
 """Blocks: fewer say too little, more cannot say it better."""
+LOOK = 512
+"""Pixels along a side of noise that is drawn to see what a look at it makes of it; at most."""
 CLEAR = 0.1
 """Correlation of neighbours from which on noise is not taken for white."""
 
@@ -41,7 +44,7 @@ def estimate_noise_correlation(data: Tensor, mask: Tensor | None = None) -> Nois
 
     Raises DataError where fewer than `LEAST` blocks are whole, or these have no noise.
     """
-    return _correlation(_quiet_parts(data, mask))
+    return _correlation([part for part, _ in _quiet_parts(data, mask)])
 
 
 def _correlation(quiet: list[Tensor]) -> NoiseCorrelation:
@@ -64,11 +67,12 @@ def found_correlation(data: Tensor, mask: Tensor | None, psf: Tensor) -> NoiseCo
     """What `estimate_noise_correlation` says, where it can only be the noise of a pipeline.
 
     That is where neighbours correlate by `CLEAR` or more and the correlation falls off sooner than
-    anything that a PSF ``(y, x)`` has seen: at two pixels it is below half of the PSF's. Else None:
-    the noise is white, or unresolved light hides it, or the image is too small to tell.
+    anything that a PSF ``(y, x)`` has seen: at two pixels it is below half of the PSF's, and as
+    much light as it allows there beside white noise leaves neighbours `CLEAR` over. Else None: the
+    noise is white, or unresolved light hides it, or the image is too small to tell.
     """
     try:
-        quiet = _quiet_parts(data, mask)
+        quiet = [part for part, _ in _quiet_parts(data, mask)]
         if max(map(_beside, quiet)) < CLEAR / 2:
             return None  # at a glance, since white is what most noise is
         correlation = _correlation(quiet)
@@ -76,7 +80,40 @@ def found_correlation(data: Tensor, mask: Tensor | None, psf: Tensor) -> NoiseCo
         return None
     seen = NoiseCorrelation.of(psf)
     narrow = correlation.at(2) < 0.5 * seen.at(2)
-    return correlation if correlation.neighbours >= CLEAR and narrow else None
+    if not narrow or correlation.neighbours < CLEAR:
+        return None
+    beyond = correlation.at(2)
+    light = beyond / seen.at(2) * seen.at(1) if beyond > 0 else 0.0
+    return correlation if correlation.neighbours - light >= CLEAR else None
+
+
+def restored_noise(data: Tensor, mask: Tensor | None, beams: Tensor) -> Tensor | None:
+    """Sigma of the pixels of ``(..., y, x)``, ``(..., 1, 1)``, of an image made with a clean beam.
+
+    The noise of an interferometer lies within its uv plane, so that it correlates about as the
+    beam does, and differences of neighbours hardly see it: the scatter of the quiet parts is taken,
+    over what the same look at such noise of variance 1 makes of it. ``beams``: one ``(y, x)``, or
+    one for each band. None where quiet parts do not correlate so (white noise was added), or are
+    too few.
+    """
+    each = beams.reshape(-1, *beams.shape[-2:])
+    try:
+        quiet = _quiet_parts(data, mask)
+        correlation = _correlation([part for part, _ in quiet])
+    except DataError:
+        return None
+    if correlation.at(1) < 0.5 * NoiseCorrelation.of(each[0]).at(1):
+        return None
+    side = [min(n, LOOK) for n in data.shape[-2:]]
+    white = torch.randn(side, generator=torch.Generator().manual_seed(0))
+    drawn = (_quiet(NoiseCorrelation.of(beam).coloured(white), None) for beam in each)
+    seen = data.new_tensor([_scatter(*one) for one in drawn]).reshape(*beams.shape[:-2], 1, 1)
+    found = data.new_tensor([_scatter(*one) for one in quiet]).reshape(*data.shape[:-2], 1, 1)
+    return found / seen
+
+
+def _scatter(quiet: Tensor, unit: float) -> float:
+    return unit * float(quiet.square().mean().sqrt())
 
 
 def estimate_sky_noise(plane: Tensor, mask: Tensor | None, psf: Tensor) -> float:
@@ -91,8 +128,8 @@ def estimate_sky_noise(plane: Tensor, mask: Tensor | None, psf: Tensor) -> float
     return float(single_pixels(plane, mask, found)) * math.sqrt(found.density(psf))
 
 
-def _quiet_parts(data: Tensor, mask: Tensor | None) -> list[Tensor]:
-    """The quiet blocks of each plane of ``(..., y, x)``."""
+def _quiet_parts(data: Tensor, mask: Tensor | None) -> list[tuple[Tensor, float]]:
+    """The quiet blocks of each plane of ``(..., y, x)``, and their unit in that of the data."""
     planes = data.reshape(-1, *data.shape[-2:])
     if mask is None:
         return [_quiet(plane, None) for plane in planes]
@@ -106,10 +143,10 @@ def _beside(quiet: Tensor) -> float:
     return float((quiet[..., 1:] * quiet[..., :-1]).mean()) / power if power else 0.0
 
 
-def _quiet(plane: Tensor, weight: Tensor | None) -> Tensor:
+def _quiet(plane: Tensor, weight: Tensor | None) -> tuple[Tensor, float]:
     """Residuals ``(block, y, x)`` of the quiet blocks of a plane from a plane fitted to each.
 
-    Their scale is not that of the data: only their correlation is looked at.
+    They are in a unit of their own, a power of two, which comes too.
     """
     whole = blocks(plane, SIDE)
     if weight is not None:
@@ -127,10 +164,11 @@ def _quiet(plane: Tensor, weight: Tensor | None) -> Tensor:
     basis = torch.stack([torch.ones_like(y), y, x]).flatten(1)
     basis = basis / basis.norm(dim=1, keepdim=True)
     left = (flat - (flat @ basis.T) @ basis).reshape(whole.shape)
-    left = left / power_of_two(left.abs().max())  # whose squares single precision holds
+    unit = power_of_two(left.abs().max())  # so that single precision holds squares
+    left = left / unit
     scatter = left.square().mean(dim=(1, 2))
     quiet: Tensor = left[scatter.argsort()[: max(LEAST, round(QUIET * len(left)))]]
-    return quiet
+    return quiet, float(unit)
 
 
 def _lags(quiet: Tensor) -> Tensor:

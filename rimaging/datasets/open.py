@@ -192,6 +192,8 @@ def sniff(path: str | Path) -> str:
         hint = "it is a pickle, which can run code; save arrays as .npz"
     elif path.suffix == ".cfl":
         hint = "BART's header is missing, put the .hdr of the same name beside it"
+    elif b"U(lambda)" in head:
+        hint = "it is a table of visibilities, of which rimaging radio makes an image"
     elif not head:
         hint = "it is empty"
     else:

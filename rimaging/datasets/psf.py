@@ -24,8 +24,8 @@ def prepare_psf(psf: Tensor) -> tuple[Tensor, list[str]]:
     of zeros is added; where it lies between two, the PSF is moved by half a pixel with
     the Fourier shift theorem. A PSF is never recentred otherwise: that would move the sky.
 
-    Raises ShapeError below two axes, DataError for complex values, NaN and for a sum that is not
-    positive.
+    Raises ShapeError below two axes, DataError for complex values, NaN, for a sum that is not
+    positive and for a dirty beam: of peak 1, with half as much below zero as is left over.
     """
     if psf.ndim < 2:
         raise ShapeError(f"the PSF has shape {tuple(psf.shape)}, expected (..., y, x).")
@@ -41,6 +41,12 @@ def prepare_psf(psf: Tensor) -> tuple[Tensor, list[str]]:
         raise DataError(
             f"the PSF sums to {float(sums.min()):.4g}, expected a positive sum: give the point "
             "spread function, not a dirty beam, whose sum means nothing."
+        )
+    peaks, sizes = psf.amax(dim=(-2, -1)), psf.abs().sum(dim=(-2, -1))
+    if bool((((peaks - 1).abs() < 1e-3) & (sizes > 2 * sums[..., 0, 0])).any()):
+        raise DataError(
+            "the PSF is a dirty beam (peak 1, deep below zero), whose sum means nothing: image the "
+            "visibilities (rimaging radio), or give the restored image with its clean beam."
         )
     notes = []
     low, high = float(sums.min()), float(sums.max())

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rimaging.datasets.fits_axes import pixel_scales, spectral_axis, stokes_axis
-from rimaging.datasets.fits_beams import Beams, is_per_beam, round_beams
+from rimaging.datasets.fits_axes import pixel_scales
+from rimaging.datasets.fits_beams import Beams, along_axes, is_per_beam, round_beams
 from rimaging.datasets.fits_header import without
 
 if TYPE_CHECKING:
@@ -62,12 +62,14 @@ def target_beam(
     if beams is not None and scales is not None:
         area = beams.solid_angle / (scales[0] * scales[1])
         area = np.where(np.isfinite(area), area, np.nanmedian(area))
+        along = along_axes(area, header, len(shape))[..., None, None]
     elif psf is not None:
         psf = psf.astype(np.float64)
-        area = np.atleast_2d((psf.sum(axis=(-2, -1)) / psf.max(axis=(-2, -1))).squeeze())
+        area = psf.sum(axis=(-2, -1)) / psf.max(axis=(-2, -1))
+        one = area.size == 1
+        along = area.reshape((1,) * len(shape)) if one else area[..., None, None]
     else:
         return None
-    along = _along_channels(area, header, shape)
     if not target > 0:
         unit = _spelt(str(units), "pixel")
         said = f"{unit}; was per beam of {np.median(area):.4g} pixels"
@@ -112,17 +114,3 @@ def _spelt(units: str, per: str) -> str:
     """The unit per beam or per pixel, the rest of it as it came but for janskys in capitals."""
     text = re.sub(r"\bbeam\b", per, units.strip(), flags=re.IGNORECASE)
     return re.sub(r"\bmjy\b", "mJy", re.sub(r"\b(JY|jy)\b", "Jy", text))
-
-
-def _along_channels(area: np.ndarray, header: Header, shape: tuple[int, ...]) -> np.ndarray:
-    """``(polarisation, channel)`` laid along the axes of the image."""
-    lengths = [1] * len(shape)
-    channel, stokes = spectral_axis(header, len(shape)), stokes_axis(header, len(shape))
-    if area.size == 1 or channel is None:
-        return np.reshape(area.flat[:1], lengths)
-    lengths[channel] = area.shape[1]
-    if stokes is not None and area.shape[0] > 1:
-        lengths[stokes] = area.shape[0]
-        if stokes > channel:
-            area = area.T
-    return area.reshape(lengths)

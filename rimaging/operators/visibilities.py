@@ -139,10 +139,11 @@ def weights_of(
     own = sigma.double() ** -2
     if weighting == "natural":
         return own
-    # A visibility and its conjugate fall into mirrored cells of a real sky.
-    flip = (v < 0) | ((v == 0) & (u < 0))
-    sign = torch.where(flip, -1.0, 1.0)
-    cells = torch.stack((u * sign, v * sign)).double().mul(field).round().long()
+    # A visibility and its conjugate fall into mirrored cells of a real sky: those of its upper half
+    # count. The cell says which half, since a row of cells lies on both sides of v = 0.
+    cells = torch.stack((u, v)).double().mul(field).round().long()
+    flip = (cells[1] < 0) | ((cells[1] == 0) & (cells[0] < 0))
+    cells = torch.where(flip, -cells, cells)
     _, cell = torch.unique(cells, dim=1, return_inverse=True)
     density = torch.zeros(int(cell.max()) + 1, dtype=torch.float64).index_add(0, cell, own)
     if weighting == "uniform":

@@ -9,6 +9,7 @@ from typing import Any
 
 from rimaging.astro import TARGET, MethodName, Psf, deconvolve, with_psf
 from rimaging.astro.noise import Correlation, example, with_correlation
+from rimaging.astro.psf import takes_beam
 from rimaging.datasets.arrays import to_tensor
 from rimaging.datasets.background import sky_level
 from rimaging.datasets.exposure import with_exposure
@@ -124,11 +125,14 @@ def validate(
         DataError, ShapeError: no PSF, an image that is too small, as `deconvolve`.
     """
     whole = with_exposure(as_measurement(image, "sky", noise=noise, mask=mask))
+    clean_beam = takes_beam(whole, psf)
     whole, varying = with_psf(whole, psf)
     plane = middle(plane_of(whole, band), size or (QUICK_SIDE if quick else SIDE))
     correlation = None
     if plane.psf is not None:
-        plane, correlation = with_correlation(plane, example(plane.psf), noise_correlation)
+        plane, correlation = with_correlation(
+            plane, example(plane.psf), noise_correlation, clean_beam
+        )
     plane = plane.completed()
     if plane.psf is None:
         raise DataError("validation needs a PSF: give psf= (--psf), as for deconvolve")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 import rimaging
 from rimaging import astro
+from rimaging.astro.radio_grid import grid_of
 from rimaging.datasets.visibilities import VisibilityData
 from rimaging.errors import DataError, OptionError
 from rimaging.operators.visibilities import Visibilities
@@ -90,6 +92,21 @@ def test_the_residual_is_the_data_without_the_model() -> None:
     assert result.chi2 == pytest.approx(float(left.square().mean()), rel=1e-4)
 
 
+def test_the_image_is_the_model_seen_by_the_clean_beam_and_the_residual() -> None:
+    from scipy.signal import fftconvolve
+
+    from rimaging.datasets.beam_psf import gaussian_beam
+
+    result = imaged(point(17, 23, 100.0), method="clean")
+    assert result.measurement is not None and result.measurement.beams is not None
+    lobe, step = result.measurement.beams, PIXEL / 3600
+    widths = (float(lobe.major[0, 0]) / step, float(lobe.minor[0, 0]) / step)
+    beam = gaussian_beam(*widths, float(lobe.angle[0, 0]), 2 * SIDE).double()
+    seen = fftconvolve(tensor(result.model), beam / beam.max(), mode="same")
+    left = tensor(result.image) - tensor(result.residual_image) - torch.from_numpy(seen)
+    assert float(left.abs().max()) < 1e-6 * 100  # the edge of a stamp would be a square around it
+
+
 def test_files(tmp_path: Path) -> None:
     from astropy.io import fits
     from astropy.wcs import WCS
@@ -102,6 +119,7 @@ def test_files(tmp_path: Path) -> None:
         units = {h.name: h.header.get("BUNIT") for h in hdus[1:]}
         assert units == {"SCI": "Jy/beam", "MODEL": "Jy/pixel", "RES": "Jy/beam", "PSFOUT": None}
         header = hdus["SCI"].header
+        assert header.comments["RIMCHI2"] == "of the visibilities"  # RES is in Jy/beam
         assert "BMAJ" in header and "BMAJ" not in hdus["MODEL"].header
         place = WCS(header).pixel_to_world(23, 17)
         # three pixels to the right of the phase centre is west, three down is south
@@ -126,8 +144,27 @@ def test_defaults_come_from_the_baselines_and_are_said() -> None:
     assert "longest baseline" in notes and "shortest baseline" in notes
 
 
+def test_numpy_arrays_of_any_byte_order_are_taken() -> None:
+    data = observed(point(17, 23))
+    arrays = (data.u, data.v, data.values, data.sigma)
+    given = VisibilityData(*(a.numpy().astype(">f8") for a in arrays))  # type: ignore[arg-type]
+    found = astro.image(given, size=SIDE, pixel=PIXEL, method="dirty")
+    assert torch.equal(tensor(found.image), tensor(imaged(point(17, 23), method="dirty").image))
+
+
+def test_a_field_too_wide_for_a_plane_is_said() -> None:
+    data = replace(observed(point(17, 23)), u=U / 100, v=V / 100)
+    longest = float(torch.hypot(U, V).max()) / 100
+    for side, wide in ((40, False), (400, True)):
+        _, cell, notes = grid_of(data, side, 100 * PIXEL)
+        edge = math.pi * longest * (side * cell / 2) ** 2
+        assert (edge > 1) == wide == ("no w-term" in " ".join(notes))
+
+
 def test_what_cannot_be_is_refused() -> None:
     data = observed(point(17, 23))
+    with pytest.raises(OptionError, match="VisibilityData"):
+        astro.image([data])  # type: ignore[arg-type]
     for words, options in {
         "mem": {"method": "cleann"},
         "briggs": {"weighting": "robust"},
@@ -135,11 +172,25 @@ def test_what_cannot_be_is_refused() -> None:
         "size": {"size": 2},
         "flux": {"flux": -1.0},
         "iterations": {"method": "dirty", "iterations": 3},
+        "entropy": {"entropy": math.nan},
+        "variation": {"variation": -1.0},
+        "threshold": {"method": "clean", "threshold": -1.0},
+        "loop_gain": {"method": "clean", "loop_gain": 2.0},
+        "systematic": {"systematic": math.nan},
+        "gain_spread": {"gain_spread": -0.2},
+        "prior": {"method": "clean", "flux": 1.0},
+        "robustness": {"weighting": ("briggs", math.nan)},
+        "briggs alone": {"weighting": ("uniform", 0.5)},
+        "GiB": {"size": 1_000_000, "pixel": 1e-5},
     }.items():
         with pytest.raises(OptionError, match=words):
             astro.image(data, **{"size": SIDE, "pixel": PIXEL, **options})  # type: ignore[arg-type]
     with pytest.raises(DataError, match="antennas"):
         astro.image(data, size=SIDE, pixel=PIXEL, calibrated=False)
+    with pytest.raises(DataError, match=r"too large.*arcsec"):
+        astro.image(data, size=SIDE, pixel="1deg")
+    with pytest.raises(DataError, match="narrower than the beam"):
+        astro.image(data, size=SIDE, pixel="2mas")
     with pytest.raises(DataError, match="longer"):
         astro.image(data, size=SIDE, pixel=PIXEL, min_baseline=1e9)
 

@@ -42,3 +42,17 @@ def test_a_table_becomes_a_fits(tmp_path: Path) -> None:
     assert run(source, "-o", out).exit_code == 2
     bad = run(source, "-o", tmp_path / "b.fits", "--weighting", "briggs:high")
     assert bad.exit_code == 2 and "briggs:0.5" in bad.stderr
+
+
+def test_what_no_sky_explains_is_warned_of(tmp_path: Path) -> None:
+    lines = table(tmp_path / "point.csv").read_text().splitlines()
+    turned = [line.replace(",0.0,", f",{97 * i % 360},") for i, line in enumerate(lines)]
+    (tmp_path / "phases.csv").write_text("\n".join(turned))
+    for name, words in (("phases", "--uncalibrated"), ("point", "")):
+        out = tmp_path / f"{name}.fits"
+        found = run(
+            tmp_path / f"{name}.csv", "-o", out, "--size", 32, "--pixel", "20mas",
+            "--method", "clean",
+        )  # fmt: skip
+        assert found.exit_code == 0
+        assert ("warning" in found.stderr) == bool(words) and words in found.stderr

@@ -9,10 +9,11 @@ import torch
 from rimaging.datasets.beam_psf import beam_psf, gaussian_beam
 from rimaging.datasets.fits_beams import Beams
 from rimaging.datasets.psf import psf_shape
+from rimaging.datasets.target_beam import target_beam
 from rimaging.errors import DataError
 
 
-def header(**cards: float) -> object:
+def header(**cards: float | str) -> object:
     from astropy.io import fits
 
     given = {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -1 / 3600, "CDELT2": 1 / 3600}
@@ -52,6 +53,29 @@ def test_a_beam_and_beams_of_channels() -> None:
     assert psf_shape(psfs[0, 2])[0] == pytest.approx(3, rel=0.02)
 
 
+@pytest.mark.parametrize("polarisations", [1, 2, 3])
+@pytest.mark.parametrize("each", [True, False])
+def test_the_order_of_spectrum_and_stokes_is_that_of_the_header(
+    polarisations: int, each: bool
+) -> None:
+    shape = (polarisations if each else 1, 3)
+    widths = np.random.default_rng(0).uniform(3, 6, shape) / 3600
+    beams = Beams(widths, widths, np.zeros(shape), table=True)
+    lead = (polarisations, 3)
+    usual = header(CTYPE3="FREQ", CTYPE4="STOKES")
+    casa = header(CTYPE3="STOKES", CTYPE4="FREQ")
+    psf = beam_psf(beams, usual, (*lead, 50, 50)).expand(*lead, -1, -1)  # type: ignore[arg-type]
+    turned = beam_psf(beams, casa, (*lead[::-1], 50, 50))  # type: ignore[arg-type]
+    assert torch.equal(turned.expand(*lead[::-1], -1, -1).transpose(0, 1), psf)
+    factors = [
+        target_beam(cards, (*lengths, 50, 50), "Jy/beam", beams, None, 2.0)  # type: ignore[arg-type]
+        for cards, lengths in ((usual, lead), (casa, lead[::-1]))
+    ]
+    one, other = (found.factor[..., 0, 0] for found in factors if found is not None)
+    assert np.array_equal(np.broadcast_to(other, lead[::-1]).T, np.broadcast_to(one, lead))
+    assert one[0] == pytest.approx((2 / 3600 / widths[0]) ** 2)
+
+
 def test_what_cannot_be_drawn_is_refused() -> None:
     one = Beams(*(np.full((1, 1), v) for v in (5 / 3600, 4 / 3600, 0.0)), table=False)
     from astropy.io import fits
@@ -62,6 +86,25 @@ def test_what_cannot_be_drawn_is_refused() -> None:
     ):
         with pytest.raises(DataError, match=words):
             beam_psf(one, cards, (50, 50))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(50, 50), (3, 50, 50)])
+def test_without_a_beam_the_area_of_the_psf_counts(shape: tuple[int, ...]) -> None:
+    psf = gaussian_beam(5.0, 4.0, 30.0, 12).numpy()
+    for given in (psf, psf[None]):
+        found = target_beam(header(), shape, "Jy/beam", None, given, 2.0)  # type: ignore[arg-type]
+        assert found is not None
+        factor = np.broadcast_to(found.factor, (*shape[:-2], 1, 1))
+        assert factor == pytest.approx(4 / 20, rel=2e-3)
+
+
+def test_a_beam_wider_than_the_image_is_refused_before_it_is_drawn() -> None:
+    wide = Beams(*(np.full((1, 1), v) for v in (5.0, 4.0, 0.0)), table=False)  # arcseconds
+    with pytest.raises(DataError, match="count degrees"):
+        beam_psf(wide, header(), (50, 50))  # type: ignore[arg-type]
+    thin = Beams(*(np.full((1, 1), v) for v in (0.3 / 3600, 0.2 / 3600, 0.0)), table=False)
+    with pytest.raises(DataError, match=r"0\.3 pixels"):
+        beam_psf(thin, header(), (50, 50))  # type: ignore[arg-type]
 
 
 TURN = np.radians(25.0)

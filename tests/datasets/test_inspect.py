@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from rimaging.datasets.beam_psf import gaussian_beam
 from rimaging.datasets.inspect import inspect
 from rimaging.datasets.save import save
 from rimaging.errors import FormatError
+from rimaging.operators.correlated import NoiseCorrelation
 
 
 def test_kspace_says_what_would_be_done(tmp_path: Path) -> None:
@@ -105,3 +107,31 @@ def test_real_files_are_described(data_root: Path) -> None:
     assert "PSF" in sky["would"]
     kernels = inspect(data_root / "kernels/levin09.npz")
     assert "k1 (19, 19)" in kernels["holds"]
+
+
+@pytest.mark.parametrize("ending", ["uvfits", "csv"])
+def test_visibilities_are_known_and_sent_to_their_command(ending: str, data_root: Path) -> None:
+    path = data_root / f"astro/eht_m87/SR1_M87_2017_095_lo_hops_netcal_StokesI.{ending}.gz"
+    lines = inspect(path)
+    assert lines["format"] == ending and lines["kind"] == "visibilities"
+    assert lines["data"].startswith("64") and lines["frequency"] == "227.071 GHz"
+    assert "rimaging radio" in lines["would"] and "baselines" in lines
+
+
+def test_a_beam_in_the_header_is_the_psf_that_would_be_used(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "BUNIT": "Jy/beam"})
+    header.update({"CDELT1": -1e-3, "CDELT2": 1e-3, "BMAJ": 5e-3, "BMIN": 4e-3, "BPA": 30.0})
+    image = np.random.default_rng(0).normal(size=(32, 32)).astype("f4")
+    fits.writeto(tmp_path / "a.fits", image, header)
+    lines = inspect(tmp_path / "a.fits")
+    assert lines["beam"] == "18 x 14.4 arcsec at 30 deg"
+    assert "its beam" in lines["would"] and "stars" not in lines["would"]
+    beam = gaussian_beam(5.0, 4.0, 30.0, 8)
+    draw = torch.Generator().manual_seed(0)
+    noise = 3e-3 * NoiseCorrelation.of(beam).coloured(torch.randn(120, 120, generator=draw))
+    fits.writeto(tmp_path / "b.fits", noise.numpy(), header)
+    lines = inspect(tmp_path / "b.fits")
+    assert float(lines["noise"]) == pytest.approx(3e-3, rel=0.15)
+    assert "as the beam" in lines["assumed"]

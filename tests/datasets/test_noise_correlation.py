@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from rimaging.datasets.beam_psf import gaussian_beam
 from rimaging.datasets.noise import estimate_image_noise
 from rimaging.datasets.noise_correlation import (
     estimate_noise_correlation,
     estimate_sky_noise,
     found_correlation,
+    restored_noise,
     single_pixels,
 )
 from rimaging.errors import DataError
@@ -56,6 +58,16 @@ def test_white_noise_stays_white_and_unresolved_light_is_no_noise() -> None:
     assert found_correlation(100 * crowd + noise, None, PSF) is None
 
 
+@pytest.mark.parametrize("strength", [0.3, 0.5, 0.8])
+def test_faint_light_beside_white_noise_is_no_correlation_of_the_noise(strength: float) -> None:
+    wide = gaussian_psf(6.0)
+    light = NoiseCorrelation.of(wide).coloured(white(1))
+    assert found_correlation(white() + strength * light, None, wide) is None
+    both = DRIZZLED.coloured(white()) + strength * light
+    if strength < 0.5:
+        assert found_correlation(both, None, wide) is not None
+
+
 def test_it_scales_with_the_image_and_leaves_masked_pixels_out() -> None:
     image = DRIZZLED.coloured(white(3))
     found = estimate_noise_correlation(image)
@@ -83,3 +95,20 @@ def test_hubble_noise_is_what_its_survey_states(data_root: Path) -> None:
     stated = as_correlation(data_root / "astro/cosmos_galaxies/acs_I_unrot_sci_20_cf.fits.gz")
     found = estimate_noise_correlation(sky.data, sky.mask)
     assert found.at(1) == pytest.approx(stated.at(1), abs=0.06)
+
+
+@pytest.mark.parametrize("beam", [(3.0, 2.5, 0.0), (5.0, 4.0, 40.0), (8.0, 5.0, 100.0)])
+def test_the_noise_of_a_restored_image_is_its_scatter(beam: tuple[float, float, float]) -> None:
+    psf = gaussian_beam(*beam, 14)
+    draw = torch.Generator().manual_seed(7)
+    noise = NoiseCorrelation.of(psf).coloured(torch.randn(2, 200, 200, generator=draw))
+    scale = torch.tensor([1e-3, 5.0]).reshape(2, 1, 1)
+    image = scale * noise
+    image[:, 60, 70] += 300 * scale[:, 0, 0]
+    found = restored_noise(image, None, psf)
+    assert found is not None and found.shape == (2, 1, 1)
+    assert torch.allclose(found / scale, torch.ones(2, 1, 1), atol=0.1)
+    doubled = restored_noise(2 * image, None, psf)
+    assert doubled is not None and torch.equal(doubled, 2 * found)
+    assert restored_noise(torch.randn(200, 200, generator=draw), None, psf) is None
+    assert restored_noise(image[..., :40, :40], None, psf) is None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rimaging.datasets.psf import prepare_psf, psf_doubts, psf_shape
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.target import gaussian_psf
+from rimaging.operators.visibilities import Visibilities, Weighting, dirty_beam, weights_of
 
 
 def gaussian(length: int, centre: float, width: float = 2.0) -> torch.Tensor:
@@ -66,6 +67,21 @@ def test_what_is_no_psf_is_refused() -> None:
         prepare_psf(torch.full((5, 5), -1.0))
     with pytest.raises(DataError, match="NaN"):
         prepare_psf(torch.full((5, 5), torch.nan))
+
+
+@pytest.mark.parametrize("weighting", ["natural", "uniform"])
+def test_a_dirty_beam_is_no_psf_whatever_its_sum(weighting: Weighting) -> None:
+    draw = torch.Generator().manual_seed(0)
+    u, v = 1e5 * torch.randn(2, 60, generator=draw, dtype=torch.float64).clamp(-2, 2)
+    sky = Visibilities(u, v, (61, 61), 1e-6, torch.float64)
+    beam = dirty_beam(sky, weights_of(u, v, torch.ones(60), 61e-6, weighting)).float()
+    assert float(beam.max()) == pytest.approx(1)
+    with pytest.raises(DataError, match="dirty beam"):
+        prepare_psf(beam)
+    whole = (beam + 0.002) / 1.002  # a sum above zero for sure
+    with pytest.raises(DataError, match="dirty beam"):
+        prepare_psf(whole)
+    prepare_psf(gaussian_psf(3.0) / gaussian_psf(3.0).max())  # peak 1, and no dirty beam
 
 
 def test_the_shape_of_a_psf() -> None:

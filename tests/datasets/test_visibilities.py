@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rimaging.datasets.visibilities import read_visibilities
+from rimaging.datasets.visibilities import VisibilityData, read_visibilities
 from rimaging.errors import FormatError
 from rimaging.operators.visibilities import Visibilities, dirty_beam, dirty_image, weights_of
 
@@ -67,6 +67,29 @@ def test_polarised_groups_of_two_channels(tmp_path: Path) -> None:
     assert found.sigma.tolist() == pytest.approx([0.5 / 2**0.5, 0.5] * 2)
 
 
+@pytest.mark.parametrize("scan", ["095_lo", "095_hi", "101_lo", "101_hi"])
+def test_a_table_says_who_and_when_as_uvfits_does(scan: str, data_root: Path) -> None:
+    path = data_root / f"astro/eht_m87/SR1_M87_2017_{scan}_hops_netcal_StokesI"
+    groups, table = (read_visibilities(f"{path}.{end}.gz") for end in ("uvfits", "csv"))
+    assert table.facts["DATE-OBS"] == groups.facts["DATE-OBS"]
+    one, other = groups.scan_averages(), table.scan_averages()
+    assert len(one.u) == len(other.u)
+
+    def order(data: VisibilityData) -> torch.Tensor:
+        return torch.argsort(torch.hypot(data.u, data.v))
+
+    a, b = order(one), order(other)
+    assert torch.allclose(one.sigma[a], other.sigma[b], rtol=1e-3)
+    assert torch.allclose(one.values[:, a].norm(dim=0), other.values[:, b].norm(dim=0), atol=1e-3)
+
+
+def test_antennas_by_themselves_are_left_out_of_tables(tmp_path: Path) -> None:
+    head = "#time(UTC),T1,T2,U(lambda),V(lambda),Iamp(Jy),Iphase(d),Isigma(Jy)\n"
+    rows = "0.1,A,B,1e9,2e9,1,0,0.1\n0.1,A,A,0,0,900,0,0.1\n"
+    (tmp_path / "table.csv").write_text(head + rows)
+    assert read_visibilities(tmp_path / "table.csv").u.tolist() == [-1e9]
+
+
 def test_what_holds_no_visibilities_is_refused(tmp_path: Path) -> None:
     from astropy.io import fits
 
@@ -77,6 +100,35 @@ def test_what_holds_no_visibilities_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="columns"):
         read_visibilities(tmp_path / "table.csv")
     head = "#time(UTC),T1,T2,U(lambda),V(lambda),Iamp(Jy),Iphase(d),Isigma(Jy)\n"
+    (tmp_path / "hours.csv").write_text(head + "noon,A,B,1e9,2e9,1,0,0.1\n")
+    with pytest.raises(FormatError, match="no visibility"):
+        read_visibilities(tmp_path / "hours.csv")
     (tmp_path / "short.csv").write_text(head + "0.1,A,B,1.0\n")
     with pytest.raises(FormatError, match="no visibility"):
         read_visibilities(tmp_path / "short.csv")
+
+
+@pytest.mark.parametrize("hours", [0.05, 6.0])
+def test_the_mean_of_a_scan_does_not_smear_the_field(hours: float) -> None:
+    """However long a track without gaps is, a point at the edge of the field keeps its flux."""
+    time = torch.arange(0, 3600 * hours, 10, dtype=torch.float64)
+    turn = time * 2 * np.pi / 86164
+    places = torch.tensor([[0.0, 0.0], [8e4, 0.0], [2e4, 5e4]], dtype=torch.float64)
+    parts = []
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        e, n = places[j] - places[i]
+        u, v = e * turn.cos() - n * turn.sin(), e * turn.sin() + n * turn.cos()
+        parts.append((u, v, torch.full_like(time, i), torch.full_like(time, j), time))
+    u, v, one, two, when = (torch.cat(column) for column in zip(*parts, strict=True))
+    field = 2e-4  # radians
+    phase = -2 * np.pi * v * field / 2
+    values = torch.stack((phase.cos(), phase.sin()))
+    sigma = torch.ones_like(u)
+    data = VisibilityData(u, v, values, sigma, stations=torch.stack((one, two)).long(), time=when)
+    mean = data.scan_averages(reach=0.5 / field)
+    assert float(mean.values.norm(dim=0).min()) > 0.89  # sinc(1/4)
+    assert float(mean.sigma.pow(-2).sum()) == pytest.approx(len(u))
+    if hours < 1:
+        assert torch.equal(mean.values, data.scan_averages().values) and len(mean.u) == 3
+    else:
+        assert 3 * 20 < len(mean.u) < len(u) / 5

@@ -87,6 +87,19 @@ def test_weights_and_the_limits_of_briggs() -> None:
         weights_of(U, V, 0 * sigma, 20.0)
 
 
+def test_a_cell_holds_its_visibilities_and_the_conjugates_of_the_opposite_one() -> None:
+    u, v, sigma = U, 0.01 * V, 0.5 + torch.rand(len(U), generator=GENERATOR, dtype=torch.float64)
+    field = 40.0  # cells of 1/40: all lie on both sides of v = 0
+    own = sigma**-2
+    cells = (field * torch.stack((u, v))).round()
+    both = torch.cat((cells, -cells), dim=1)
+    same = (cells[:, :, None] == both[:, None, :]).all(dim=0).double()
+    density = same @ torch.cat((own, own))
+    away = (cells != 0).any(dim=0)  # the middle is opposite to itself
+    found = weights_of(u, v, sigma, field, "uniform")
+    assert torch.allclose(found[away], (own / density)[away])
+
+
 def test_a_point_of_one_jansky_is_one_jansky_per_beam() -> None:
     a = operator((64, 64), 400)
     weights = weights_of(U, V, torch.ones(400).double(), 64.0)
