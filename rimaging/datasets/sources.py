@@ -16,6 +16,7 @@ from rimaging.datasets.ccddata import is_nddata, read_nddata
 from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.open import open
+from rimaging.datasets.suspicions import check_array
 from rimaging.datasets.trajectory import with_shots
 from rimaging.errors import DataError, OptionError
 
@@ -95,7 +96,7 @@ def _from_array(
         data, weight, filled = fill_invalid(data, weight)
         if filled:
             provenance["assumed"] = filled_notes(filled)
-    return Measurement(
+    measurement = Measurement(
         kind=kind,
         data=data,
         noise=_noise(noise),
@@ -105,6 +106,8 @@ def _from_array(
         **along,
         provenance=provenance,
     )
+    check_array(measurement)
+    return measurement
 
 
 def _check_real(data: Tensor, kind: Kind) -> None:
