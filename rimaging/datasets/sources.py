@@ -18,6 +18,7 @@ from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.open import open
 from rimaging.datasets.suspicions import check_array
 from rimaging.datasets.trajectory import with_shots
+from rimaging.datasets.volume_axes import as_split
 from rimaging.errors import DataError, OptionError
 
 __all__ = ["Array", "Source", "as_measurement", "single"]
@@ -66,11 +67,16 @@ def as_measurement(
         measurement = _in_single(measurement)
     if not given:
         return measurement
+    weight, coils = as_split(
+        measurement,
+        None if mask is None else to_tensor(mask, "mask"),
+        None if maps is None else single(to_tensor(maps, "maps")),
+    )
     return replace(
         measurement,
         noise=measurement.noise if noise is None else _noise(noise),
-        mask=measurement.mask if mask is None else to_tensor(mask, "mask"),
-        maps=measurement.maps if maps is None else single(to_tensor(maps, "maps")),
+        mask=measurement.mask if weight is None else weight,
+        maps=measurement.maps if coils is None else coils,
         psf=measurement.psf if psf is None else psf,
         **along,
     )
