@@ -18,7 +18,7 @@ from rimaging.operators.calibration import calibration_shape
 from rimaging.operators.espirit import espirit_with_eigenvalues
 from rimaging.operators.gridding import grid_centre
 
-__all__ = ["is_folded", "needs_two_sets", "with_maps"]
+__all__ = ["check_heard", "is_folded", "needs_two_sets", "with_maps"]
 
 KERNEL = 6
 """Side of the ESPIRiT kernels, and so the least width of a calibration region."""
@@ -105,6 +105,18 @@ def with_maps(
     assumed = [*measurement.provenance.get("assumed", []), note]
     provenance = {**measurement.provenance, "assumed": assumed}
     return replace(measurement, maps=found, provenance=provenance), sets or 1
+
+
+def check_heard(measurement: Measurement) -> None:
+    """Refuse a scan whose coil maps are zero everywhere, by DataError; slices of air may have such.
+
+    Of a slice that is reconstructed by itself nobody knows whether others are heard.
+    """
+    if measurement.maps is not None and not bool((measurement.maps != 0).any()):
+        raise DataError(
+            "the coil maps are zero everywhere: give others, or where they were estimated, take a "
+            "larger calibration region (calibration=24) or give maps="
+        )
 
 
 def is_folded(measurement: Measurement, *, calibration: int = 24) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
-from rimaging.datasets.coil_maps import with_maps
+from rimaging.datasets.coil_maps import check_heard, with_maps
 from rimaging.datasets.frames import with_common_maps
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.retrospective import sampling
@@ -133,6 +133,7 @@ def reconstruct(
     estimate = with_common_maps if frames else with_maps
     measurement = sampling(measurement.completed())
     measurement, count = estimate(measurement, sets=sets, calibration=calibration)
+    check_heard(measurement)
     size = measurement.provenance.get("recon_size") if crop else None
 
     if method != "rim":
