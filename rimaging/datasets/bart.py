@@ -22,6 +22,7 @@ from torch import Tensor
 from rimaging.datasets.guard import check_declared, existing_file, identity
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.suspicions import check_coil_axis
+from rimaging.datasets.volume_axes import SLICES_ALONG
 from rimaging.datasets.volumes import split_axis, to_slices
 from rimaging.errors import FormatError, ShapeError
 
@@ -122,6 +123,7 @@ def read_cfl_measurement(path: str | Path, *, kind: str | None = None) -> Measur
         kspace = to_slices(kspace, axis)
         names = [*("slab" if name == "slice" else name for name in names), "slice"]
         provenance["split"] = f"volume split into slices along {axis}"
+        provenance[SLICES_ALONG] = axis
     else:
         kspace = kspace.squeeze(-3)
     if names:

@@ -18,10 +18,10 @@ from rimaging.operators.calibration import calibration_shape
 from rimaging.operators.espirit import espirit_with_eigenvalues
 from rimaging.operators.gridding import grid_centre
 
-__all__ = ["is_folded", "needs_two_sets", "with_maps"]
+__all__ = ["check_heard", "is_folded", "needs_two_sets", "with_maps"]
 
-KERNEL = 6
-"""Side of the ESPIRiT kernels, and so the least width of a calibration region."""
+LEAST = 6
+"""The least width of a calibration region."""
 
 CROP = 0.8
 """Maps end where the eigenvalue falls below: BART's default. At 0.95 the edge of a real head
@@ -67,28 +67,28 @@ def with_maps(
                 f"{tuple(measurement.data.shape)}: give maps for each slice, or one for all"
             ) from None
         return measurement, count
-    if not isinstance(calibration, Integral) or calibration < KERNEL:
+    if not isinstance(calibration, Integral) or calibration < LEAST:
         raise OptionError(
             f"calibration is {calibration!r}: give the side of a region in samples, a whole number "
-            f"from {KERNEL} on"
+            f"from {LEAST} on"
         )
     kspace, mask = calibration_kspace(measurement, calibration)
     planes = mask.reshape(-1, *mask.shape[-2:])
     shapes = [calibration_shape(plane, calibration) for plane in planes]
     smallest = min(shapes, key=min)
-    if min(smallest) < KERNEL:
+    if min(smallest) < LEAST:
         several = measurement.trajectory is None and math.prod(measurement.data.shape[:-3]) > 1
         film = ", or frames=True (--frames) where these are frames of one slice" if several else ""
         raise DataError(
             f"the fully sampled middle of k-space has {smallest[0]} x {smallest[1]} samples, coil "
-            f"maps need {KERNEL} x {KERNEL}: give maps=, from another scan of the same coils{film}"
+            f"maps need {LEAST} x {LEAST}: give maps=, from another scan of the same coils{film}"
         )
     decide = sets is None and measurement.data.shape[-3] > 1
     found, eigenvalues = espirit_with_eigenvalues(
         kspace,
         mask,
         calibration=calibration,
-        kernel=KERNEL,
+        kernel=None,
         crop=CROP,
         sets=2 if decide or sets == 2 else 1,
     )
@@ -105,6 +105,18 @@ def with_maps(
     assumed = [*measurement.provenance.get("assumed", []), note]
     provenance = {**measurement.provenance, "assumed": assumed}
     return replace(measurement, maps=found, provenance=provenance), sets or 1
+
+
+def check_heard(measurement: Measurement) -> None:
+    """Refuse a scan whose coil maps are zero everywhere, by DataError; slices of air may have such.
+
+    Of a slice that is reconstructed by itself nobody knows whether others are heard.
+    """
+    if measurement.maps is not None and not bool((measurement.maps != 0).any()):
+        raise DataError(
+            "the coil maps are zero everywhere: give others, or where they were estimated, take a "
+            "larger calibration region (calibration=24) or give maps="
+        )
 
 
 def is_folded(measurement: Measurement, *, calibration: int = 24) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from rimaging.datasets.coil_maps import with_maps
 from rimaging.datasets.lead_axes import frame_place, with_frames
 from rimaging.datasets.measurement import Measurement
-from rimaging.errors import OptionError, ShapeError
+from rimaging.errors import ShapeError
 
 __all__ = ["time_average", "with_common_maps"]
 
@@ -23,25 +23,44 @@ def time_average(measurement: Measurement) -> Measurement:
 
         y(k) = sum_t m_t(k) y_t(k) / sum_t m_t(k),   m(k) = 1 where any frame measured k
 
-    Where a reader has named the axes, frames may be another one than the last (`with_frames`).
+    Along a trajectory the shots of all frames together, ``(..., coil, frame shot, sample)``. Where
+    a reader has named the axes, frames may be another one than the last (`with_frames`).
 
-    Raises ShapeError where there is no axis of frames, OptionError for a trajectory.
+    Raises ShapeError where there is no axis of frames.
     """
-    if measurement.trajectory is not None:
-        raise OptionError("frames along a trajectory: give maps= of all frames instead")
     if measurement.data.ndim < 4:
         raise ShapeError(
             f"k-space {tuple(measurement.data.shape)} has no frames, expected (..., frame, coil, "
-            "y, x): leave out frames=True, or add the axis"
+            "y, x), along a trajectory (..., frame, coil, shot, sample): leave out frames=True, or "
+            "add the axis"
         )
     whole = with_frames(measurement).completed()
-    assert whole.mask is not None
     time = frame_place(whole.provenance["axes"])
+    if whole.trajectory is not None:
+        return _together(whole, time)
+    assert whole.mask is not None
     mask = whole.mask.expand(*whole.data.shape[:-3], *whole.data.shape[-2:])
     count = mask.sum(dim=time)
     data = (whole.data * mask.unsqueeze(-3)).sum(dim=time) / count.clamp_min(1).unsqueeze(-3)
     return replace(
         whole, data=data, mask=(count > 0).to(mask.dtype), noise=1.0, maps=None, reference=None
+    )
+
+
+def _together(whole: Measurement, time: int) -> Measurement:
+    """The shots of all frames, axis ``time`` in front, as those of one."""
+    data, k = whole.data, whole.trajectory
+    assert k is not None
+    lead = data.shape[:-3]
+    own = k.expand(*lead, *k.shape[-3:]).movedim(time, len(lead) - 1)
+    return replace(
+        whole,
+        data=data.movedim(time, -3).flatten(-3, -2),
+        trajectory=own.flatten(-4, -3),
+        density=None,  # areas of one frame, not of all
+        noise=1.0,
+        maps=None,
+        reference=None,
     )
 
 

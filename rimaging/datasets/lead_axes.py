@@ -16,6 +16,7 @@ from torch import Tensor
 from rimaging.datasets.bart import in_dimensions
 from rimaging.datasets.folder import is_folder
 from rimaging.datasets.measurement import Measurement
+from rimaging.datasets.volume_axes import SLICES_ALONG, as_read
 
 __all__ = ["as_stored", "as_volume", "frame_place", "lead_names", "with_frames"]
 
@@ -86,15 +87,17 @@ def as_stored(
     """An image (..., y, x) with its axes as the file of this name has them.
 
     NIfTI and DICOM count slices and then frames, a .cfl has a dimension for each, a picture has no
-    axis in front. Other files keep the axes as they are. Raises FormatError for axes that a .cfl
-    has no dimension for.
+    axis in front. In them a volume of a .cfl lies as it was read, (z, y, x). Other files keep the
+    axes as they are. Raises FormatError for axes that a .cfl has no dimension for.
     """
     array = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
     name, names = str(path).lower(), lead_names(measurement)
     if is_folder(path) or name.endswith(VOLUMES):
-        return as_volume(array, names)
+        return as_volume(as_read(array, measurement), names)
     if name.endswith(".cfl") and names and len(names) == array.ndim - 2:
-        return in_dimensions(array, names)
+        if measurement is not None and SLICES_ALONG in measurement.provenance:
+            names = tuple("z" if n == "slice" else n for n in names)
+        return in_dimensions(as_read(array, measurement), names)
     if name.endswith(PICTURES):
         return array.squeeze(tuple(i for i in range(array.ndim - 2) if array.shape[i] == 1))
     return array

@@ -316,7 +316,7 @@ class Measurement:
         if not fits:
             raise ShapeError(
                 f"the noise has shape {tuple(noise.shape)}, the data {tuple(self.data.shape)}: "
-                "give one number, or sigma per pixel or per coil."
+                "give one number, or sigma per pixel, or per coil as (coil, 1, 1)."
             )
         bad = ~(torch.isfinite(noise) & (noise > 0))
         if self.mask is not None and noise.ndim > 0:

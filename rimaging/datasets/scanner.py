@@ -198,7 +198,8 @@ def _maps(calibration: Tensor, data: Tensor, notes: list[str]) -> Tensor | None:
         notes.append("calibration scan left out: its slices are not those of the image")
         return None
     try:
-        maps = espirit(planes, (planes != 0).any(dim=-3).to(torch.float32), calibration=CALIBRATION)
+        measured = (planes != 0).any(dim=-3).to(torch.float32)
+        maps = espirit(planes, measured, calibration=CALIBRATION, kernel=None)
     except RimagingError as error:
         notes.append(f"calibration scan left out: {error}")
         return None

@@ -16,7 +16,9 @@ from rimaging.datasets.ccddata import in_unit, is_nddata, is_quantity, read_ndda
 from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.measurement import Kind, Measurement
 from rimaging.datasets.open import open
+from rimaging.datasets.suspicions import check_array
 from rimaging.datasets.trajectory import with_shots
+from rimaging.datasets.volume_axes import as_split
 from rimaging.errors import DataError, OptionError
 
 __all__ = ["Array", "Source", "as_measurement", "single"]
@@ -66,11 +68,16 @@ def as_measurement(
         measurement = _in_single(measurement)
     if not given:
         return measurement
+    weight, coils = as_split(
+        measurement,
+        None if mask is None else to_tensor(mask, "mask"),
+        None if maps is None else single(to_tensor(maps, "maps")),
+    )
     measurement = replace(
         measurement,
         noise=measurement.noise if noise is None else _noise(in_unit(noise, measurement.units)),
-        mask=measurement.mask if mask is None else to_tensor(mask, "mask"),
-        maps=measurement.maps if maps is None else single(to_tensor(maps, "maps")),
+        mask=measurement.mask if weight is None else weight,
+        maps=measurement.maps if coils is None else coils,
         psf=measurement.psf if psf is None else psf,
         **along,
     )
@@ -100,7 +107,7 @@ def _from_array(
         if filled is not None:
             provenance["assumed"] = filled_notes(filled)
             along["filled"] = filled
-    return Measurement(
+    measurement = Measurement(
         kind=kind,
         data=data,
         noise=_noise(noise),
@@ -110,6 +117,8 @@ def _from_array(
         **along,
         provenance=provenance,
     )
+    check_array(measurement)
+    return measurement
 
 
 def _check_real(data: Tensor, kind: Kind) -> None:

@@ -1,7 +1,7 @@
 """k-space that is not what it seems: coils in another axis, zero frequency in a corner, gaps.
 
-Each finding is an error that says the repair, or a repair that is said. What these look at is the
-energy |k|^2 alone. Data without a clear peak (noise, a single line) raise no suspicion.
+Each finding is an error that says the repair, or of a file a repair that is said. What these look
+at is the energy |k|^2 alone. Data without a clear peak (noise, a single line) raise no suspicion.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rimaging.datasets.measurement import Measurement
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.fourier import centred_ifft
 
-__all__ = ["check_coil_axis", "look_over"]
+__all__ = ["check_array", "check_coil_axis", "look_over"]
 
 COILS = 64  # more receivers than this are told by their names, not by shape
 PEAKED = 5.0  # how much more an axis of k-space is peaked than one of coils
@@ -36,6 +36,25 @@ def look_over(measurement: Measurement) -> Measurement:
     if measurement.kind != "kspace" or measurement.trajectory is not None:
         return measurement
     return _centred(_without_gaps(measurement))
+
+
+def check_array(measurement: Measurement) -> None:
+    """Refuse k-space of an array where `look_over` would refuse or move that of a file.
+
+    Nothing is moved, so that residual and image lie as the array does. Raises ShapeError as
+    `check_coil_axis`, DataError where zero frequency is not in the middle.
+    """
+    if measurement.kind != "kspace" or measurement.trajectory is not None:
+        return
+    check_coil_axis(measurement.data)
+    moved, found = _misplaced(measurement.data)
+    if moved:
+        height, width = measurement.data.shape[-2:]
+        raise DataError(
+            f"zero frequency seems to be at {found}, expected ({height // 2}, {width // 2}), the "
+            f"middle of k-space: give np.fft.fftshift(kspace, axes={moved}), its mask and maps "
+            "likewise where they are shifted as well."
+        )
 
 
 def check_coil_axis(kspace: Tensor, name: str = "k-space") -> None:
@@ -82,8 +101,7 @@ def _centred(measurement: Measurement) -> Measurement:
     data = measurement.data
     if min(data.shape[-2:]) < SMALLEST:
         return measurement
-    energy = _energy(data).sum(dim=tuple(range(data.ndim - 2)))
-    found = _off_centre(energy)
+    moved, found = _misplaced(data)
     if found is None:
         around = [axis for axis, ratio in _edges_over_middle(data).items() if ratio > SURE]
         notes = [
@@ -92,26 +110,13 @@ def _centred(measurement: Measurement) -> Measurement:
             for axis in around
         ]
         return _noted(measurement, notes)
-    height, width = energy.shape
-    moved = []
-    for axis, (at, size) in zip((-2, -1), zip(found, energy.shape, strict=True), strict=True):
-        reach = max(1, size // 16)
-        if abs(at - size // 2) <= reach:
-            continue
-        if min(at, size - at) > reach:
-            raise DataError(
-                f"zero frequency seems to be at {found}, expected ({height // 2}, {width // 2}), "
-                "the middle of k-space: pad what was left out (partial Fourier) with zeros, "
-                "or np.roll it."
-            )
-        moved.append(axis)
     if measurement.maps is not None:
         raise DataError(
             f"zero frequency seems to be at {found}, a corner, and maps may be shifted as well: "
             "move both to the middle, e.g. np.fft.fftshift(kspace, axes=(-2, -1))."
         )
     names = " and ".join("yx"[axis + 2] for axis in moved)
-    shifted = _shifted(measurement, tuple(moved))
+    shifted = _shifted(measurement, moved)
     note = (
         f"zero frequency was in the corner: moved to the middle along {names} (fftshift; if the "
         "image lies half a field of view off, shift k-space before)"
@@ -125,6 +130,32 @@ def _centred(measurement: Measurement) -> Measurement:
         shifted = replace(shifted, data=data)
         note += ", and the image by half its field of view: it lay around its edge"
     return _noted(shifted, [note])
+
+
+def _misplaced(data: Tensor) -> tuple[tuple[int, ...], tuple[int, int] | None]:
+    """The axes along which zero frequency is in a corner, and where it is, if that is clear.
+
+    Raises DataError where it is neither there nor in the middle.
+    """
+    if min(data.shape[-2:]) < SMALLEST:
+        return (), None
+    found = _off_centre(_energy(data).sum(dim=tuple(range(data.ndim - 2))))
+    if found is None:
+        return (), None
+    height, width = data.shape[-2:]
+    moved = []
+    for axis, (at, size) in zip((-2, -1), zip(found, (height, width), strict=True), strict=True):
+        reach = max(1, size // 16)
+        if abs(at - size // 2) <= reach:
+            continue
+        if min(at, size - at) > reach:
+            raise DataError(
+                f"zero frequency seems to be at {found}, expected ({height // 2}, {width // 2}), "
+                "the middle of k-space: pad what was left out (partial Fourier) with zeros, "
+                "or np.roll it."
+            )
+        moved.append(axis)
+    return tuple(moved), found
 
 
 def _off_centre(energy: Tensor) -> tuple[int, int] | None:

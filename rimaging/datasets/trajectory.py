@@ -17,6 +17,11 @@ PER_PIXEL = 0.501
 """No trajectory in cycles per field of view ends so near: these are cycles per pixel."""
 
 
+RADIANS = (0.98 * math.pi, 1.001 * math.pi)
+"""A trajectory that ends there is in radians per pixel, as of finufft and torchkbnufft: in cycles
+per field of view it would be that of an image of six or seven pixels."""
+
+
 Fitted = tuple[Tensor, Tensor | None, tuple[int, ...] | None]
 
 
@@ -78,6 +83,13 @@ def fit_trajectory(
         )
     if matrix is None and maps is not None and maps.ndim > axes:
         matrix = tuple(maps.shape[-axes:])
+    radius = float(trajectory.to(torch.float64).norm(dim=-1).max())
+    ends = any(RADIANS[0] <= end <= RADIANS[1] for end in (farthest, radius))
+    if ends and (matrix is None or max(matrix) > 2 * math.ceil(RADIANS[1])):
+        raise DataError(
+            f"the trajectory ends at {farthest:.4g}, as one in radians per pixel does, expected "
+            "cycles per field of view, or per pixel up to 0.5: divide radians by 2 pi."
+        )
     if matrix is None and farthest > 1:
         matrix = tuple(max(1, 2 * math.ceil(float(k) - 1e-3)) for k in reach)
     if matrix is None:

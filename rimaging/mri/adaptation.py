@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rimaging.datasets.coil_maps import with_maps
+from rimaging.datasets.coil_maps import check_heard, with_maps
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.own_unit import in_own_unit
 from rimaging.datasets.pieces import moved, representatives
@@ -70,7 +70,9 @@ def adapt(
     ready = []
     for scan in given:
         measurement = as_measurement(scan, "kspace").completed()
-        ready.append(with_maps(measurement, sets=sets, calibration=calibration))
+        measurement, count = with_maps(measurement, sets=sets, calibration=calibration)
+        check_heard(measurement)
+        ready.append((measurement, count))
     return adapted(ready, rim, iterations, place, report)
 
 

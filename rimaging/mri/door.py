@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
-from rimaging.datasets.coil_maps import with_maps
+from rimaging.datasets.coil_maps import check_heard, with_maps
 from rimaging.datasets.frames import with_common_maps
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.retrospective import sampling
@@ -84,8 +84,8 @@ def reconstruct(
         volume: k-space is an array ``(coil, z, y, x)``, encoded in three dimensions; maps likewise,
             the mask what broadcasts to ``(z, y, x)``. An axis that was sampled fully is found and
             transformed, the slices across it are reconstructed; the image is ``(z, y, x)``.
-        frames: k-space is ``(..., frame, coil, y, x)`` of a moving object, and all frames share the
-            maps of their average over time.
+        frames: k-space is ``(..., frame, coil, y, x)`` of a moving object, or ``(..., frame, coil,
+            shot, sample)``, and all frames share the maps of their average over time.
         crop: cut to the size that the file's header states (readout oversampling).
         steps: of the RIM; as in training by default.
         lamda, iterations: of the classical methods.
@@ -133,6 +133,7 @@ def reconstruct(
     estimate = with_common_maps if frames else with_maps
     measurement = sampling(measurement.completed())
     measurement, count = estimate(measurement, sets=sets, calibration=calibration)
+    check_heard(measurement)
     size = measurement.provenance.get("recon_size") if crop else None
 
     if method != "rim":

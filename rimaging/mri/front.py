@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from rimaging.datasets.arrays import to_tensor
-from rimaging.datasets.coil_maps import is_folded, with_maps
+from rimaging.datasets.coil_maps import check_heard, is_folded, with_maps
 from rimaging.datasets.frames import with_common_maps
 from rimaging.datasets.guard import identity
 from rimaging.datasets.hdf5 import count_slices, read_hdf5
@@ -165,6 +165,7 @@ def _staged(scan: Scan, folder: Path) -> Front:
         whole, sets = with_common_maps(whole, sets=sets, calibration=scan.calibration)
     elif whole.maps is not None:
         sets = with_maps(whole, sets=sets)[1]
+    check_heard(whole)
     folded = _folded(whole, scan)
     lead = tuple(whole.data.shape[:-3])
     _stage(whole, folder, sets=sets == 2 and whole.maps is not None)

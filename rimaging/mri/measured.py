@@ -26,8 +26,8 @@ def with_measured(x: Tensor, likelihood: Likelihood) -> Tensor:
 
     ``x``: ``(..., y, x)`` or ``(..., set, y, x)``; the image is ``(..., y, x)`` with the phase of
     ``x``, of its first set. ``|S|`` is the root-sum-of-squares of the maps (of the first set), one
-    for ESPIRiT's: where they are zero, its mean elsewhere. As of any root-sum-of-squares, noise
-    alone has a mean above zero.
+    for ESPIRiT's: where they are zero, its mean elsewhere, and one in a slice that no coil sees. As
+    of any root-sum-of-squares, noise alone has a mean above zero.
     """
     operator = likelihood.operator
     assert isinstance(operator, CartesianMRI | NonCartesianMRI)
@@ -35,7 +35,8 @@ def with_measured(x: Tensor, likelihood: Likelihood) -> Tensor:
     coils = expand_coils(maps, x, sets, ndim) + left_over(x, likelihood)
     first, phase = (maps.select(-ndim - 2, 0), x.select(-ndim - 1, 0)) if sets else (maps, x)
     size = weighted_power(first, None, False, ndim).sqrt()
-    size = torch.where(size > 0, size, size[size > 0].mean())
+    seen = size[size > 0]
+    size = torch.where(size > 0, size, seen.mean() if len(seen) else 1)
     return torch.polar(root_sum_of_squares(coils, ndim) / size, phase.angle())
 
 

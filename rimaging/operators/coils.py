@@ -28,6 +28,10 @@ class CoilSensitivities(LinearOperator):
 
     def __init__(self, maps: Tensor, sets: bool = False, ndim: int = 2) -> None:
         maps = checked_maps(maps, sets, ndim, "CoilSensitivities")
+        if not bool((maps != 0).any()):
+            raise DataError(
+                "CoilSensitivities got maps that are zero everywhere: estimate them anew"
+            )
         spatial = tuple(maps.shape[-ndim:])
         coils = maps.shape[-ndim - 1]
         image = (maps.shape[-ndim - 2], *spatial) if sets else spatial
@@ -104,7 +108,10 @@ def weighted_power(maps: Tensor, weight: Tensor | None, sets: bool, ndim: int) -
 
 
 def checked_maps(maps: Tensor, sets: bool, ndim: int, name: str) -> Tensor:
-    """Give the maps, or raise for axes or values that no coil can have."""
+    """Give the maps, or raise for axes or values that no coil can have.
+
+    They may be zero everywhere: in a slice of air, which is reconstructed by itself.
+    """
     check_tensor(maps, name)
     axes = ("set", "coil") if sets else ("coil",)
     names = ", ".join(("...", *axes, *("z", "y", "x")[3 - len(spatial_axes(ndim)) :]))
@@ -120,6 +127,4 @@ def checked_maps(maps: Tensor, sets: bool, ndim: int, name: str) -> Tensor:
         )
     if not bool(torch.isfinite(torch.view_as_real(maps.resolve_conj())).all()):
         raise DataError(f"{name} got maps with NaN or inf: set them to 0 outside the object")
-    if not bool((maps != 0).any()):
-        raise DataError(f"{name} got maps that are zero everywhere: estimate them anew")
     return maps

@@ -106,13 +106,17 @@ def _by_sigpy(operator: NonCartesianMRI, y: Tensor, start: Tensor, app: App) -> 
     axes = len(operator.domain.shape)
     batch = start.shape[: start.ndim - axes]
     scale = robust_max(start, operator.sets).reshape(*batch, -1).amax(dim=-1)  # of planes
-    if not bool((torch.isfinite(scale) & (scale > 0)).all()):
+    heard = (y != 0).flatten(-3).any(dim=-1)
+    if not bool(torch.isfinite(scale).all()) or not bool(heard.all()):
         raise DataError("k-space is NaN or zero everywhere: nothing can be reconstructed")
     data = y.expand(*batch, *y.shape[-3:]).reshape(-1, *y.shape[-3:]).cpu()
     images = []
     for item, samples, c in zip(
         _items(operator, tuple(batch)), data, scale.reshape(-1).tolist(), strict=True
     ):
+        if c == 0:  # a slice of air, where maps are zero
+            images.append(torch.zeros(operator.domain.shape, dtype=start.dtype))
+            continue
         bound = 1.05 * float(item.norm()) ** 2  # the power iteration comes from below
         image = app(_linop(item), (samples / c).numpy(), bound)
         images.append(c * torch.from_numpy(image).reshape(operator.domain.shape))

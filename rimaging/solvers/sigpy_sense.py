@@ -50,17 +50,21 @@ def solve(
     axes = len(operator.domain.shape)
     batch = adjoint.shape[: adjoint.ndim - axes]
     scale = robust_max(adjoint, sets)
-    if not bool((torch.isfinite(scale) & (scale > 0)).all()):
+    measured = kspace * operator.mask
+    if not bool(torch.isfinite(scale).all()) or not bool((measured != 0).flatten(-3).any(-1).all()):
         raise DataError("k-space is NaN or zero wherever the mask says measured: check the mask")
 
     images = []
     for y, p, s, c in zip(
-        _items(kspace * operator.mask, batch, 3),
+        _items(measured, batch, 3),
         _items(operator.mask.squeeze(-3), batch, 2),
         _items(maps if sets else maps.unsqueeze(-4), batch, 4),
         scale.reshape(-1).tolist(),
         strict=True,
     ):
+        if c == 0:  # a slice of air, where maps are zero
+            images.append(adjoint.new_zeros((s.shape[0], *s.shape[-2:]), device="cpu"))
+            continue
         image = app(sense(s.numpy(), p.numpy()), (y / c).numpy(), bound(s))
         images.append(c * torch.from_numpy(image))
     return torch.stack(images).to(adjoint).reshape(adjoint.shape)
@@ -85,10 +89,14 @@ def bound(maps: Tensor) -> float:
 
 
 def robust_max(image: Tensor, sets: bool) -> Tensor:
-    """The 99th percentile over pixels of ``|image|`` (its norm over sets), robust to outliers."""
+    """The 99th percentile over pixels of ``|image|`` (its norm over sets), robust to outliers.
+
+    The maximum where that is zero: coils that see less than a hundredth of a slice.
+    """
     magnitude = torch.linalg.vector_norm(image, dim=-3) if sets else image.abs()
     magnitude = magnitude.flatten(-2)
-    return magnitude.kthvalue(math.ceil(0.99 * magnitude.shape[-1]), dim=-1).values
+    found = magnitude.kthvalue(math.ceil(0.99 * magnitude.shape[-1]), dim=-1).values
+    return torch.where(found == 0, magnitude.amax(dim=-1), found)
 
 
 def _items(array: Tensor, batch: torch.Size, axes: int) -> Tensor:

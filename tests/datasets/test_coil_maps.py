@@ -1,5 +1,7 @@
 """Coil maps of a measurement: given or estimated, one set or two as the data have it."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -49,6 +51,28 @@ def test_real_heads(data_root) -> None:
     for name, expected in (("brain_alias_8ch", 2), ("brain_8ch_poisson_sigpy", 1)):
         k = torch.from_numpy(load_arrays(data_root / f"mri/multicoil/{name}.npz")["ksp"].copy())
         assert with_maps(Measurement(kind="kspace", data=k).completed())[1] == expected
+
+
+@pytest.mark.parametrize("block", [(24, 6), (24, 8), (8, 24), (8, 8), (24, 9), (9, 9)])
+def test_a_narrow_calibration_region_has_maps_of_all_of_the_object(
+    data_root: Path, block: tuple[int, int]
+) -> None:
+    """Those of the whole k-space, but for what so few samples cannot tell."""
+    k = load_arrays(data_root / "mri/multicoil/brain_8ch_poisson_sigpy.npz")["ksp"]
+    middle = [
+        slice(n // 2 - b // 2, n // 2 - b // 2 + b) for n, b in zip((230, 180), block, strict=True)
+    ]
+    low = torch.zeros(8, 230, 180, dtype=torch.complex64)
+    low[:, middle[0], middle[1]] = torch.from_numpy(k[:, middle[0], middle[1]].copy())
+    whole = torch.from_numpy(k.copy())
+    narrow, wide = (
+        with_maps(Measurement(kind="kspace", data=data, mask=mask, noise=1.0), sets=1)[0].maps
+        for data, mask in ((low, (low != 0).any(0).float()), (whole, (whole != 0).any(0).float()))
+    )
+    assert narrow is not None and wide is not None
+    head = (wide != 0).any(0)
+    alike = (narrow.conj() * wide).sum(0).abs()[head]
+    assert float((alike > 0.9).float().mean()) > 0.94
 
 
 def test_maps_that_came_say_their_sets() -> None:

@@ -10,8 +10,10 @@ from rimaging.datasets.coil_maps import with_maps
 from rimaging.datasets.frames import time_average, with_common_maps
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.simulate.coils import coil_profiles, normalise
-from rimaging.errors import OptionError, ShapeError
+from rimaging.errors import ShapeError
 from rimaging.operators.fourier import centred_fft
+from rimaging.operators.nufft import NUFFT
+from rimaging.operators.trajectories import radial
 
 SIZE, FRAMES = 32, 4
 
@@ -88,10 +90,45 @@ def test_what_has_no_frames_is_refused() -> None:
     with pytest.raises(ShapeError, match="frames"):
         with_common_maps(single)
     spokes = Measurement(
-        kind="kspace",
-        data=torch.ones(2, 4, 8, 16) + 0j,
-        trajectory=torch.rand(8, 16, 2) - 0.5,
-        noise=1.0,
+        kind="kspace", data=single.data, trajectory=radial((SIZE, SIZE), SIZE, SIZE)
     )
-    with pytest.raises(OptionError, match="trajectory"):
+    with pytest.raises(ShapeError, match="frame, coil, shot, sample"):
         time_average(spokes)
+
+
+@pytest.mark.parametrize("slices", [0, 2])
+@pytest.mark.parametrize("own", [True, False])
+def test_frames_along_a_trajectory_share_the_maps_of_all_their_shots(
+    slices: int, own: bool
+) -> None:
+    """Of golden-angle frames, each too few spokes for maps of its own."""
+    generator = torch.Generator().manual_seed(0)
+    maps, _ = normalise(coil_profiles(generator, 4, SIZE))
+    radius = torch.hypot(*torch.meshgrid(*2 * [torch.linspace(-1, 1, SIZE)], indexing="ij"))
+    picture = (radius < 0.7).to(maps.dtype)
+    count = 5 if own else 20
+    k = torch.stack(
+        [radial((SIZE, SIZE), count, angles="golden", first=own * count * t) for t in range(FRAMES)]
+    )
+    seen = NUFFT(k.flatten(1, 2).unsqueeze(1), (SIZE, SIZE))(maps * picture)
+    kspace = seen.unflatten(-1, (count, -1))  # (frame, coil, shot, sample)
+    if slices:
+        kspace = torch.stack([kspace * (1 + i) for i in range(slices)], dim=1)
+        k = k[:, None]
+    film = Measurement(
+        kind="kspace",
+        data=kspace,
+        trajectory=k if own else k[0],
+        matrix=(SIZE, SIZE),
+        noise=1e-3,
+        provenance={"axes": ["repetition", "slice"][: 1 + (slices > 0)]},
+    )
+    found, _ = with_common_maps(film, sets=1)
+    lead = (1, slices) if slices else ()
+    assert isinstance(found.maps, Tensor) and found.maps.shape == (*lead, 4, SIZE, SIZE)
+    assert found.data is film.data and found.trajectory is film.trajectory
+    # the phase of a map is free
+    inside = radius < 0.6
+    alike = (found.maps.conj() * maps).sum(-3).abs()[..., inside]
+    assert float(alike.min()) > 0.99
+    assert "4 frames averaged" in found.provenance["assumed"][-1]

@@ -9,6 +9,7 @@ import torch
 
 from rimaging.datasets.measurement import Measurement
 from rimaging.datasets.open import open
+from rimaging.datasets.sources import as_measurement
 from rimaging.datasets.suspicions import check_coil_axis, look_over
 from rimaging.errors import DataError, ShapeError
 from rimaging.operators.fourier import centred_fft, centred_ifft
@@ -104,6 +105,23 @@ def test_coils_are_found_wherever_they_are(order: tuple[int, int, int]) -> None:
         check_coil_axis(data)
     repaired = np.moveaxis(data.numpy(), axis, 0)
     check_coil_axis(torch.from_numpy(repaired.copy()))
+
+
+@pytest.mark.parametrize("shape", [(48, 48), (47, 45)])
+@pytest.mark.parametrize("axes", [(-2, -1), (-1,), (-2,)])
+def test_arrays_are_refused_where_files_are_repaired(
+    shape: tuple[int, int], axes: tuple[int, ...]
+) -> None:
+    data = kspace(2, 3, size=shape)
+    assert torch.equal(as_measurement(data, "kspace").data, data)
+    shifted = torch.fft.ifftshift(data, axes).numpy()
+    with pytest.raises(DataError, match="zero frequency seems to be at") as refused:
+        as_measurement(shifted, "kspace")
+    assert f"np.fft.fftshift(kspace, axes={axes})" in str(refused.value)
+    repaired = as_measurement(np.fft.fftshift(shifted, axes), "kspace")
+    assert torch.equal(repaired.data, data)
+    with pytest.raises(ShapeError, match="looks like the coils"):
+        as_measurement(data.movedim(-3, -1), "kspace")
 
 
 def test_empty_slices_at_the_ends_are_left_out_and_geometry_follows() -> None:

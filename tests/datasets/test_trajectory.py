@@ -56,6 +56,21 @@ def test_cycles_per_pixel_become_cycles_per_field_of_view() -> None:
     assert any("as finely as" in note for note in whole.provenance["assumed"])
 
 
+@pytest.mark.parametrize("known", ["maps", "matrix", "nothing"])
+def test_radians_are_refused_whatever_says_the_size(known: str) -> None:
+    """In cycles per field of view they would be the middle of k-space alone."""
+    given: dict[str, Any] = {
+        "maps": {"maps": torch.ones(2, 24, 20) + 0j}, "matrix": {"matrix": (24, 20)}, "nothing": {}
+    }[known]  # fmt: skip
+    for k in (radial((1, 1), 4, 24), radial((1, 1), 4, 24, angles="golden", first=3)):
+        scan(trajectory=k, **given)
+        with pytest.raises(DataError, match="divide radians by 2 pi"):
+            scan(trajectory=2 * torch.pi * k, **given)
+    # what an image of six pixels has is sound
+    scan(trajectory=radial((6, 6), 4, 24))
+    scan(trajectory=radial((6, 6), 4, 24), **given)
+
+
 @pytest.mark.parametrize("size", [96, 256])
 def test_what_a_trajectory_resolves(size: int) -> None:
     assert resolved_matrix(spiral((size, size), 12) / size) == (size, size)

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from rimaging import mri
 from rimaging.cli import app
 from rimaging.datasets.losses import losses
-from rimaging.errors import FormatError, OptionError
+from rimaging.errors import DataError, FormatError, OptionError
 from rimaging.mosaic.cluster import local_cluster
 from rimaging.mosaic.folder import RunFolder
 from rimaging.mosaic.receipts import read_receipts
@@ -303,6 +303,34 @@ def test_arrays_and_other_files_are_staged(case: str, tmp_path: Path) -> None:
     image = written(tmp_path / "out.npz")
     assert outcome.done == np.prod(image.shape[:-2])
     assert np.array_equal(image, np.asarray(alone.image))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "cg-sense"},
+        {"method": "tv", "iterations": 5},
+        {"method": "cg-sense", "add_residual": True},
+        {},
+    ],
+)
+def test_a_slice_of_air_that_no_coil_sees_is_a_slice_like_others(
+    given: dict[str, Any], tmp_path: Path, complex_weights: Path
+) -> None:
+    maps = coil_maps().repeat(3, 1, 1, 1)
+    maps[0] = 0
+    asked = {"maps": maps, "weights": complex_weights, **given}
+    alone = mri.reconstruct(kspace(3), **asked)
+    mri.reconstruct_to(mri.Scan(kspace=kspace(3), **asked), tmp_path / "out.npz")
+    image = written(tmp_path / "out.npz")
+    assert np.isfinite(image).all()
+    assert np.array_equal(image, np.asarray(alone.image))
+    with pytest.raises(DataError, match="maps are zero everywhere"):
+        mri.reconstruct_to(
+            mri.Scan(kspace=kspace(3), **{**asked, "maps": 0 * maps}), tmp_path / "no.npz"
+        )
+    with pytest.raises(DataError, match="maps are zero everywhere"):
+        mri.reconstruct(kspace(3), **{**asked, "maps": 0 * maps})
 
 
 def test_spokes_are_staged_with_their_trajectory(tmp_path: Path) -> None:
