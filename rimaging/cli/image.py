@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from rimaging.reconstruction import Reconstruction
 
 
+Clip = Annotated[
+    tuple[float, float] | None,
+    typer.Option(help="Black and white, where what went beyond was cut off: 0 1 for a PNG."),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shared:
     """What the three commands share: the method, and what is written beside the image."""
@@ -102,10 +108,7 @@ def denoise(
     output: Output,
     shared: Shared,
     sigma: Sigma = None,
-    clip: Annotated[
-        tuple[float, float] | None,
-        typer.Option(help="Black and white, where noise beyond was cut off: 0 1 for a PNG."),
-    ] = None,
+    clip: Clip = None,
 ) -> None:
     """Take white noise from a picture."""
     shared.check(output, image, sigma)
@@ -144,6 +147,7 @@ def restore(
     sigma: Sigma = None,
     kernel: Annotated[str | None, typer.Option(help="File with the blur to undo.")] = None,
     mask: Annotated[str | None, typer.Option(help="File, 0 where pixels are to be found.")] = None,
+    clip: Clip = None,
 ) -> None:
     """Undo a known blur, or fill in what is missing."""
     shared.check(output, image, sigma, kernel, mask)
@@ -153,8 +157,10 @@ def restore(
 
     if kernel is not None:
         blur = read_plane(kernel, ("kernel", "psf"))
-        result = door.deblur(image, blur, read_noise(sigma), **shared.settings())
+        result = door.deblur(image, blur, read_noise(sigma), clip=clip, **shared.settings())
     else:
+        if clip is not None:
+            raise OptionError("--clip is of a blur that is undone (--kernel): leave it out")
         known, level = read_mask(mask), read_noise(sigma)
         if known is None or level is None:
             raise OptionError(

@@ -135,6 +135,7 @@ def deblur(
     weights: Weights | None = None,
     *,
     boundary: Boundary = "reflect",
+    clip: tuple[float, float] | None = None,
     method: MethodName | None = None,
     steps: int | None = None,
     lamda: float | None = None,
@@ -148,6 +149,8 @@ def deblur(
     Args:
         image, sigma, weights, method, steps, lamda, ensemble, device, keep_steps, error_map: see
             `denoise`.
+        clip: see `denoise`; white that a light has reached says that it is as bright or brighter,
+            and nothing rings around it.
         kernel: ``(y, x)``, or one per channel or image, ``(..., y, x)`` with colour before y;
             normalised to sum 1, padded to odd sides, and both said in ``provenance["assumed"]``.
         boundary: outside the image, ``"reflect"`` mirrors, ``"zero"`` is black, ``"circular"``
@@ -166,9 +169,9 @@ def deblur(
         # (docs/results.md).
         method = "plug-and-play"
     how = How(weights, method, steps, lamda, ensemble, device, keep_steps, error_map)
-    picture = Picture.of(image, sigma, notes).completed()
+    picture = Picture.of(image, sigma, notes).clipped(clip).completed()
     check_kernels(psf, tuple(picture.measurement.data.shape))
-    task = Task(weights=BLUR, kernel=psf, boundary=boundary)
+    task = Task(weights=BLUR, kernel=psf, boundary=boundary, clip=picture.clip)
     result = invert(
         picture.measurement,
         how,

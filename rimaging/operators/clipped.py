@@ -61,6 +61,14 @@ class Clipped(Gaussian):
         """As of any likelihood; what lies beyond the ends is clipped."""
         return super().observing(y.clamp(self.low, self.high))
 
+    def imputed(self, x: Tensor) -> Tensor:
+        """``E[y | A x]`` before it was clipped: at an end what lies beyond it, else ``y``."""
+        seen, end, u = self._clipped(x)
+        scale = self.precision.clamp_min(torch.finfo(seen.dtype).tiny).rsqrt()
+        return torch.where(
+            (end == 0) | (self.precision == 0), self.y, seen + end * _mills(u) * scale
+        )
+
     def _clipped(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``A x``; which end each pixel lies at (-1, 0, 1); its distance beyond it in sigma."""
         seen = self.operator(x)

@@ -79,6 +79,13 @@ class Gaussian(Likelihood):
         self.register_buffer("_scale", self._typical(precision))
         self.register_buffer("whitener", whitener)
 
+    def imputed(self, x: Tensor) -> Tensor:
+        """The data as they are to be expected of an image, where more is known of them than ``y``.
+
+        Of a Gaussian that is ``y`` itself. It is the first half of expectation-maximisation.
+        """
+        return self.y
+
     def observing(self, y: Tensor) -> Self:
         """As of any likelihood; ``A* y`` follows where it is kept."""
         twin = super().observing(y)

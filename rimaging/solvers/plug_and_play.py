@@ -38,8 +38,9 @@ def plug_and_play(
 
     The levels ``s_k`` fall geometrically from ``first``, a part of the span, to the noise of the
     data. The first ``z`` is ``start``, by default the smoothest image that explains the data
-    (`smooth_start`). The data step is solved by conjugate gradients, so that any linear operator
-    serves.
+    (`smooth_start`). ``y`` is what `Gaussian.imputed` says of ``z_(k-1)``, so that clipped noise
+    counts as it does in its likelihood. The data step is solved by conjugate gradients, so that any
+    linear operator serves.
 
     Args:
         likelihood: of real images; ``W`` is its precision.
@@ -79,11 +80,11 @@ def plug_and_play(
         )
     final = torch.maximum(torch.as_tensor(last, dtype=noise.dtype, device=noise.device), noise)
     highest = torch.maximum(first * span, final)
-    back = operator.adjoint(likelihood.precision * likelihood.y)
 
     def fit(level: Tensor, near: Tensor) -> Tensor:
         damping = lamda / level**2
-        right = back + damping * near
+        seen = likelihood.imputed(near)
+        right = operator.adjoint(likelihood.precision * seen) + damping * near
         return cg(
             operator,
             right,

@@ -56,6 +56,23 @@ def test_the_curvature_is_that_of_the_density() -> None:
     assert torch.allclose(likelihood.curvature(x, v), numeric, rtol=1e-6)
 
 
+@pytest.mark.parametrize("operator", [Identity((5, 6), torch.float64), BLUR])
+def test_what_is_expected_beyond_an_end_has_the_score_of_a_gaussian(
+    operator: Identity | Convolution,
+) -> None:
+    weight = (torch.arange(30).reshape(5, 6) % 7 > 0).double()
+    likelihood = Clipped(operator, observed((2, 5, 6), 0.5), 0.5, weight=weight)
+    x = torch.rand(2, 5, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    imputed = likelihood.imputed(x)
+    completed = Gaussian(operator, imputed, 0.5, weight=weight)
+    assert torch.allclose(completed.score(x), likelihood.score(x))
+    between = (likelihood.y > 0) & (likelihood.y < 1)
+    assert torch.equal(imputed[between], likelihood.y[between])
+    measured = weight.expand(2, 5, 6) > 0
+    assert (imputed[(likelihood.y == 1) & measured] > 1).all()
+    assert (imputed[(likelihood.y == 0) & measured] < 0).all()
+
+
 def test_far_beyond_an_end_all_stays_finite() -> None:
     identity = Identity((1, 2), torch.float32)
     likelihood = Clipped(identity, torch.tensor([[[0.0, 1.0]]]), 1e-3)
