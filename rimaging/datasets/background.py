@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,9 @@ def sky_level(data: Tensor, mask: Tensor | None = None) -> Tensor:
     The median after clipping what is over 3 sigma from it (five rounds of ``m = median``,
     ``sigma = 1.4826 median|y - m|`` over the pixels that are left), or the lowest median of a block
     of `BLOCK` pixels where that is lower: among nebulae the median is no empty sky, and what lies
-    below the level would be taken for noise. It scales with the data. A plane that is all source,
-    or masked, gives the median of what there is, or 0.
+    below the level would be taken for noise. By how much the lowest of so many lies below the sky
+    by chance is put back, so that noise alone has the level 0. It scales with the data. A plane
+    that is all source, or masked, gives the median of what there is, or 0.
 
     Args:
         data: real ``(..., y, x)``.
@@ -44,9 +47,13 @@ def sky_level(data: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def _darkest(plane: Tensor, weight: Tensor | None) -> Any:
-    """The lowest median of the blocks ``(BLOCK, BLOCK)`` that are mostly good; infinite without.
+    """The level of the darkest block ``(BLOCK, BLOCK)`` that is mostly good; infinite without.
 
-    A block that is the same all over was never exposed.
+    The lowest of their medians, ``m_1`` of ``n``, is expected that far below the level (Blom 1958),
+
+        Phi^-1((n - 3/8) / (n + 1/4)) sqrt(pi / 2) sigma / sqrt(pixels)
+
+    with the sigma of its own pixels. A block that is the same all over was never exposed.
     """
     values = blocks(plane, BLOCK).flatten(1).numpy()
     median = np.median
@@ -58,7 +65,16 @@ def _darkest(plane: Tensor, weight: Tensor | None) -> Any:
         return np.inf
     levels = median(values, axis=-1)
     exposed = np.nanmax(values, axis=-1) > np.nanmin(values, axis=-1)
-    return levels[exposed].min(initial=np.inf)
+    if not exposed.any():
+        return np.inf
+    levels, values = levels[exposed], values[exposed]
+    lowest = levels.argmin()
+    offsets = np.abs(values[lowest] - levels[lowest])
+    offsets = offsets[~np.isnan(offsets)]
+    sigma = MAD_TO_SIGMA * np.median(offsets)
+    chance = NormalDist().inv_cdf((len(levels) - 0.375) / (len(levels) + 0.25))
+    below = chance * math.sqrt(math.pi / 2 / len(offsets)) * sigma
+    return levels[lowest] + levels.dtype.type(below)
 
 
 def blocks(plane: Tensor, side: int) -> Tensor:
