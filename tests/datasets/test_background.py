@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from rimaging.datasets.background import sky_level
@@ -25,6 +26,17 @@ def test_beside_a_dark_lane_of_a_nebula_the_lane_is_the_level() -> None:
     assert abs(float(sky_level(nebula)) - 20) < 0.2
     nebula[:32, :32] = 0  # never exposed
     assert abs(float(sky_level(nebula)) - 20) < 0.2
+
+
+@pytest.mark.parametrize("side", [64, 256, 512])
+def test_noise_alone_has_the_level_zero(side: int) -> None:
+    # The lowest of 256 blocks lies 0.1 sigma below it by chance.
+    planes = 5 * torch.randn(12, side, side, generator=torch.Generator().manual_seed(2))
+    levels = sky_level(planes).flatten() / 5
+    assert abs(float(levels.mean())) < 0.025 if side == 64 else abs(float(levels.mean())) < 0.01
+    assert float(levels.std()) < 2.5 / side + 0.01
+    mask = (torch.rand(side, side, generator=torch.Generator().manual_seed(3)) > 0.2).float()
+    assert abs(float(sky_level(planes, mask).mean()) / 5) < 0.035
 
 
 def test_it_scales_and_shifts_with_the_data() -> None:
