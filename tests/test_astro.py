@@ -14,6 +14,7 @@ from torch import Tensor
 
 import rimaging
 from rimaging import astro
+from rimaging.datasets.fits_psf import read_fits_noise
 from rimaging.datasets.psf import psf_shape
 from rimaging.errors import DataError, FormatError, OptionError, ShapeError, WeightsError
 from rimaging.operators.convolution import Convolution
@@ -523,3 +524,21 @@ def test_zeros_around_a_footprint_are_as_nan_at_the_door(real_weights: Path) -> 
     flags = zero.to_hdulist()["DQ"].data
     assert np.array_equal(flags != 0, outside.numpy())
     assert any("never exposed" in note for note in zero.provenance["assumed"])
+
+
+def test_pixels_whose_noise_is_not_positive_were_not_measured(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    sky = 10 + 2 * torch.randn(48, 48, generator=torch.Generator().manual_seed(0)).numpy()
+    sky[10:14, 20:24] = 1e5
+    inverse = np.full((48, 48), 0.25, dtype=np.float32)
+    inverse[10:14, 20:24] = 0
+    planes = [fits.ImageHDU(sky, name="SCI"), fits.ImageHDU(inverse, name="IVAR")]
+    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(tmp_path / "sky.fits")
+    noise = read_fits_noise(f"{tmp_path}/sky.fits[IVAR]")
+    found = astro.deconvolve(sky, "moffat:3", noise)
+    assert "16 pixels without positive noise masked" in found.provenance["assumed"]
+    sigma, mask = np.full((48, 48), 2.0), (inverse > 0).astype(np.float32)
+    stated = astro.deconvolve(sky, "moffat:3", sigma, mask=mask)
+    assert np.allclose(found.image, stated.image, rtol=1e-5)
+    assert abs(np.asarray(found.image)).max() < 20

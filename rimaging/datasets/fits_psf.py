@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_pixel_scale", "read_fits_noise", "read_fits_psf"]
 
+INVERSE = "IVAR"
+"""The name of an inverse variance in the files of SDSS, DESI and the Legacy Surveys."""
+
 TOLERANCE = 0.01
 """Of the pixel scale: a hundredth moves a star at the edge of a stamp by less than a pixel."""
 
@@ -63,6 +66,8 @@ def check_pixel_scale(psf: Header, image: Header, what: str) -> None:
 def read_fits_noise(path: str | Path, section: Section | None = None) -> Tensor:
     """Read sigma per pixel from an extension: ERR as it is, of a variance the square root.
 
+    Of an inverse variance (IVAR) one over that, NaN where it says 0: nothing was measured there.
+
     Of an array on the pixels of the whole image, the ``section`` alone. Raises DataError for
     weights (WHT), whose unit nobody states, and for an unknown UTYPE.
     """
@@ -70,7 +75,8 @@ def read_fits_noise(path: str | Path, section: Section | None = None) -> Tensor:
     with open_fits(bare) as file:
         index, _ = choose_image(file, extension)
         values = torch.from_numpy(file.array(index, section))
-        role, header = ROLES.get(name_of(file.hdus[index])), file.hdus[index].header
+        name, header = name_of(file.hdus[index]), file.hdus[index].header
+    role = ROLES.get(name)
     if role == "WHT":
         raise DataError(
             f"{bare.name!r}[{index}] holds weights (WHT), expected sigma: leave --noise out and "
@@ -81,4 +87,6 @@ def read_fits_noise(path: str | Path, section: Section | None = None) -> Tensor:
         if stated not in UNCERTAINTIES:
             raise DataError(f"UNCERT has UTYPE {stated!r}, expected {', '.join(UNCERTAINTIES)}.")
         return values ** UNCERTAINTIES[stated]
+    if name == INVERSE:
+        return torch.where(values > 0, values, torch.nan).rsqrt()
     return values.sqrt() if role == "VAR" else values
