@@ -86,7 +86,9 @@ def psf_doubts(psf: Tensor) -> list[str]:
             "moved by as much the other way"
         )
     rim = torch.cat([planes[:, 0], planes[:, -1], planes[:, :, 0], planes[:, :, -1]], dim=-1)
-    level = float(rim.median(dim=-1).values.max()) * rows * columns
+    stands = rim.median(dim=-1).values
+    stands = torch.where(stands < planes.amax(dim=(-2, -1)) / 2, stands, 0)  # else it is a box
+    level = float(stands.max()) * rows * columns
     if level > RIM:
         notes.append(
             f"the rim of the PSF stands at a level that is {level:.0%} of its light: "
