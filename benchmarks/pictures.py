@@ -80,6 +80,20 @@ def main() -> None:
     shown = {"shaken": blurred, "TV": found(tv), label(ours): found(ours)}
     sections.append(("deblur", "A shaken camera, noise of 1 %", shown, camera))
 
+    lit = lights(camera)
+    seen = Convolution(kernel, (SIDE, SIDE), "reflect")(lit)
+    seen = (
+        seen + 2 / 255 * torch.randn(seen.shape, generator=torch.Generator().manual_seed(1))
+    ).clamp(0, 1)
+    ours = image.deblur(seen, kernel, 2 / 255, clip=(0, 1))
+    unaware = image.deblur(seen, kernel, 2 / 255)
+    shown = {
+        "shaken": seen,
+        "white as data": found(unaware).clamp(0, 1),
+        label(ours): found(ours).clamp(0, 1),
+    }
+    sections.append(("lights", "Lights beyond white", shown, lit.clamp(0, 1)))
+
     small = Bicubic((SIDE, SIDE), 3)(camera)
     ours = image.upscale(small, 3)
     shown = {"bicubic": enlarge(small, 3), label(ours): found(ours)}
@@ -121,6 +135,20 @@ def main() -> None:
     lines += ["## The RIM in time", "", "![steps](images/film.png)", ""]
     lines += ["`rimaging denoise photo.png -o out.png --sigma 25/255 --show-steps film.png`", ""]
     (DOCS / "pictures.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def lights(scene: Tensor) -> Tensor:
+    """The scene with discs that are two to six times as bright as white."""
+    rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    for row, column, radius, level in (
+        (25, 30, 2.5, 6),
+        (60, 110, 1.5, 4),
+        (100, 40, 2, 2),
+        (120, 120, 3, 5),
+    ):
+        disc = torch.hypot(rows - float(row), columns - float(column)) < radius
+        scene = torch.where(disc, torch.tensor(float(level)), scene)
+    return scene
 
 
 def inverted() -> tuple[dict[str, Tensor], Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,8 @@ def sky_level(data: Tensor, mask: Tensor | None = None) -> Tensor:
     The median after clipping what is over 3 sigma from it (five rounds of ``m = median``,
     ``sigma = 1.4826 median|y - m|`` over the pixels that are left), or the lowest median of a block
     of `BLOCK` pixels where that is lower: among nebulae the median is no empty sky, and what lies
-    below the level would be taken for noise. By how much the lowest of so many lies below the sky
-    by chance is put back, so that noise alone has the level 0. It scales with the data. A plane
+    below the level would be taken for noise. What the lowest of so many lies below the others by
+    chance is put back, so that noise alone has the level 0. It scales with the data. A plane
     that is all source, or masked, gives the median of what there is, or 0.
 
     Args:
@@ -49,11 +48,13 @@ def sky_level(data: Tensor, mask: Tensor | None = None) -> Tensor:
 def _darkest(plane: Tensor, weight: Tensor | None) -> Any:
     """The level of the darkest block ``(BLOCK, BLOCK)`` that is mostly good; infinite without.
 
-    The lowest of their medians, ``m_1`` of ``n``, is expected that far below the level (Blom 1958),
+    Of levels ``l`` of which noise alone scatters the median by ``s`` and which scatter by ``S``,
 
-        Phi^-1((n - 3/8) / (n + 1/4)) sqrt(pi / 2) sigma / sqrt(pixels)
+        l_1 + min(1, s^2 / S^2) (median(l) - l_1)
 
-    with the sigma of its own pixels. A block that is the same all over was never exposed.
+    is to be expected where ``l_1`` was seen: their median where they scatter by chance alone, the
+    lowest where they differ. ``s = sqrt(pi / 2) sigma / sqrt(pixels)``, ``S`` is that of the darker
+    half. A block that is the same all over was never exposed. Source: James & Stein, 1961.
     """
     values = blocks(plane, BLOCK).flatten(1).numpy()
     median = np.median
@@ -71,10 +72,11 @@ def _darkest(plane: Tensor, weight: Tensor | None) -> Any:
     lowest = levels.argmin()
     offsets = np.abs(values[lowest] - levels[lowest])
     offsets = offsets[~np.isnan(offsets)]
-    sigma = MAD_TO_SIGMA * np.median(offsets)
-    chance = NormalDist().inv_cdf((len(levels) - 0.375) / (len(levels) + 0.25))
-    below = chance * math.sqrt(math.pi / 2 / len(offsets)) * sigma
-    return levels[lowest] + levels.dtype.type(below)
+    chance = math.pi / 2 * (MAD_TO_SIGMA * np.median(offsets)) ** 2 / len(offsets)
+    usual, dark = np.quantile(levels, (0.5, 0.1587))
+    chance *= 1 + 2 * math.sqrt(3 / len(levels))  # two standard errors of what follows
+    share = min(1.0, chance / max((usual - dark) ** 2, np.finfo(np.float32).tiny))
+    return levels[lowest] + levels.dtype.type(share * (usual - levels[lowest]))
 
 
 def blocks(plane: Tensor, side: int) -> Tensor:
