@@ -72,10 +72,10 @@ def _darkest(plane: Tensor, weight: Tensor | None) -> Any:
     lowest = levels.argmin()
     offsets = np.abs(values[lowest] - levels[lowest])
     offsets = offsets[~np.isnan(offsets)]
-    chance = math.pi / 2 * (MAD_TO_SIGMA * np.median(offsets)) ** 2 / len(offsets)
-    usual, dark = np.quantile(levels, (0.5, 0.1587))
-    chance *= 1 + 2 * math.sqrt(3 / len(levels))  # two standard errors of what follows
-    share = min(1.0, chance / max((usual - dark) ** 2, np.finfo(np.float32).tiny))
+    chance = math.sqrt(math.pi / 2 / len(offsets)) * MAD_TO_SIGMA * float(np.median(offsets))
+    usual, dark = (float(level) for level in np.quantile(levels, (0.5, 0.1587)))
+    granted = 1 + 2 * math.sqrt(3 / len(levels))  # two standard errors of S^2
+    share = min(1.0, granted * (chance / (usual - dark)) ** 2) if usual > dark else 1.0
     return levels[lowest] + levels.dtype.type(share * (usual - levels[lowest]))
 
 

@@ -18,7 +18,6 @@ __all__ = [
     "estimate_image_noise",
     "estimate_picture_noise",
     "noise_notes",
-    "where_known",
 ]
 
 DIFFERENCES = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]) / 6
@@ -122,21 +121,6 @@ def noise_notes(sigma: Tensor | float, blank: int = 0, white: float = 1.0) -> li
     if blank:
         notes.append(f"noise of {blank} images that show none taken as the least of the others")
     return notes
-
-
-def where_known(sigma: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None, list[str]]:
-    """A map of the noise ``(..., y, x)`` that is positive, the mask of where it was, and a note.
-
-    Catalogues of pixels mark those without a measurement by noise that is zero, NaN or infinite. It
-    stays as it came where every pixel, or none, is positive; what is masked anyhow is not counted.
-    """
-    good = torch.isfinite(sigma) & (sigma > 0)
-    unknown = ~good if mask is None else ~good & (mask.expand(good.shape) > 0)
-    if not bool(unknown.any()) or not bool(good.any()):
-        return sigma, mask, []
-    known = torch.where(good, sigma, sigma[good].median())
-    weight = good.to(sigma.dtype) if mask is None else good * mask
-    return known, weight, [f"{int(unknown.sum())} pixels without positive noise masked"]
 
 
 def _sigma(magnitudes: Tensor, empty: str, data: Tensor) -> float:

@@ -15,7 +15,6 @@ from rimaging.datasets.arrays import fill_invalid, filled_notes, to_tensor
 from rimaging.datasets.ccddata import in_unit, is_nddata, is_quantity, read_nddata
 from rimaging.datasets.kinds import wrong_kind
 from rimaging.datasets.measurement import Kind, Measurement
-from rimaging.datasets.noise import where_known
 from rimaging.datasets.open import open
 from rimaging.datasets.suspicions import check_array
 from rimaging.datasets.trajectory import with_shots
@@ -74,18 +73,10 @@ def as_measurement(
         None if mask is None else to_tensor(mask, "mask"),
         None if maps is None else single(to_tensor(maps, "maps")),
     )
-    weight = measurement.mask if weight is None else weight
-    sigma, provenance = measurement.noise, measurement.provenance
-    if noise is not None:
-        sigma = _noise(in_unit(noise, measurement.units))
-        sigma, weight, notes = _where_known(kind, sigma, weight)
-        assumed = [*provenance.get("assumed", []), *notes]
-        provenance = {**provenance, "assumed": assumed} if notes else provenance
     measurement = replace(
         measurement,
-        noise=sigma,
-        mask=weight,
-        provenance=provenance,
+        noise=measurement.noise if noise is None else _noise(in_unit(noise, measurement.units)),
+        mask=measurement.mask if weight is None else weight,
         maps=measurement.maps if coils is None else coils,
         psf=measurement.psf if psf is None else psf,
         **along,
@@ -116,13 +107,10 @@ def _from_array(
         if filled is not None:
             provenance["assumed"] = filled_notes(filled)
             along["filled"] = filled
-    sigma, weight, notes = _where_known(kind, _noise(noise), weight)
-    if notes:
-        provenance["assumed"] = [*provenance.get("assumed", []), *notes]
     measurement = Measurement(
         kind=kind,
         data=data,
-        noise=sigma,
+        noise=_noise(noise),
         mask=weight,
         maps=None if maps is None else single(to_tensor(maps, "maps")).to(data.device),
         psf=psf,
@@ -131,15 +119,6 @@ def _from_array(
     )
     check_array(measurement)
     return measurement
-
-
-def _where_known(
-    kind: Kind, noise: float | Tensor | None, mask: Tensor | None
-) -> tuple[float | Tensor | None, Tensor | None, list[str]]:
-    """Of the sky, whose pixels without noise were not measured; other noise is as it came."""
-    if kind != "sky" or not isinstance(noise, Tensor) or min((1, 1, *noise.shape)[-2:]) == 1:
-        return noise, mask, []
-    return where_known(noise, mask)
 
 
 def _check_real(data: Tensor, kind: Kind) -> None:
