@@ -125,7 +125,9 @@ def finish(
         )
     chi2 = float(result.chi2)
     typer.echo(f"wrote {output} ({shape}, chi2 {chi2:.3f} per measured value)")
-    if chi2 > DOUBTFUL and result.provenance["method"] == "rim":  # others do not aim at the noise
+    # (Others do not aim at the noise; plug-and-play does where it begins with weights of its task.)
+    aims = result.provenance["method"] == "rim" or "start" in result.provenance
+    if chi2 > DOUBTFUL and aims:
         typer.echo(
             f"rimaging: warning: what is left over is {math.sqrt(chi2):.2g} times the noise: the "
             "noise is understated (state it; that of resampled data is more than it looks), or "

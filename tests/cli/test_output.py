@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from rimaging.cli import app
@@ -48,6 +49,29 @@ def test_noise_that_cannot_be_is_warned_of(kspace: Path) -> None:
     assert well.exit_code == badly.exit_code == 0
     assert "warning" not in well.output
     assert "times the noise: the noise is understated" in badly.stderr
+
+
+def test_a_blur_that_cannot_be_is_warned_of(kspace: Path) -> None:
+    from rimaging.operators.convolution import Convolution
+
+    kernel = np.ones((1, 7), dtype=np.float32) / 7
+    scene = torch.zeros(48, 48)
+    scene[10:30, 8:40] = 0.8
+    blurred = Convolution(torch.from_numpy(kernel), (48, 48), "reflect")(scene).numpy()
+    noise = 0.01 * np.random.default_rng(0).standard_normal((48, 48)).astype(np.float32)
+    np.save("kernel.npy", kernel)
+    stderr = {}
+    for name, picture in (
+        ("blurred", blurred),
+        ("sharp", np.random.default_rng(1).random((48, 48))),
+    ):
+        np.save(f"{name}.npy", picture.astype(np.float32) + noise)
+        given = [f"{name}.npy", "-o", f"{name}.tif", "--kernel", "kernel.npy", "--sigma", "0.01"]
+        result = CliRunner().invoke(app, ["restore", *given])
+        assert result.exit_code == 0, result.output
+        stderr[name] = result.stderr
+    assert "warning" not in stderr["blurred"]
+    assert "the model (PSF, coil maps, mask) is wrong" in stderr["sharp"]
 
 
 @pytest.mark.parametrize("name", ["out.h5", "out.npz", "out.fits"])
